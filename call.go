@@ -1,0 +1,94 @@
+package callvault
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Call is a telephone call with its recordings, in the fields, names and order
+// of the seed ("Expanded Metrics Available"). Times are Unix milliseconds,
+// TotalHoldDuration is in milliseconds. AccountCodes are kept as they came.
+type Call struct {
+	CallID             string            `json:"callId"`
+	ShortID            int64             `json:"shortId"`
+	CallKey            string            `json:"callKey"`
+	StartTime          int64             `json:"startTime"`
+	EndTime            int64             `json:"endTime"`
+	Direction          string            `json:"direction"`
+	Recordings         []Recording       `json:"recordings"`
+	TenantName         string            `json:"tenantName"`
+	CallerID           string            `json:"callerId"`
+	DialedPartyNumber  string            `json:"dialedPartyNumber"`
+	AccountCodes       []json.RawMessage `json:"accountCodes"`
+	TotalHoldDuration  int64             `json:"totalHoldDuration"`
+	Location           string            `json:"location"`
+	DropEventType      string            `json:"dropEventType"`
+}
+
+// CallOf makes the call of a recording that came without one: its key and times
+// from the recording's call key where that tells them, else from the recording.
+func CallOf(r *Recording) Call {
+	id, span, ok := SplitCallKey(r.CallKey)
+	if !ok {
+		span = Span{From: r.StartTime, To: r.StartTime + r.Duration}
+	}
+	call := Call{
+		CallID: id, CallKey: r.CallKey, StartTime: span.From, EndTime: span.To,
+		Direction: r.CallDirection, TenantName: r.TenantName,
+	}
+	switch r.CallDirection {
+	case "INBOUND":
+		call.CallerID = r.CallingParty
+	case "OUTBOUND":
+		call.DialedPartyNumber = r.ReceivingParty
+	}
+	return call
+}
+
+// Validate tells whether the call can be kept. The error, a sentence for the one
+// who sent it, wraps InvalidParameter.
+func (c *Call) Validate() error {
+	if err := CheckKey("callKey", c.CallKey); err != nil {
+		return err
+	}
+	if err := CheckKey("call's tenantName", c.TenantName); err != nil {
+		return err
+	}
+	if c.StartTime <= 0 || c.EndTime > MaxTime || c.StartTime > c.EndTime {
+		return fmt.Errorf("the call's startTime %d and endTime %d are not a stretch of time in Unix milliseconds: %w",
+			c.StartTime, c.EndTime, InvalidParameter)
+	}
+	if c.TotalHoldDuration < 0 {
+		return fmt.Errorf("totalHoldDuration %d is not a number of milliseconds: %w", c.TotalHoldDuration, InvalidParameter)
+	}
+	return nil
+}
+
+// noRecordings stands in a call's JSON where its recordings go. It cannot stand
+// inside a string there, where its quotes would be escaped.
+var noRecordings = []byte(`"recordings":[]`)
+
+// AppendJSON appends the call's published JSON form to b, lists never null.
+func (c *Call) AppendJSON(b []byte) []byte {
+	filled := *c
+	if filled.Recordings == nil {
+		filled.Recordings = []Recording{}
+	}
+	if filled.AccountCodes == nil {
+		filled.AccountCodes = []json.RawMessage{}
+	}
+	return appendJSON(b, &filled)
+}
+
+// SplitCallJSON parts a call's JSON, made by AppendJSON of a call without
+// recordings, at the place where its recordings go: head + recordings, separated
+// by commas, + tail is the call with them.
+func SplitCallJSON(call []byte) (head, tail []byte, err error) {
+	at := bytes.Index(call, noRecordings)
+	if at < 0 {
+		return nil, nil, fmt.Errorf("no empty list of recordings in the call's JSON %.80q", call)
+	}
+	at += len(noRecordings) - 1
+	return call[:at], call[at:], nil
+}
