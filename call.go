@@ -10,20 +10,20 @@ import (
 // of the seed ("Expanded Metrics Available"). Times are Unix milliseconds,
 // TotalHoldDuration is in milliseconds. AccountCodes are kept as they came.
 type Call struct {
-	CallID             string            `json:"callId"`
-	ShortID            int64             `json:"shortId"`
-	CallKey            string            `json:"callKey"`
-	StartTime          int64             `json:"startTime"`
-	EndTime            int64             `json:"endTime"`
-	Direction          string            `json:"direction"`
-	Recordings         []Recording       `json:"recordings"`
-	TenantName         string            `json:"tenantName"`
-	CallerID           string            `json:"callerId"`
-	DialedPartyNumber  string            `json:"dialedPartyNumber"`
-	AccountCodes       []json.RawMessage `json:"accountCodes"`
-	TotalHoldDuration  int64             `json:"totalHoldDuration"`
-	Location           string            `json:"location"`
-	DropEventType      string            `json:"dropEventType"`
+	CallID            string            `json:"callId"`
+	ShortID           int64             `json:"shortId"`
+	CallKey           string            `json:"callKey"`
+	StartTime         int64             `json:"startTime"`
+	EndTime           int64             `json:"endTime"`
+	Direction         string            `json:"direction"`
+	Recordings        []Recording       `json:"recordings"`
+	TenantName        string            `json:"tenantName"`
+	CallerID          string            `json:"callerId"`
+	DialedPartyNumber string            `json:"dialedPartyNumber"`
+	AccountCodes      []json.RawMessage `json:"accountCodes"`
+	TotalHoldDuration int64             `json:"totalHoldDuration"`
+	Location          string            `json:"location"`
+	DropEventType     string            `json:"dropEventType"`
 }
 
 // CallOf makes the call of a recording that came without one: its key and times

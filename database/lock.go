@@ -1,0 +1,75 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Held is the error of a lock that somebody else holds.
+type Held struct {
+	Name   string
+	Holder string // who holds it, in words
+}
+
+// Error names the lock and its holder.
+func (h Held) Error() string { return fmt.Sprintf("%s is taken by %s", h.Name, h.Holder) }
+
+// Lock takes the lock called name, over all processes that work on this
+// database, or returns Held at once. The lock ends with release, or with the
+// process, however it ends.
+func (db *DB) Lock(name string) (release func(), err error) {
+	lock, err := db.lockFile(name)
+	if err != nil {
+		return nil, err
+	}
+	taken, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	if !taken {
+		return nil, Held{Name: name, Holder: holder(lock.Path())}
+	}
+	return hold(lock), nil
+}
+
+// WaitLock takes the lock as Lock does, but waits for it until ctx ends.
+func (db *DB) WaitLock(ctx context.Context, name string) (release func(), err error) {
+	lock, err := db.lockFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("wait for the lock %s: %w", name, err)
+	}
+	return hold(lock), nil
+}
+
+func (db *DB) lockFile(name string) (*flock.Flock, error) {
+	dir := filepath.Join(filepath.Dir(db.path), "locks")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return flock.New(filepath.Join(dir, url.PathEscape(name)+".lock")), nil
+}
+
+// hold writes who holds the lock into its file, for those who meet it.
+func hold(lock *flock.Flock) (release func()) {
+	who := fmt.Sprintf("process %d since %s", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	_ = os.WriteFile(lock.Path(), []byte(who), 0o600) // only words for people: the lock is the kernel's
+	return func() { _ = lock.Unlock() }
+}
+
+func holder(path string) string {
+	who, err := os.ReadFile(path)
+	if err != nil || len(who) == 0 {
+		return "another process"
+	}
+	return strings.TrimSpace(string(who))
+}
