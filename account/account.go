@@ -1,0 +1,215 @@
+// Package account keeps tenants and service users: their names, keys, grants and
+// settings.
+//
+// It decides who somebody is; what he may then reach is told by the domain's
+// Grant, and what he has used is the meter's. Only hashes of keys are kept.
+//
+// It promises that every change, by whichever process, is seen by the next
+// request: what it keeps in memory is held against the database each time.
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"callvault"
+	"callvault/database"
+)
+
+// Accounts is the tenants and service users of a database.
+type Accounts struct {
+	db *database.DB
+
+	// A look at the revision that began after a request came in serves every
+	// request that was waiting by then.
+	begun atomic.Int64
+	mu    sync.Mutex
+	done  int64
+	known *directory
+
+	usedMu sync.Mutex
+	used   map[string]int64 // last use by user name, not yet saved, in Unix milliseconds
+}
+
+// directory is all accounts at one revision. It never changes.
+type directory struct {
+	revision int64
+	users    map[[sha256.Size]byte]*callvault.ServiceUser
+	tenants  map[string]*callvault.Tenant
+}
+
+// New returns the accounts that db holds.
+func New(db *database.DB) *Accounts {
+	return &Accounts{db: db, known: &directory{}, used: map[string]int64{}}
+}
+
+// Authenticate returns the enabled user whose key this is. Any other key is
+// callvault.Unauthorized.
+func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) (*callvault.ServiceUser, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	known, err := a.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, ok := known.users[hashKey(key)]
+	if !ok {
+		return nil, fmt.Errorf("the authentication key is not known: it may have been refreshed, or its user removed: %w", callvault.Unauthorized)
+	}
+	if !user.Enabled {
+		return nil, fmt.Errorf("the user %s is disabled: %w", user.Name, callvault.Unauthorized)
+	}
+	a.usedMu.Lock()
+	a.used[user.Name] = now.UnixMilli()
+	a.usedMu.Unlock()
+	return user, nil
+}
+
+// Tenant returns the tenant of this name, or callvault.NotFound.
+func (a *Accounts) Tenant(ctx context.Context, name string) (*callvault.Tenant, error) {
+	known, err := a.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tenant, ok := known.tenants[name]
+	if !ok {
+		return nil, unknownTenant(name)
+	}
+	return tenant, nil
+}
+
+func unknownTenant(name string) error {
+	return fmt.Errorf("there is no tenant %q: %w", name, callvault.NotFound)
+}
+
+// current returns the directory as the database has it now.
+func (a *Accounts) current(ctx context.Context) (*directory, error) {
+	begun := a.begun.Load()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.done > begun {
+		return a.known, nil
+	}
+	mine := a.begun.Add(1)
+	var revision int64
+	if err := a.db.Reader.QueryRowContext(ctx, `SELECT revision FROM account_revision`).Scan(&revision); err != nil {
+		return nil, fmt.Errorf("account revision: %w", err)
+	}
+	if revision != a.known.revision {
+		known, err := a.load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a.known = known
+	}
+	a.done = mine
+	return a.known, nil
+}
+
+// load reads the whole directory in one transaction, so that it is of one
+// revision.
+func (a *Accounts) load(ctx context.Context) (*directory, error) {
+	tx, err := a.db.Reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("read accounts: %w", err)
+	}
+	defer tx.Rollback() // a read has nothing to commit
+	known := &directory{
+		users:   map[[sha256.Size]byte]*callvault.ServiceUser{},
+		tenants: map[string]*callvault.Tenant{},
+	}
+	if err := tx.QueryRowContext(ctx, `SELECT revision FROM account_revision`).Scan(&known.revision); err != nil {
+		return nil, fmt.Errorf("account revision: %w", err)
+	}
+	tenants, err := queryTenants(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tenants {
+		known.tenants[tenants[i].Name] = &tenants[i]
+	}
+	users, hashes, err := queryUsers(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range users {
+		known.users[hashes[i]] = &users[i]
+	}
+	return known, nil
+}
+
+// change runs fn in a transaction that every holder of accounts then notices.
+func (a *Accounts) change(ctx context.Context, fn func(*sql.Tx) error) error {
+	return a.db.Tx(ctx, func(tx *sql.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE account_revision SET revision = revision + 1`)
+		return err
+	})
+}
+
+// Run saves the users' last uses every few seconds, and once more at the end.
+// What could not be saved is tried again; only the last failure is returned.
+func (a *Accounts) Run(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return a.saveUses(context.WithoutCancel(ctx))
+		case <-tick.C:
+			_ = a.saveUses(ctx) // kept for the next tick
+		}
+	}
+}
+
+// saveUses writes the last uses, or keeps them. They are no change that anybody
+// must notice.
+func (a *Accounts) saveUses(ctx context.Context) error {
+	a.usedMu.Lock()
+	used := a.used
+	a.used = map[string]int64{}
+	a.usedMu.Unlock()
+	if len(used) == 0 {
+		return nil
+	}
+	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
+		for name, ms := range used {
+			if _, err := tx.ExecContext(ctx, `UPDATE service_users SET last_used_ms = $1 WHERE name = $2`, ms, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		return nil
+	}
+	a.usedMu.Lock()
+	defer a.usedMu.Unlock()
+	for name, ms := range used {
+		a.used[name] = max(a.used[name], ms)
+	}
+	return fmt.Errorf("save last uses: %w", err)
+}
+
+// encode is JSON of what always has some.
+func encode(value any) string {
+	b, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// querier is what reads rows: a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}

@@ -1,0 +1,66 @@
+package account
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"hash/crc32"
+	"math/big"
+	"strings"
+
+	"callvault"
+)
+
+// An authentication key is the prefix, 256 random bits in base 62 and the CRC-32
+// of all that in base 62: a secret scanner knows it by its look, and a mistyped
+// one is told from a wrong one without a look at the database.
+const (
+	keyPrefix   = "cvk_"
+	secretChars = 43
+	sumChars    = 6
+)
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// newKey makes an authentication key.
+func newKey() string {
+	var secret [32]byte
+	rand.Read(secret[:])
+	body := keyPrefix + encode62(new(big.Int).SetBytes(secret[:]), secretChars)
+	return body + keySum(body)
+}
+
+// checkKey refuses what cannot be one of our keys, with callvault.Unauthorized.
+func checkKey(key string) error {
+	body, ok := strings.CutPrefix(key, keyPrefix)
+	if !ok || len(body) != secretChars+sumChars {
+		return fmt.Errorf("that is not an authentication key: one has %d characters and begins with %s: %w",
+			len(keyPrefix)+secretChars+sumChars, keyPrefix, callvault.Unauthorized)
+	}
+	at := len(key) - sumChars
+	if subtle.ConstantTimeCompare([]byte(keySum(key[:at])), []byte(key[at:])) != 1 {
+		return fmt.Errorf("the authentication key is mistyped or cut: its checksum does not fit: %w", callvault.Unauthorized)
+	}
+	return nil
+}
+
+func keySum(body string) string {
+	return encode62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(body)))), sumChars)
+}
+
+// encode62 writes n in base 62 with leading zeros to width characters.
+func encode62(n *big.Int, width int) string {
+	out := make([]byte, width)
+	radix, digit := big.NewInt(62), new(big.Int)
+	for i := width - 1; i >= 0; i-- {
+		n.DivMod(n, radix, digit)
+		out[i] = base62[digit.Int64()]
+	}
+	return string(out)
+}
+
+// hashKey is what is kept of a key. The key holds 256 random bits, so that a
+// plain hash cannot be searched; looking it up by its hash tells nothing of it
+// by the time that it takes.
+func hashKey(key string) [sha256.Size]byte { return sha256.Sum256([]byte(key)) }

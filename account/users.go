@@ -1,0 +1,156 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"callvault"
+)
+
+const userColumns = `name, key_hash, grants, can, enabled, request_limit, created_ms, refreshed_ms, last_used_ms`
+
+// Users returns all service users by name.
+func (a *Accounts) Users(ctx context.Context) ([]callvault.ServiceUser, error) {
+	users, _, err := queryUsers(ctx, a.db.Reader)
+	return users, err
+}
+
+// AddUser makes a service user and returns his authentication key, which is told
+// here and never again. A user of that name is callvault.Conflict.
+func (a *Accounts) AddUser(ctx context.Context, user callvault.ServiceUser, now time.Time) (key string, err error) {
+	user.Created, user.Refreshed = now.UnixMilli(), now.UnixMilli()
+	key = newKey()
+	hash := hashKey(key)
+	err = a.change(ctx, func(tx *sql.Tx) error {
+		if err := checkUser(ctx, tx, &user); err != nil {
+			return err
+		}
+		result, err := tx.ExecContext(ctx, `INSERT INTO service_users (`+userColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING`,
+			user.Name, hash[:], encode(user.Grant), encode(user.Can), user.Enabled, user.RequestLimit,
+			user.Created, user.Refreshed, user.LastUsed)
+		if err != nil {
+			return fmt.Errorf("user %q: %w", user.Name, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, fmt.Errorf("there is a user %q already; change it with user set, or make its key anew with user refresh: %w",
+				user.Name, callvault.Conflict))
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return key, nil
+}
+
+// SetUser changes a user as edit does; his name, key and times stay.
+func (a *Accounts) SetUser(ctx context.Context, name string, edit func(*callvault.ServiceUser) error) error {
+	return a.change(ctx, func(tx *sql.Tx) error {
+		user, _, err := scanUser(tx.QueryRowContext(ctx, `SELECT `+userColumns+` FROM service_users WHERE name = $1`, name))
+		if errors.Is(err, sql.ErrNoRows) {
+			return unknownUser(name)
+		}
+		if err != nil {
+			return fmt.Errorf("user %q: %w", name, err)
+		}
+		if err := edit(&user); err != nil {
+			return err
+		}
+		user.Name = name
+		if err := checkUser(ctx, tx, &user); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE service_users SET grants = $1, can = $2, enabled = $3, request_limit = $4 WHERE name = $5`,
+			encode(user.Grant), encode(user.Can), user.Enabled, user.RequestLimit, name)
+		return err
+	})
+}
+
+// RefreshUser gives a user a new authentication key and ends the old one at once.
+func (a *Accounts) RefreshUser(ctx context.Context, name string, now time.Time) (key string, err error) {
+	key = newKey()
+	hash := hashKey(key)
+	err = a.changeUser(ctx, name, `UPDATE service_users SET key_hash = $1, refreshed_ms = $2 WHERE name = $3`,
+		hash[:], now.UnixMilli(), name)
+	if err != nil {
+		return "", err
+	}
+	return key, nil
+}
+
+// RemoveUser removes a user for good.
+func (a *Accounts) RemoveUser(ctx context.Context, name string) error {
+	return a.changeUser(ctx, name, `DELETE FROM service_users WHERE name = $1`, name)
+}
+
+// changeUser runs a statement that must meet exactly the user of that name.
+func (a *Accounts) changeUser(ctx context.Context, name, statement string, args ...any) error {
+	return a.change(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return fmt.Errorf("user %q: %w", name, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, unknownUser(name))
+		}
+		return nil
+	})
+}
+
+func unknownUser(name string) error {
+	return fmt.Errorf("there is no user %q: %w", name, callvault.NotFound)
+}
+
+// checkUser tells whether the user can be kept: a grant of a tenant that is not
+// there is more likely mistyped than meant.
+func checkUser(ctx context.Context, tx *sql.Tx, user *callvault.ServiceUser) error {
+	if err := user.Validate(); err != nil {
+		return err
+	}
+	for _, name := range user.Tenants {
+		var one int
+		err := tx.QueryRowContext(ctx, `SELECT 1 FROM tenants WHERE name = $1`, name).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("%w; add it first with tenant add", unknownTenant(name))
+		}
+		if err != nil {
+			return fmt.Errorf("tenant %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func queryUsers(ctx context.Context, from querier) (users []callvault.ServiceUser, hashes [][sha256.Size]byte, err error) {
+	rows, err := from.QueryContext(ctx, `SELECT `+userColumns+` FROM service_users ORDER BY name`)
+	if err != nil {
+		return nil, nil, fmt.Errorf("users: %w", err)
+	}
+	defer rows.Close()
+	users = []callvault.ServiceUser{}
+	for rows.Next() {
+		user, hash, err := scanUser(rows)
+		if err != nil {
+			return nil, nil, fmt.Errorf("users: %w", err)
+		}
+		users, hashes = append(users, user), append(hashes, hash)
+	}
+	return users, hashes, rows.Err()
+}
+
+func scanUser(row interface{ Scan(...any) error }) (u callvault.ServiceUser, hash [sha256.Size]byte, err error) {
+	var stored, grants, can []byte
+	err = row.Scan(&u.Name, &stored, &grants, &can, &u.Enabled, &u.RequestLimit, &u.Created, &u.Refreshed, &u.LastUsed)
+	if err != nil {
+		return u, hash, err
+	}
+	if copy(hash[:], stored) != len(hash) {
+		return u, hash, fmt.Errorf("user %q has a key hash of %d bytes", u.Name, len(stored))
+	}
+	return u, hash, errors.Join(json.Unmarshal(grants, &u.Grant), json.Unmarshal(can, &u.Can))
+}
