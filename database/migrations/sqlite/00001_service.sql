@@ -35,9 +35,9 @@ CREATE TABLE account_revision (
 INSERT INTO account_revision VALUES (1);
 
 -- What is known of each recording, clustered in the order of a tenant's own
--- list. json is the recording as the API publishes it. sha256 and blob are empty
--- while no audio is held; upload_sha256 is the hash of what was sent in, before
--- it was encoded.
+-- list. json is the recording as the API publishes it. path names its files,
+-- without their endings. sha256 is empty while no audio is held; upload_sha256
+-- is the hash of what was sent in, before it was encoded.
 CREATE TABLE recordings (
     tenant        TEXT   NOT NULL,
     start_ms      BIGINT NOT NULL,
@@ -51,7 +51,7 @@ CREATE TABLE recordings (
     audio_ms      BIGINT NOT NULL,
     sha256        BLOB   NOT NULL,
     upload_sha256 BLOB   NOT NULL,
-    blob          TEXT   NOT NULL,
+    path          TEXT   NOT NULL,
     added_ms      BIGINT NOT NULL,
     read_ms       BIGINT NOT NULL,
     PRIMARY KEY (tenant, start_ms, recording_key)
@@ -75,8 +75,9 @@ CREATE TABLE calls (
     lead_ms    BIGINT  NOT NULL,
     reach_ms   BIGINT  NOT NULL,
     updated_ms BIGINT  NOT NULL,
-    PRIMARY KEY (tenant, call_key)
+    PRIMARY KEY (tenant, start_ms, call_key)
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX calls_by_key ON calls (tenant, call_key);
 CREATE INDEX calls_by_start ON calls (start_ms, call_key, tenant, json);
 CREATE INDEX calls_by_lead ON calls (lead_ms);
 CREATE INDEX calls_by_reach ON calls (reach_ms);

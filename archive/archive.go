@@ -1,0 +1,88 @@
+// Package archive keeps recordings and calls: what is known of them in SQL,
+// their audio and a sidecar beside it as blobs.
+//
+// It does not know where recordings come from, nor who may have them beyond the
+// grant that a list is asked for with.
+//
+// It promises that a recording which is held has its audio here: whole, checked,
+// hashed and durable. Blob, sidecar and row are made in that order; a crash
+// leaves at worst a blob without a row, which Verify names. All but users and
+// settings can be made again from the files (Rebuild).
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"sync"
+	"syscall"
+
+	"callvault"
+	"callvault/database"
+)
+
+// Blobs keeps bytes under keys: parts between slashes, none of which begins with
+// a dot.
+type Blobs interface {
+	// Stage returns an empty file for bytes that are to become a blob.
+	Stage() (*os.File, error)
+	// Discard ends a staged file that Put did not take.
+	Discard(file *os.File)
+	// Put makes staged files blobs, files[i] under keys[i] in this order, over
+	// what was there. When it returns nil all are durable; after an error each is
+	// there whole or not at all.
+	Put(ctx context.Context, keys []string, files []*os.File) error
+	// Open opens a blob of size bytes; fs.ErrNotExist when it is not there.
+	Open(ctx context.Context, key string, size int64) (io.ReadSeekCloser, error)
+	// Size is the number of bytes of a blob; fs.ErrNotExist when it is not there.
+	Size(ctx context.Context, key string) (int64, error)
+	// Delete removes a blob, if it is there.
+	Delete(ctx context.Context, key string) error
+	// Keys yields the keys of all blobs that begin with prefix, in their order.
+	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
+}
+
+// Archive is the recordings and calls of a database and a store of blobs.
+type Archive struct {
+	db    *database.DB
+	blobs Blobs
+	lists *lists
+
+	queueMu  sync.Mutex
+	queue    []*keeping
+	commitMu sync.Mutex
+}
+
+// New returns the archive over a database and the blobs that belong to it.
+func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
+	lists, err := prepareLists(ctx, db.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	return &Archive{db: db, blobs: blobs, lists: lists}, nil
+}
+
+// Ready tells whether the archive's database answers.
+func (a *Archive) Ready(ctx context.Context) error {
+	if err := a.db.Reader.PingContext(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+// StorageError gives an error of the database or the blobs the answer that the
+// one who wanted to keep something should get.
+func StorageError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case database.IsFull(err), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: %w", err, callvault.InsufficientStorage)
+	case database.IsBusy(err):
+		return fmt.Errorf("%w: %w", err, callvault.Unavailable)
+	}
+	return err
+}

@@ -1,0 +1,211 @@
+// Package disk keeps blobs as files in a folder.
+//
+// It knows keys and bytes, not what they mean. It promises that a blob is there
+// whole or not at all, and that one which was put survives a power cut.
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// stagingDir holds files that are not blobs yet. No key begins with a dot.
+const stagingDir = ".staging"
+
+// Store is a folder of blobs. Several processes may use one folder.
+type Store struct {
+	root    string
+	staging string
+	lock    *os.File
+}
+
+// Open opens the folder, makes it if there is none, and clears away what
+// processes that were killed had staged in it.
+func Open(root string) (*Store, error) {
+	all := filepath.Join(root, stagingDir)
+	if err := os.MkdirAll(all, 0o700); err != nil {
+		return nil, fmt.Errorf("audio folder: %w", err)
+	}
+	if err := clearStaging(all); err != nil {
+		return nil, fmt.Errorf("audio folder: %w", err)
+	}
+	staging, err := os.MkdirTemp(all, "")
+	if err != nil {
+		return nil, fmt.Errorf("audio folder: %w", err)
+	}
+	lock, err := lockStaging(staging)
+	if err != nil {
+		return nil, fmt.Errorf("audio folder: %w", err)
+	}
+	return &Store{root: root, staging: staging, lock: lock}, nil
+}
+
+// Close clears away what is staged. Blobs stay.
+func (s *Store) Close() error {
+	return errors.Join(os.RemoveAll(s.staging), s.lock.Close())
+}
+
+// Stage returns an empty file on the blobs' disk, which counts for nothing until
+// Put makes it a blob. Discard ends it otherwise.
+func (s *Store) Stage() (*os.File, error) {
+	file, err := os.CreateTemp(s.staging, "")
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	return file, nil
+}
+
+// Discard ends a staged file that did not become a blob. It does nothing to one
+// that did.
+func (s *Store) Discard(file *os.File) {
+	if file.Close() == nil {
+		_ = os.Remove(file.Name()) // what stays is cleared when the folder is next opened
+	}
+}
+
+// Put makes the staged files blobs under their keys, in this order, over what
+// was there: files[i] under keys[i]. When it returns nil, all are durable. After
+// an error each is there whole or not at all. It closes the files.
+func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.syncFiles(files); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	changed := map[string]bool{} // folders with a new entry
+	for i, key := range keys {
+		name, err := s.name(key)
+		if err != nil {
+			return err
+		}
+		if err := s.makeDir(filepath.Dir(name), changed); err != nil {
+			return err
+		}
+		if err := errors.Join(files[i].Close(), os.Rename(files[i].Name(), name)); err != nil {
+			return fmt.Errorf("put %s: %w", key, err)
+		}
+		changed[filepath.Dir(name)] = true
+	}
+	if err := s.syncDirs(changed); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// makeDir makes a folder and those above it, and notes which gained an entry.
+func (s *Store) makeDir(dir string, changed map[string]bool) error {
+	err := os.Mkdir(dir, 0o700)
+	switch {
+	case err == nil:
+		changed[filepath.Dir(dir)] = true
+	case errors.Is(err, fs.ErrExist):
+	case errors.Is(err, fs.ErrNotExist) && dir != s.root:
+		if err := s.makeDir(filepath.Dir(dir), changed); err != nil {
+			return err
+		}
+		return s.makeDir(dir, changed)
+	default:
+		return fmt.Errorf("folder for a blob: %w", err)
+	}
+	return nil
+}
+
+// Open opens a blob for reading. One that is not there is fs.ErrNotExist; one
+// that does not have size bytes is an error too.
+func (s *Store) Open(_ context.Context, key string, size int64) (io.ReadSeekCloser, error) {
+	name, err := s.name(key)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("open blob: %w", err)
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() != size {
+		err = fmt.Errorf("blob %s has %d bytes, not %d", key, info.Size(), size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// Size is the number of bytes of a blob; fs.ErrNotExist when it is not there.
+func (s *Store) Size(_ context.Context, key string) (int64, error) {
+	name, err := s.name(key)
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0, fmt.Errorf("blob: %w", err)
+	}
+	return info.Size(), nil
+}
+
+// Delete removes a blob. One that is not there is no error.
+func (s *Store) Delete(_ context.Context, key string) error {
+	name, err := s.name(key)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete blob: %w", err)
+	}
+	return nil
+}
+
+// Keys yields the keys of all blobs that begin with prefix, in the order of
+// their parts' names.
+func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		err := fs.WalkDir(os.DirFS(s.root), ".", func(key string, entry fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // taken away since it was listed
+				return nil
+			case err != nil:
+				return err
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case entry.IsDir() && skip(key, prefix):
+				return fs.SkipDir
+			case entry.IsDir() || !strings.HasPrefix(key, prefix):
+				return nil
+			case !yield(key, nil):
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil {
+			yield("", fmt.Errorf("list blobs: %w", err))
+		}
+	}
+}
+
+// skip tells whether no key below the folder dir can begin with prefix.
+func skip(dir, prefix string) bool {
+	if dir == "." {
+		return false
+	}
+	below := dir + "/"
+	return strings.HasPrefix(dir, ".") || !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below)
+}
+
+// name is the file of a key, which must stay inside the folder: parts between
+// slashes, none empty, none beginning with a dot.
+func (s *Store) name(key string) (string, error) {
+	if path.Clean(key) != key || !filepath.IsLocal(filepath.FromSlash(key)) || strings.HasPrefix(key, ".") || strings.Contains(key, "/.") {
+		return "", fmt.Errorf("%q is not a blob's key", key)
+	}
+	return filepath.Join(s.root, filepath.FromSlash(key)), nil
+}

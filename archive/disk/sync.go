@@ -1,0 +1,30 @@
+package disk
+
+import "os"
+
+// syncFiles makes the bytes of the files durable. Many at once are cheaper with
+// one sync of their file system, where there is such a call, than one by one.
+func (s *Store) syncFiles(files []*os.File) error {
+	if len(files) > fewFiles {
+		return syncFileSystem(s.lock)
+	}
+	for _, file := range files {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncDirs makes the entries of the folders durable.
+func (s *Store) syncDirs(dirs map[string]bool) error {
+	if len(dirs) > fewFiles {
+		return syncFileSystem(s.lock)
+	}
+	for dir := range dirs {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,278 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"callvault"
+)
+
+// Intake is a recording to be kept.
+type Intake struct {
+	Recording callvault.Recording
+	// Call is the call that it came with; nil when it came without one.
+	Call *callvault.Call
+	// Audio is nil for a recording whose status has none. UploadSHA256 is the
+	// hash of the audio as it was sent in, before it was encoded.
+	Audio        *Audio
+	UploadSHA256 [sha256.Size]byte
+	Source       string // where it comes from
+	Added        time.Time
+}
+
+// Outcome says what Keep did.
+type Outcome int
+
+// The outcomes of Keep: it was not here; it was known and now has its audio;
+// what is known of it was replaced; nothing changed.
+const (
+	Added Outcome = iota
+	Completed
+	Updated
+	Unchanged
+)
+
+// maxGroup is how many recordings are made durable together at most.
+const maxGroup = 64
+
+// keeping is an intake on its way.
+type keeping struct {
+	in      *Intake
+	entry   *Entry
+	outcome Outcome
+	err     error
+	done    bool
+
+	keys  []string
+	files []*os.File
+	stale string // the sidecar of an earlier form that stood elsewhere
+}
+
+// Keep keeps a recording. When it returns no error, the recording survives a
+// power cut. The same key with the same audio again changes nothing; with other
+// audio it is callvault.Conflict. A full disk is callvault.InsufficientStorage,
+// and nothing is kept. Intakes that arrive at the same time are made durable
+// together. in.Audio is used up, whatever happens.
+func (a *Archive) Keep(ctx context.Context, in *Intake) (*Entry, Outcome, error) {
+	if err := in.prepare(); err != nil {
+		a.Discard(in)
+		return nil, Unchanged, err
+	}
+	k := &keeping{in: in}
+	a.queueMu.Lock()
+	a.queue = append(a.queue, k)
+	a.queueMu.Unlock()
+
+	// Whoever gets the lock commits for all who wait for it.
+	a.commitMu.Lock()
+	for !k.done {
+		a.commit(context.WithoutCancel(ctx), a.takeGroup())
+	}
+	a.commitMu.Unlock()
+	return k.entry, k.outcome, k.err
+}
+
+// prepare fills in what follows from the rest, and tells whether all can be kept.
+func (in *Intake) prepare() error {
+	r := &in.Recording
+	if in.Audio != nil {
+		r.Size = in.Audio.Info.Bytes
+	}
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	if r.Status.HasAudio() != (in.Audio != nil) {
+		return fmt.Errorf("a recording comes with audio when its status is SAVED or PENDING_DELETE_*, and only then; this one is %s: %w",
+			r.Status, callvault.InvalidParameter)
+	}
+	if in.Call == nil {
+		return nil
+	}
+	if in.Call.CallKey != r.CallKey || in.Call.TenantName != r.TenantName {
+		return fmt.Errorf("the call %s of %s is not the recording's call %s of %s: %w",
+			in.Call.CallKey, in.Call.TenantName, r.CallKey, r.TenantName, callvault.InvalidParameter)
+	}
+	in.Call.Recordings = nil
+	return in.Call.Validate()
+}
+
+// Discard gives up an intake that is not going to be kept.
+func (a *Archive) Discard(in *Intake) {
+	if in.Audio != nil {
+		a.blobs.Discard(in.Audio.file)
+	}
+}
+
+func (a *Archive) takeGroup() []*keeping {
+	a.queueMu.Lock()
+	defer a.queueMu.Unlock()
+	n := min(len(a.queue), maxGroup)
+	group := a.queue[:n:n]
+	a.queue = a.queue[n:]
+	return group
+}
+
+// commit keeps a group in one transaction, whose rows are committed only when
+// the blobs are durable. The transaction keeps all other writers out, so that of
+// two intakes of one key, in whichever processes, one finds the other's row.
+func (a *Archive) commit(ctx context.Context, group []*keeping) {
+	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
+		var keys []string
+		var files []*os.File
+		for _, k := range group {
+			if k.err = a.place(ctx, tx, k); k.err != nil && !refusal(k.err) {
+				return k.err
+			}
+			keys, files = append(keys, k.keys...), append(files, k.files...)
+		}
+		if len(keys) == 0 {
+			return nil
+		}
+		return a.blobs.Put(ctx, keys, files)
+	})
+	for _, k := range group {
+		if err != nil && !refusal(k.err) {
+			k.err = StorageError(err)
+		}
+		if k.err != nil {
+			k.entry = nil
+		} else if k.stale != "" {
+			_ = a.blobs.Delete(ctx, k.stale) // of two sidecars of a recording the later one counts
+		}
+		for _, file := range k.files {
+			a.blobs.Discard(file)
+		}
+		a.Discard(k.in)
+		k.done = true
+	}
+}
+
+// refusal tells an answer to one intake from a fault that stops them all.
+func refusal(err error) bool {
+	var code callvault.Code
+	return errors.As(err, &code) && code < callvault.Internal
+}
+
+// place decides on one intake, writes its rows, and stages its blobs.
+func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping) error {
+	r := &k.in.Recording
+	earlier, err := scanEntry(tx.QueryRowContext(ctx, findEntry, r.TenantName, r.RecordingKey))
+	if errors.Is(err, sql.ErrNoRows) {
+		earlier, err = nil, nil
+	}
+	if err != nil {
+		return fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+	}
+	if k.outcome, err = decide(earlier, k.in); err != nil || k.outcome == Unchanged {
+		k.entry = earlier
+		return err
+	}
+	call := callvault.CallOf(r)
+	if k.in.Call != nil {
+		call = *k.in.Call
+	}
+	side := sidecarOf(k.in, call)
+	k.entry = k.in.entry()
+	if earlier != nil {
+		if err := a.remember(ctx, &side, earlier); err != nil {
+			return err
+		}
+		if earlier.path != k.entry.path {
+			k.stale = earlier.path + sidecarEnding
+		}
+		if err := deleteRow(ctx, tx, earlier); err != nil {
+			return err
+		}
+	}
+	if err := insertRow(ctx, tx, k.entry); err != nil {
+		return err
+	}
+	if err := saveCall(ctx, tx, &callRow{call: side.Call, given: side.CallGiven, updatedMs: side.AddedAt}); err != nil {
+		return err
+	}
+	return a.stage(k, &side)
+}
+
+// decide says what becomes of an intake beside what is known already.
+func decide(earlier *Entry, in *Intake) (Outcome, error) {
+	switch {
+	case earlier == nil:
+		return Added, nil
+	case !earlier.Held && in.Audio != nil:
+		return Completed, nil
+	case !earlier.Held && earlier.Recording == in.Recording:
+		return Unchanged, nil
+	case !earlier.Held:
+		return Updated, nil
+	case in.Audio == nil:
+		return Unchanged, fmt.Errorf("recording %s is held with its audio; an upload without audio does not replace it: %w",
+			in.Recording.RecordingKey, callvault.Conflict)
+	case earlier.SHA256 != in.Audio.SHA256 && earlier.upload != in.UploadSHA256:
+		return Unchanged, fmt.Errorf("recording %s is held with other audio (SHA-256 %x); what is held stays: %w",
+			in.Recording.RecordingKey, earlier.SHA256, callvault.Conflict)
+	}
+	return Unchanged, nil
+}
+
+// entry is the intake as it will be kept.
+func (in *Intake) entry() *Entry {
+	r := in.Recording
+	e := &Entry{Recording: r, Added: in.Added.UnixMilli(), path: pathOf(r.TenantName, r.RecordingKey, r.StartTime)}
+	if in.Audio != nil {
+		e.Held = true
+		e.SHA256, e.upload = in.Audio.SHA256, in.UploadSHA256
+		e.AudioMs = in.Audio.Info.Duration().Milliseconds()
+		e.Read = e.Added
+	}
+	return e
+}
+
+// stage makes the intake's blobs ready: the audio first, the sidecar after it.
+func (a *Archive) stage(k *keeping, side *sidecar) error {
+	content, err := side.encode()
+	if err != nil {
+		return err
+	}
+	file, err := stageBytes(a.blobs, content)
+	if err != nil {
+		return err
+	}
+	if k.in.Audio != nil {
+		k.keys = append(k.keys, k.entry.path+audioEnding)
+		k.files = append(k.files, k.in.Audio.file)
+	}
+	k.keys = append(k.keys, k.entry.path+sidecarEnding)
+	k.files = append(k.files, file)
+	return nil
+}
+
+func insertRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
+	r := &e.Recording
+	hash, upload := []byte{}, []byte{}
+	if e.Held {
+		hash, upload = e.SHA256[:], e.upload[:]
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status, agent, skill, json,
+		bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		r.TenantName, r.StartTime, r.RecordingKey, r.CallKey, string(r.Status), r.Agent, r.Skill, string(r.AppendJSON(nil)),
+		r.Size, e.AudioMs, hash, upload, e.path, e.Added, e.Read)
+	if err != nil {
+		return fmt.Errorf("row of recording %s: %w", r.RecordingKey, err)
+	}
+	return nil
+}
+
+func deleteRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM recordings WHERE tenant = $1 AND recording_key = $2`,
+		e.Recording.TenantName, e.Recording.RecordingKey)
+	if err != nil {
+		return fmt.Errorf("row of recording %s: %w", e.Recording.RecordingKey, err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"callvault"
+)
+
+// maxSidecar is the most that is read of a sidecar, in bytes.
+const maxSidecar = 16 << 20
+
+// sidecar is the file that stands beside a recording's audio: everything known
+// of it, so that the archive can be read, and its database made again, without
+// this software.
+type sidecar struct {
+	Recording callvault.Recording `json:"recording"`
+	Call      callvault.Call      `json:"call"`
+	CallGiven bool                `json:"callGiven"` // false: made from the recording
+	Audio     *sidecarAudio       `json:"audio"`     // null: none is held
+	Source    string              `json:"source"`
+	AddedAt   int64               `json:"addedAt"` // Unix milliseconds
+	History   []sidecarChange     `json:"history"` // earlier forms, oldest first
+}
+
+// sidecarAudio tells of the audio beside the sidecar.
+type sidecarAudio struct {
+	SHA256       string `json:"sha256"`
+	Bytes        int64  `json:"bytes"`
+	Duration     int64  `json:"duration"`     // measured, in milliseconds
+	UploadSHA256 string `json:"uploadSha256"` // of what was sent in, before it was encoded
+}
+
+// sidecarChange is what was known until it was replaced.
+type sidecarChange struct {
+	ReplacedAt int64               `json:"replacedAt"` // Unix milliseconds
+	Recording  callvault.Recording `json:"recording"`
+}
+
+// sidecarOf tells everything of what is to be kept.
+func sidecarOf(in *Intake, call callvault.Call) sidecar {
+	s := sidecar{
+		Recording: in.Recording, Call: call, CallGiven: in.Call != nil,
+		Source: in.Source, AddedAt: in.Added.UnixMilli(), History: []sidecarChange{},
+	}
+	if in.Audio != nil {
+		s.Audio = &sidecarAudio{
+			SHA256:       hex.EncodeToString(in.Audio.SHA256[:]),
+			Bytes:        in.Audio.Info.Bytes,
+			Duration:     in.Audio.Info.Duration().Milliseconds(),
+			UploadSHA256: hex.EncodeToString(in.UploadSHA256[:]),
+		}
+	}
+	return s
+}
+
+// encode is the sidecar as it is written.
+func (s *sidecar) encode() ([]byte, error) {
+	content, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("sidecar of %s: %w", s.Recording.RecordingKey, err)
+	}
+	return append(content, '\n'), nil
+}
+
+// readSidecar reads the sidecar at path; fs.ErrNotExist when there is none.
+func (a *Archive) readSidecar(ctx context.Context, path string) (*sidecar, error) {
+	key := path + sidecarEnding
+	size, err := a.blobs.Size(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if size > maxSidecar {
+		return nil, fmt.Errorf("sidecar %s has %d bytes: it is not one of ours", key, size)
+	}
+	file, err := a.blobs.Open(ctx, key, size)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(file)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar %s: %w", key, err)
+	}
+	s := &sidecar{}
+	if err := json.Unmarshal(content, s); err != nil {
+		return nil, fmt.Errorf("sidecar %s: %w", key, err)
+	}
+	return s, s.check(path)
+}
+
+// check tells whether the sidecar is whole and stands where it belongs.
+func (s *sidecar) check(path string) error {
+	err := s.Recording.Validate()
+	if err == nil {
+		err = s.Call.Validate()
+	}
+	if err == nil && pathOf(s.Recording.TenantName, s.Recording.RecordingKey, s.Recording.StartTime) != path {
+		err = errors.New("it tells of a recording that belongs elsewhere")
+	}
+	if err == nil && s.Audio != nil {
+		_, err = parseHash(s.Audio.SHA256)
+	}
+	if err != nil {
+		return fmt.Errorf("sidecar %s%s: %w", path, sidecarEnding, err)
+	}
+	return nil
+}
+
+// remember carries an earlier form of the recording, and what that remembered
+// itself, over into the sidecar that replaces it.
+func (a *Archive) remember(ctx context.Context, s *sidecar, earlier *Entry) error {
+	old, err := a.readSidecar(ctx, earlier.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if old != nil {
+		s.History = append(s.History, old.History...)
+		if !s.CallGiven && old.CallGiven {
+			s.Call, s.CallGiven = old.Call, true
+		}
+	}
+	s.History = append(s.History, sidecarChange{ReplacedAt: s.AddedAt, Recording: earlier.Recording})
+	return nil
+}
+
+func parseHash(text string) (sum [sha256.Size]byte, err error) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(sum) {
+		return sum, fmt.Errorf("%.80q is not a SHA-256", text)
+	}
+	copy(sum[:], raw)
+	return sum, nil
+}

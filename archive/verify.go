@@ -1,0 +1,302 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"iter"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/audio"
+)
+
+// Part is one of Of parts into which the recordings fall by their keys, counted
+// from 1, so that all are read within Of nights. The zero Part is all of them.
+type Part struct{ N, Of int }
+
+// holds tells whether the recording is in the part.
+func (p Part) holds(tenant, key string) bool {
+	if p.Of == 0 {
+		return true
+	}
+	sum := fnv.New32a()
+	io.WriteString(sum, tenant+"/"+key)
+	return int(sum.Sum32()%uint32(p.Of)) == p.N-1
+}
+
+// Selection says which recordings Verify reads: of one tenant or, when Tenant is
+// empty, of all; of those that start in Span; of those, the Part.
+type Selection struct {
+	Tenant string
+	Span   callvault.Span
+	Part   Part
+}
+
+// Checked is what Verify found of one recording or blob. Fault says what is
+// wrong with it, and is empty when nothing is. RecordingKey is the blob's key
+// where no recording is known.
+type Checked struct {
+	Tenant       string `json:"tenant"`
+	RecordingKey string `json:"recordingKey"`
+	Fault        string `json:"fault"`
+	Bytes        int64  `json:"-"`
+	Total        int    `json:"-"` // how many recordings will be read in all
+}
+
+// Verify reads the audio of the selected recordings back against its SHA-256 and
+// its Ogg structure and yields what it finds of each, then the blobs that belong
+// to no recording. It remembers when each recording was last found whole.
+func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time) iter.Seq2[Checked, error] {
+	return func(yield func(Checked, error) bool) {
+		total, err := a.countHeld(ctx, selection)
+		if err != nil {
+			yield(Checked{}, err)
+			return
+		}
+		var whole []*Entry // not yet noted as read
+		for entry, err := range a.held(ctx, selection) {
+			if err != nil {
+				yield(Checked{}, err)
+				return
+			}
+			fault, err := a.check(ctx, entry)
+			if err != nil {
+				yield(Checked{}, err)
+				return
+			}
+			if fault == "" {
+				whole = append(whole, entry)
+			}
+			if len(whole) == pageRecordings {
+				if err := a.noteRead(ctx, whole, now); err != nil {
+					yield(Checked{}, err)
+					return
+				}
+				whole = whole[:0]
+			}
+			r := &entry.Recording
+			if !yield(Checked{r.TenantName, r.RecordingKey, fault, r.Size, total}, nil) {
+				return
+			}
+		}
+		if err := a.noteRead(ctx, whole, now); err != nil {
+			yield(Checked{}, err)
+			return
+		}
+		a.strays(ctx, selection, yield)
+	}
+}
+
+// selected is the WHERE clause of a selection but for its part.
+const selected = `length(sha256) > 0 AND ($1 = '' OR tenant = $1) AND start_ms >= $2 AND start_ms < $3`
+
+func (a *Archive) countHeld(ctx context.Context, s Selection) (n int, err error) {
+	err = a.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM recordings WHERE `+selected,
+		s.Tenant, s.Span.From, s.Span.To).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count recordings: %w", err)
+	}
+	if s.Part.Of > 0 {
+		n /= s.Part.Of
+	}
+	return n, nil
+}
+
+// held yields the selected recordings that are held, in the order of their files.
+func (a *Archive) held(ctx context.Context, s Selection) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		var tenant, key string
+		startMs := s.Span.From
+		for {
+			page, err := queryEntries(ctx, a.db.Reader, `SELECT `+entryColumns+` FROM recordings WHERE `+selected+`
+				AND (tenant, start_ms, recording_key) > ($4, $5, $6) ORDER BY tenant, start_ms, recording_key LIMIT $7`,
+				s.Tenant, s.Span.From, s.Span.To, tenant, startMs, key, pageRecordings)
+			if err != nil {
+				yield(nil, fmt.Errorf("held recordings: %w", err))
+				return
+			}
+			for _, entry := range page {
+				r := &entry.Recording
+				tenant, startMs, key = r.TenantName, r.StartTime, r.RecordingKey
+				if s.Part.holds(tenant, key) && !yield(entry, nil) {
+					return
+				}
+			}
+			if len(page) < pageRecordings {
+				return
+			}
+		}
+	}
+}
+
+func queryEntries(ctx context.Context, db *sql.DB, query string, args ...any) ([]*Entry, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var entries []*Entry
+	for rows.Next() {
+		entry, err := scanEntry(rows)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry)
+	}
+	return entries, rows.Err()
+}
+
+// check reads one recording's files. fault is what is wrong with them; err is
+// what kept them from being read.
+func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err error) {
+	file, err := a.blobs.Open(ctx, entry.path+audioEnding, entry.Recording.Size)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "the audio file is missing", nil
+	}
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return err.Error(), nil
+	}
+	defer file.Close()
+	sum := sha256.New()
+	var checker audio.Checker
+	if _, err := io.Copy(io.MultiWriter(sum, &checker), file); err != nil {
+		return fmt.Sprintf("the audio cannot be read: %v", err), nil
+	}
+	if [sha256.Size]byte(sum.Sum(nil)) != entry.SHA256 {
+		return fmt.Sprintf("the audio is damaged: its SHA-256 is %x, not %x", sum.Sum(nil), entry.SHA256), nil
+	}
+	if _, err := checker.Finish(); err != nil {
+		return fmt.Sprintf("the audio is no whole Ogg Opus stream: %v", err), nil
+	}
+	side, err := a.readSidecar(ctx, entry.path)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("the sidecar cannot be read: %v", err), ctx.Err()
+	case side.Recording != entry.Recording:
+		return "the sidecar tells otherwise of the recording than the database; rebuild makes the database follow the files", nil
+	case side.Audio == nil || side.Audio.SHA256 != fmt.Sprintf("%x", entry.SHA256):
+		return "the sidecar names another audio than the one held", nil
+	}
+	return "", nil
+}
+
+func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
+		for _, e := range entries {
+			_, err := tx.ExecContext(ctx, `UPDATE recordings SET read_ms = $1 WHERE tenant = $2 AND recording_key = $3 AND sha256 = $4`,
+				now.UnixMilli(), e.Recording.TenantName, e.Recording.RecordingKey, e.SHA256[:])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note what was read: %w", err)
+	}
+	return nil
+}
+
+// strays yields the blobs that belong to no recording.
+func (a *Archive) strays(ctx context.Context, s Selection, yield func(Checked, error) bool) {
+	if s.Part.N > 1 { // the first part looks for strays, for all
+		return
+	}
+	prefix := ""
+	if s.Tenant != "" {
+		prefix = fileName(s.Tenant) + "/"
+	}
+	for key, err := range a.blobs.Keys(ctx, prefix) {
+		if err != nil {
+			yield(Checked{}, err)
+			return
+		}
+		fault, tenant, err := a.stray(ctx, key, s.Span)
+		if err != nil {
+			yield(Checked{}, err)
+			return
+		}
+		if fault != "" && !yield(Checked{Tenant: tenant, RecordingKey: key, Fault: fault}, nil) {
+			return
+		}
+	}
+}
+
+// stray says what is wrong when no row belongs to the blob.
+func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (fault, tenant string, err error) {
+	path, isSidecar := strings.CutSuffix(key, sidecarEnding)
+	path, isAudio := strings.CutSuffix(path, audioEnding)
+	if !isSidecar && !isAudio {
+		return "this file is not the archive's", "", nil
+	}
+	side, err := a.readSidecar(ctx, path)
+	if err != nil {
+		return fmt.Sprintf("a file without a recording: %v", err), "", ctx.Err()
+	}
+	r := &side.Recording
+	if !span.Contains(r.StartTime) {
+		return "", "", nil
+	}
+	var kept string
+	err = a.db.Reader.QueryRowContext(ctx, `SELECT path FROM recordings WHERE tenant = $1 AND recording_key = $2`,
+		r.TenantName, r.RecordingKey).Scan(&kept)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "the database does not know this file's recording; rebuild takes it in", r.TenantName, nil
+	case err != nil:
+		return "", "", fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+	case kept != path:
+		return "an earlier form of a recording that is kept elsewhere", r.TenantName, nil
+	}
+	return "", "", nil
+}
+
+// OldestRead is when the held recording that was not read back for the longest
+// time was last read, in Unix milliseconds; 0 when none is held.
+func (a *Archive) OldestRead(ctx context.Context) (ms int64, err error) {
+	err = a.db.Reader.QueryRowContext(ctx, `SELECT coalesce(min(read_ms), 0) FROM recordings WHERE length(sha256) > 0`).Scan(&ms)
+	if err != nil {
+		return 0, fmt.Errorf("oldest read: %w", err)
+	}
+	return ms, nil
+}
+
+// Total is how much is kept of a tenant.
+type Total struct {
+	Tenant     string
+	Recordings int64 // with or without audio
+	Held       int64 // with audio
+	Bytes      int64 // of that audio
+}
+
+// Totals counts what is kept, by tenant.
+func (a *Archive) Totals(ctx context.Context) ([]Total, error) {
+	rows, err := a.db.Reader.QueryContext(ctx, `SELECT tenant, count(*), coalesce(sum(length(sha256) > 0), 0),
+		coalesce(sum(CASE WHEN length(sha256) > 0 THEN bytes ELSE 0 END), 0) FROM recordings GROUP BY tenant ORDER BY tenant`)
+	if err != nil {
+		return nil, fmt.Errorf("totals: %w", err)
+	}
+	defer rows.Close()
+	var totals []Total
+	for rows.Next() {
+		var t Total
+		if err := rows.Scan(&t.Tenant, &t.Recordings, &t.Held, &t.Bytes); err != nil {
+			return nil, fmt.Errorf("totals: %w", err)
+		}
+		totals = append(totals, t)
+	}
+	return totals, rows.Err()
+}

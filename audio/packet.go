@@ -1,0 +1,106 @@
+package audio
+
+// Bounds of an Opus packet (RFC 6716 section 3.4 rule R2 and R5, RFC 7845
+// section 6): what is larger was not made by an encoder.
+const (
+	maxFrameLen   = 1275
+	maxPacketLen  = 61440
+	maxPacketTime = 120 * opusRate / 1000
+)
+
+// packetTime is how many samples at 48 kHz an Opus packet lasts; ok is false if
+// it breaks a rule of RFC 6716 section 3.4, so that no decoder could read it.
+func packetTime(b []byte) (samples int, ok bool) {
+	if len(b) == 0 || len(b) > maxPacketLen {
+		return 0, false
+	}
+	frame := frameTime(b[0] >> 3)
+	payload := len(b) - 1
+	switch b[0] & 3 {
+	case 0:
+		return frame, payload <= maxFrameLen
+	case 1:
+		return 2 * frame, payload%2 == 0 && payload/2 <= maxFrameLen
+	case 2:
+		n, used, ok := frameLen(b[1:])
+		last := payload - used - n
+		return 2 * frame, ok && last >= 0 && last <= maxFrameLen
+	}
+	return manyFrames(b, frame)
+}
+
+// frameTime is the length of a frame, in samples at 48 kHz, by the configuration
+// number (RFC 6716 table 2).
+func frameTime(config byte) int {
+	const ms = opusRate / 1000
+	switch {
+	case config < 12:
+		return [4]int{10 * ms, 20 * ms, 40 * ms, 60 * ms}[config%4]
+	case config < 16:
+		return [2]int{10 * ms, 20 * ms}[config%2]
+	}
+	return [4]int{5 * ms / 2, 5 * ms, 10 * ms, 20 * ms}[config%4]
+}
+
+// frameLen reads the length of a frame (RFC 6716 section 3.2.1).
+func frameLen(b []byte) (n, used int, ok bool) {
+	switch {
+	case len(b) >= 1 && b[0] < 252:
+		return int(b[0]), 1, true
+	case len(b) >= 2:
+		return int(b[0]) + 4*int(b[1]), 2, true
+	}
+	return 0, 0, false
+}
+
+// manyFrames is packetTime for a packet of code 3 (RFC 6716 section 3.2.5).
+func manyFrames(b []byte, frame int) (samples int, ok bool) {
+	if len(b) < 2 {
+		return 0, false
+	}
+	const variable, padded = 0x80, 0x40
+	count := int(b[1] & 0x3f)
+	samples = count * frame
+	if count == 0 || samples > maxPacketTime {
+		return 0, false
+	}
+	rest := b[2:]
+	if b[1]&padded != 0 {
+		if rest, ok = trimPadding(rest); !ok {
+			return 0, false
+		}
+	}
+	if b[1]&variable == 0 {
+		return samples, len(rest)%count == 0 && len(rest)/count <= maxFrameLen
+	}
+	sum := 0
+	for range count - 1 {
+		n, used, ok := frameLen(rest)
+		if !ok {
+			return 0, false
+		}
+		sum += n
+		rest = rest[used:]
+	}
+	last := len(rest) - sum
+	return samples, last >= 0 && last <= maxFrameLen
+}
+
+// trimPadding takes the padding off a packet of code 3, its length in front and
+// its bytes behind.
+func trimPadding(b []byte) (rest []byte, ok bool) {
+	padding := 0
+	for i, n := range b {
+		if n == 255 {
+			padding += 254
+			continue
+		}
+		padding += int(n)
+		b = b[i+1:]
+		if padding > len(b) {
+			return nil, false
+		}
+		return b[:len(b)-padding], true
+	}
+	return nil, false
+}

@@ -1,0 +1,147 @@
+package audio
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+const (
+	wavHeaderLen = 44
+	wavBlock     = 1 << 14 // bytes handled at a time
+	maxWAV       = math.MaxUint32 - wavHeaderLen
+)
+
+// WAV is a WAV file, 16-bit PCM at [Rate] Hz, mono, that is decoded on demand
+// from an Ogg Opus stream. A byte is the same whichever range it is read in. A
+// Seek costs nothing; the Read after it passes over what lies before at the
+// speed of [Check] and decodes half a minute at most.
+type WAV struct {
+	src     io.ReadSeeker
+	samples int64
+	pos     int64 // of the next Read
+
+	dec  *Decoder
+	next int64 // sample that dec gives next
+	pcm  [wavBlock / 2]int16
+	buf  [wavBlock]byte
+	have []byte // of buf: decoded, not read yet, and ending before next
+}
+
+// NewWAV makes a WAV of the Ogg Opus stream that src holds from its start; info
+// is what [Check] said of it. Fails with ErrUnsupported where the sound is
+// longer than a WAV can be: 4 GiB, three days.
+func NewWAV(src io.ReadSeeker, info Info) (*WAV, error) {
+	w := &WAV{src: src, samples: info.wavSamples()}
+	if 2*w.samples > maxWAV {
+		return nil, fault(ErrUnsupported, "%s of sound do not fit into a WAV file; take it as Ogg Opus", info.Duration())
+	}
+	return w, nil
+}
+
+// Size is the length of the file in bytes.
+func (w *WAV) Size() int64 { return wavHeaderLen + 2*w.samples }
+
+// Seek implements [io.Seeker].
+func (w *WAV) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += w.pos
+	case io.SeekEnd:
+		offset += w.Size()
+	}
+	if offset < 0 {
+		return w.pos, errors.New("audio: seek to before the start of the WAV")
+	}
+	w.pos = offset
+	return offset, nil
+}
+
+// Read implements [io.Reader]. It fails as [Decoder.ReadSamples] does, and with
+// ErrTruncated if the stream is shorter than its Info said.
+func (w *WAV) Read(p []byte) (int, error) {
+	if w.pos >= w.Size() {
+		return 0, io.EOF
+	}
+	n := 0
+	if w.pos < wavHeaderLen {
+		n = copy(p, w.header()[w.pos:])
+		w.pos += int64(n)
+	}
+	for n < len(p) && w.pos < w.Size() {
+		if err := w.load(); err != nil {
+			return n, err
+		}
+		k := copy(p[n:], w.have)
+		w.have = w.have[k:]
+		w.pos += int64(k)
+		n += k
+	}
+	return n, nil
+}
+
+// load makes have begin at pos.
+func (w *WAV) load() error {
+	at := w.pos - wavHeaderLen
+	begin := 2*w.next - int64(len(w.have))
+	if w.dec != nil && at >= begin && at < 2*w.next {
+		w.have = w.have[at-begin:]
+		return nil
+	}
+	if err := w.reach(at / 2); err != nil {
+		return err
+	}
+	n, err := w.dec.ReadSamples(w.pcm[:min(int64(len(w.pcm)), w.samples-w.next)])
+	if err == io.EOF {
+		return fault(ErrTruncated, "the Ogg Opus stream ends %d samples before its time", w.samples-w.next)
+	} else if err != nil {
+		return err
+	}
+	for i, v := range w.pcm[:n] {
+		binary.LittleEndian.PutUint16(w.buf[2*i:], uint16(v))
+	}
+	w.next += int64(n)
+	w.have = w.buf[at%2 : 2*n]
+	return nil
+}
+
+// reach brings the decoder to the sample, from the start if it is past it.
+func (w *WAV) reach(sample int64) error {
+	if w.dec == nil || w.next > sample {
+		w.dec = nil
+		if _, err := w.src.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("go back to the start of the audio: %w", err)
+		}
+		dec, err := NewDecoder(w.src)
+		if err != nil {
+			return err
+		}
+		w.dec, w.next = dec, 0
+	}
+	if w.next < sample {
+		w.dec.skipTo(sample)
+		w.next = sample
+	}
+	w.have = nil
+	return nil
+}
+
+// header is the RIFF header of 16-bit PCM.
+func (w *WAV) header() []byte {
+	le := binary.LittleEndian
+	size := uint32(2 * w.samples)
+	b := append(make([]byte, 0, wavHeaderLen), "RIFF"...)
+	b = le.AppendUint32(b, wavHeaderLen-8+size)
+	b = append(b, "WAVEfmt "...)
+	b = le.AppendUint32(b, 16)
+	b = le.AppendUint16(b, wavPCM)
+	b = le.AppendUint16(b, 1)
+	b = le.AppendUint32(b, Rate)
+	b = le.AppendUint32(b, 2*Rate)
+	b = le.AppendUint16(b, 2)
+	b = le.AppendUint16(b, 16)
+	b = append(b, "data"...)
+	return le.AppendUint32(b, size)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+
+	"callvault"
+	"callvault/archive"
+	"callvault/ingest"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// imported is what became of the files of an import.
+type imported struct {
+	Tenant   string         `json:"tenant"`
+	Added    int            `json:"added"`
+	Known    int            `json:"known"`
+	Refused  []importFault  `json:"refused"`
+	outcomes map[string]int // nothing of it is printed
+}
+
+type importFault struct {
+	Path  string `json:"path"`
+	Fault string `json:"fault"`
+}
+
+func importCommand(o *options) *cobra.Command {
+	var tenant string
+	c := &cobra.Command{
+		Use:   "import --tenant T PATH...",
+		Short: "Take audio files and folders into the archive",
+		Long: `Take audio files and folders into the archive: Ogg Opus and WAV. What is known of a recording is
+read from a KEY.json beside it, from a CSV in its folder whose header names the API's fields (and a
+column file), or from its name, as Asterisk's MixMonitor and FreePBX write it. The same audio of the
+same tenant twice is one recording, so an import can be repeated.
+
+Exit status 3: some files could not be taken; each is named, with the reason.`,
+		Example: "  callvault import --tenant acme-ns /var/spool/asterisk/monitor",
+		Args:    someArguments("the PATH of a file or folder"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if tenant == "" {
+				return usageError{errors.New("say whose recordings they are: --tenant T")}
+			}
+			return withVault(c.Context(), o, func(v *vault) error {
+				owner, err := v.accounts.Tenant(c.Context(), tenant)
+				if err != nil {
+					return fmt.Errorf("%w; add it first with tenant add", err)
+				}
+				done, err := importPaths(c.Context(), v, owner, args)
+				return errors.Join(err, done.print(c, o))
+			})
+		},
+	}
+	c.Flags().StringVar(&tenant, "tenant", "", "the tenant whose recordings they are")
+	return c
+}
+
+// importPaths takes in what is found below the paths, several files at a time.
+func importPaths(ctx context.Context, v *vault, tenant *callvault.Tenant, paths []string) (*imported, error) {
+	done := &imported{Tenant: tenant.Name, Refused: []importFault{}}
+	files, failures := ingest.Scan(paths)
+	for _, path := range slices.Sorted(maps.Keys(failures)) {
+		done.Refused = append(done.Refused, importFault{path, forPeople(failures[path])})
+	}
+	var total int64
+	for i := range files {
+		total += files[i].Size
+	}
+	bar := newProgress("import", total)
+	defer bar.end()
+	intake := ingest.New(v.archive)
+	var mu sync.Mutex
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range files {
+		if ctx.Err() != nil {
+			break
+		}
+		workers.Go(func() error {
+			outcome, err := intake.File(ctx, tenant, &files[i])
+			bar.add(files[i].Size)
+			mu.Lock()
+			defer mu.Unlock()
+			return done.note(files[i].Path, outcome, err)
+		})
+	}
+	err := workers.Wait()
+	return done, errors.Join(err, context.Cause(ctx))
+}
+
+// note counts one file. An error that the next file would meet too is returned.
+func (done *imported) note(path string, outcome archive.Outcome, err error) error {
+	switch {
+	case errors.Is(err, callvault.InsufficientStorage), errors.Is(err, context.Canceled):
+		return err
+	case err != nil:
+		done.Refused = append(done.Refused, importFault{path, forPeople(err)})
+	case outcome == archive.Unchanged:
+		done.Known++
+	default:
+		done.Added++
+	}
+	return nil
+}
+
+// print tells what became of the files; errIncomplete when some were refused.
+func (done *imported) print(c *cobra.Command, o *options) error {
+	slices.SortFunc(done.Refused, func(a, b importFault) int { return compareStrings(a.Path, b.Path) })
+	if o.json {
+		if err := printJSON(c.OutOrStdout(), done); err != nil {
+			return err
+		}
+	} else {
+		for _, fault := range done.Refused {
+			fmt.Fprintf(c.ErrOrStderr(), "not taken: %s: %s\n", fault.Path, fault.Fault)
+		}
+		printSummary(c.OutOrStdout(), done)
+	}
+	if len(done.Refused) > 0 {
+		return errIncomplete
+	}
+	return nil
+}
+
+func printSummary(w io.Writer, done *imported) {
+	fmt.Fprintf(w, "%d recordings added to %s, %d were there already, %d files not taken\n",
+		done.Added, done.Tenant, done.Known, len(done.Refused))
+}

@@ -1,0 +1,56 @@
+// Callvault keeps call recordings: it serves them by the recordings API, and
+// takes them in.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	_ "modernc.org/sqlite"
+)
+
+// Exit statuses.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitIncomplete  = 3
+	exitInterrupted = 130
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+// errIncomplete says that a command did its work but has faults to tell of, and
+// has told them.
+var errIncomplete = errors.New("incomplete")
+
+func main() { os.Exit(run()) }
+
+// run runs the command line and returns the exit status.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := newCommand().ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if errors.Is(err, errIncomplete) {
+		return exitIncomplete
+	}
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "callvault: %v (see --help)\n", err)
+		return exitUsage
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "callvault: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintf(os.Stderr, "callvault: %v\n", forPeople(err))
+	return exitFailed
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+)
+
+// plainEvery is how often progress is told where there is no terminal.
+const plainEvery = 10 * time.Second
+
+// progress tells on standard error how far a long work is and when it will be
+// done: a bar on a terminal, a line now and then elsewhere.
+type progress struct {
+	out   io.Writer
+	what  string
+	bars  *mpb.Progress
+	bar   *mpb.Bar
+	began time.Time
+
+	mu    sync.Mutex
+	done  int64 // bytes
+	total int64 // bytes
+	items int
+	told  time.Time
+}
+
+// newProgress begins to tell of a work over so many bytes.
+func newProgress(what string, total int64) *progress {
+	p := &progress{out: os.Stderr, what: what, total: total, began: time.Now(), told: time.Now()}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		p.bars = mpb.New(mpb.WithOutput(os.Stderr), mpb.WithWidth(64))
+		p.bar = p.bars.AddBar(total,
+			mpb.PrependDecorators(decor.Name(what+" "), decor.Any(func(decor.Statistics) string { return p.count() })),
+			mpb.AppendDecorators(decor.Percentage(), decor.Name("  "), decor.Any(func(decor.Statistics) string { return p.eta() })))
+	}
+	return p
+}
+
+// add tells of one more item that took so many bytes.
+func (p *progress) add(bytes int64) {
+	p.mu.Lock()
+	p.items++
+	p.done += bytes
+	plain := p.bar == nil && time.Since(p.told) >= plainEvery
+	if plain {
+		p.told = time.Now()
+	}
+	p.mu.Unlock()
+	if plain {
+		fmt.Fprintf(p.out, "%s: %s, %s of %s, %s\n", p.what, p.count(), byteCount(p.done), byteCount(p.total), p.eta())
+	}
+	if p.bar != nil {
+		p.bar.IncrInt64(bytes)
+	}
+}
+
+func (p *progress) count() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprintf("%d done", p.items)
+}
+
+// eta is how long the rest takes at the pace until now.
+func (p *progress) eta() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	took := time.Since(p.began)
+	if p.done == 0 || took < time.Second {
+		return "about …"
+	}
+	left := time.Duration(float64(took) * float64(p.total-p.done) / float64(p.done))
+	return "about " + left.Round(time.Second).String() + " left"
+}
+
+// end takes the bar away.
+func (p *progress) end() {
+	if p.bar != nil {
+		p.bar.Abort(true)
+		p.bars.Wait()
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"callvault/archive"
+
+	"github.com/spf13/cobra"
+)
+
+func rebuildCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rebuild",
+		Short: "Make the database again, from the files alone",
+		Long: `Make the database's recordings and calls again from the audio folder: the audio and the JSON file
+beside each. Tenants that it finds are made, with the settings of a new tenant. Users, keys, the
+tenants' settings and the egress that was counted are in the database alone; where that was lost
+they must be restored from a backup, or made again.
+
+Exit status 3: some files could not be used; each is named, with the reason.`,
+		Example: "  callvault rebuild --data callvault-data",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return withVault(c.Context(), o, func(v *vault) error { return rebuild(c, o, v) })
+		},
+	}
+}
+
+func rebuild(c *cobra.Command, o *options, v *vault) error {
+	told := time.Now()
+	done, err := v.archive.Rebuild(c.Context(), time.Now(), func(so archive.Rebuilt) {
+		if time.Since(told) >= plainEvery {
+			told = time.Now()
+			fmt.Fprintf(c.ErrOrStderr(), "rebuild: %d recordings so far\n", so.Recordings)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := v.accounts.EnsureTenants(c.Context(), done.Tenants, time.Now()); err != nil {
+		return err
+	}
+	users, err := v.accounts.Users(c.Context())
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = printJSON(c.OutOrStdout(), map[string]any{
+			"recordings": done.Recordings, "held": done.Held, "dropped": done.Dropped, "tenants": len(done.Tenants), "faults": done.Faults,
+		})
+	} else {
+		for _, fault := range done.Faults {
+			fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", fault.RecordingKey, fault.Fault)
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%d recordings of %d tenants taken in from the files, %d with audio; %d rows without files taken away; %d faults\n",
+			done.Recordings, len(done.Tenants), done.Held, done.Dropped, len(done.Faults))
+	}
+	if err != nil {
+		return err
+	}
+	if len(users) == 0 {
+		fmt.Fprintln(c.ErrOrStderr(), "users and the tenants' settings are not in the files: make them again with user add and tenant set, or restore callvault.db")
+	}
+	if len(done.Faults) > 0 {
+		return errIncomplete
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"callvault/meter"
+	"callvault/server"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// serveFlags say where and how the service listens.
+type serveFlags struct {
+	listen, metricsListen, tlsCert, tlsKey string
+	maxUpload                              int64
+}
+
+func serveCommand(o *options) *cobra.Command {
+	var flags serveFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service",
+		Example: `  callvault serve
+  callvault serve --listen :8443 --tls-cert cert.pem --tls-key key.pem --metrics-listen 127.0.0.1:9090`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if (flags.tlsCert == "") != (flags.tlsKey == "") {
+				return usageError{errors.New("--tls-cert and --tls-key come together")}
+			}
+			log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+			return withVault(c.Context(), o, func(v *vault) error {
+				s, err := newService(c.Context(), v, flags.maxUpload, log)
+				if err != nil {
+					return err
+				}
+				return s.serve(c.Context(), &flags)
+			})
+		},
+	}
+	c.Flags().StringVar(&flags.listen, "listen", "127.0.0.1:8080", "address of the service")
+	c.Flags().StringVar(&flags.metricsListen, "metrics-listen", "", "address of its own for /metrics, where no key is asked for")
+	c.Flags().StringVar(&flags.tlsCert, "tls-cert", "", "certificate chain, a PEM file")
+	c.Flags().StringVar(&flags.tlsKey, "tls-key", "", "its private key, a PEM file")
+	c.Flags().Int64Var(&flags.maxUpload, "max-upload", server.DefaultMaxUpload, "the most bytes of an upload's body")
+	return c
+}
+
+// service is a server with what it works with.
+type service struct {
+	vault   *vault
+	meter   *meter.Memory
+	server  *server.Server
+	log     *slog.Logger
+	release func() // the lock that keeps a second service from the data folder
+}
+
+// newService makes a service over a data folder. Only one may be there: limits
+// are counted in its memory.
+func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger) (*service, error) {
+	release, err := v.db.Lock("service")
+	if err != nil {
+		return nil, fmt.Errorf("a service runs on %s already: %w", v.dir, err)
+	}
+	counts, err := meter.Open(ctx, v.db)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	s := server.New(server.Config{
+		Accounts: v.accounts, Meter: counts, Archive: v.archive, Log: log,
+		MaxUpload: maxUpload, DiskFree: v.blobs.Free, Version: version(),
+	})
+	return &service{vault: v, meter: counts, server: s, log: log, release: release}, nil
+}
+
+// serve listens as the flags say, until ctx ends.
+func (s *service) serve(ctx context.Context, flags *serveFlags) error {
+	listener, err := net.Listen("tcp", flags.listen)
+	if err != nil {
+		s.release()
+		return fmt.Errorf("listen: %w", err)
+	}
+	scheme := "http"
+	if flags.tlsCert != "" {
+		pair, err := tls.LoadX509KeyPair(flags.tlsCert, flags.tlsKey)
+		if err != nil {
+			s.release()
+			return errors.Join(fmt.Errorf("TLS: %w", err), listener.Close())
+		}
+		scheme = "https"
+		listener = tls.NewListener(listener, &tls.Config{
+			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		})
+	} else if !loopback(listener.Addr()) {
+		s.log.Warn("plain HTTP beyond this machine: authentication keys and recordings can be read on the way; use --tls-cert and --tls-key, or a proxy that speaks TLS",
+			"address", listener.Addr().String())
+	}
+	listeners := map[net.Listener]http.Handler{listener: s.server}
+	if flags.metricsListen != "" {
+		extra, err := net.Listen("tcp", flags.metricsListen)
+		if err != nil {
+			s.release()
+			return errors.Join(fmt.Errorf("listen for metrics: %w", err), listener.Close())
+		}
+		listeners[extra] = s.server.MetricsHandler()
+		s.log.Info("metrics", "url", "http://"+extra.Addr().String()+"/metrics")
+	}
+	s.log.Info("serving", "url", scheme+"://"+listener.Addr().String(), "data", s.vault.dir, "version", version())
+	return s.run(ctx, listeners)
+}
+
+func loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// run serves on the listeners until ctx ends; then it lets what is being sent
+// come to its end, and saves what was counted.
+func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handler) error {
+	defer s.release()
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	var counters errgroup.Group
+	counters.Go(func() error { return s.meter.Run(counting) })
+	counters.Go(func() error { return s.vault.accounts.Run(counting) })
+
+	serving, serve := errgroup.WithContext(ctx)
+	for listener, handler := range listeners {
+		h := server.HTTP(handler, s.log)
+		serving.Go(func() error {
+			if err := h.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve: %w", err)
+			}
+			return nil
+		})
+		serving.Go(func() error {
+			<-serve.Done()
+			s.server.Stopping()
+			return server.Stop(h)
+		})
+	}
+	err := serving.Wait()
+	s.log.Info("stopped")
+	stopCounting()
+	return errors.Join(err, counters.Wait())
+}
+
+// quiet is a log that only tells of what goes wrong, for the demo.
+func quiet() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// base is the address of a listener as a URL.
+func base(listener net.Listener) string {
+	return "http://" + strings.TrimSuffix(listener.Addr().String(), "/")
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+
+	"github.com/spf13/cobra"
+)
+
+// verified is what verify found, as --json prints it (contract 7).
+type verified struct {
+	Read         int               `json:"read"`
+	Bytes        int64             `json:"bytes"`
+	Faults       []archive.Checked `json:"faults"`
+	OldestReadAt *int64            `json:"oldestReadAt"`
+}
+
+func verifyCommand(o *options) *cobra.Command {
+	var tenant, since, until, part string
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Read the audio back against its SHA-256 and its Ogg structure",
+		Long: `Read the audio back against its SHA-256 and its Ogg structure, name each fault, and remember when
+each recording was last read. With --part 3/30 it reads the third of thirty parts, so that a run each
+night reads everything within a month.
+
+Exit status 3: there are faults.`,
+		Example: `  callvault verify
+  callvault verify --part $((10#$(date +%d)))/31 --json`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			selection := archive.Selection{Tenant: tenant}
+			var err error
+			if selection.Span, err = spanOf(since, until); err != nil {
+				return err
+			}
+			if selection.Part, err = partOf(part); err != nil {
+				return err
+			}
+			return withVault(c.Context(), o, func(v *vault) error { return verify(c, o, v, selection) })
+		},
+	}
+	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's recordings")
+	c.Flags().StringVar(&since, "since", "", "only recordings that start then or later: a day, or a time with an offset")
+	c.Flags().StringVar(&until, "until", "", "only recordings that start before then")
+	c.Flags().StringVar(&part, "part", "", "n/t: only the nth of t parts")
+	return c
+}
+
+func verify(c *cobra.Command, o *options, v *vault, selection archive.Selection) error {
+	done := verified{Faults: []archive.Checked{}}
+	var bar *progress
+	for checked, err := range v.archive.Verify(c.Context(), selection, time.Now()) {
+		if err != nil {
+			return err
+		}
+		if bar == nil {
+			bar = newProgress("verify", int64(checked.Total))
+			defer bar.end()
+		}
+		if checked.Bytes > 0 {
+			done.Read++
+			done.Bytes += checked.Bytes
+			bar.add(1)
+		}
+		if checked.Fault != "" {
+			done.Faults = append(done.Faults, checked)
+		}
+	}
+	oldest, err := v.archive.OldestRead(c.Context())
+	if err != nil {
+		return err
+	}
+	if oldest > 0 {
+		done.OldestReadAt = &oldest
+	}
+	return done.print(c, o)
+}
+
+func (done *verified) print(c *cobra.Command, o *options) error {
+	if o.json {
+		if err := printJSON(c.OutOrStdout(), done); err != nil {
+			return err
+		}
+	} else {
+		for _, fault := range done.Faults {
+			fmt.Fprintf(c.OutOrStdout(), "%s %s: %s\n", fault.Tenant, fault.RecordingKey, fault.Fault)
+		}
+		oldest := "nothing was read yet"
+		if done.OldestReadAt != nil {
+			oldest = "all were read since " + moment(*done.OldestReadAt)
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%d recordings read, %s, %d faults; %s\n", done.Read, byteCount(done.Bytes), len(done.Faults), oldest)
+	}
+	if len(done.Faults) > 0 {
+		return errIncomplete
+	}
+	return nil
+}
+
+// spanOf reads --since and --until: days in UTC, or times with an offset.
+func spanOf(since, until string) (callvault.Span, error) {
+	span := callvault.Span{From: 0, To: math.MaxInt64}
+	for flag, end := range map[string]*int64{since: &span.From, until: &span.To} {
+		if flag == "" {
+			continue
+		}
+		day, err := time.Parse(time.DateOnly, flag)
+		if err == nil {
+			*end = day.UnixMilli()
+			continue
+		}
+		if *end, err = callvault.ParseTime(flag); err != nil {
+			return span, usageError{errors.New(forPeople(err))}
+		}
+	}
+	return span, nil
+}
+
+// partOf reads --part.
+func partOf(text string) (part archive.Part, err error) {
+	if text == "" {
+		return part, nil
+	}
+	n, err := fmt.Sscanf(text, "%d/%d", &part.N, &part.Of)
+	if err != nil || n != 2 || part.N < 1 || part.N > part.Of || text != fmt.Sprintf("%d/%d", part.N, part.Of) {
+		return part, usageError{fmt.Errorf("--part %q is not n/t with n from 1 to t, such as 3/30", text)}
+	}
+	return part, nil
+}
+
+func compareStrings(a, b string) int { return strings.Compare(a, b) }

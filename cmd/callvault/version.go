@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"callvault/audio"
+
+	"github.com/spf13/cobra"
+)
+
+// version is the program's, from what the build knows of its module and commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" && v == "(devel)" {
+			v = "devel-" + setting.Value[:min(12, len(setting.Value))]
+		}
+	}
+	return v
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version, and whether this machine can encode audio",
+		Example: "  callvault version",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			encoder, err := audio.Library()
+			if err != nil {
+				encoder = err.Error()
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "callvault %s (%s %s/%s)\nencoder: %s\n",
+				version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, encoder)
+			return err
+		},
+	}
+}

@@ -1,0 +1,175 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+)
+
+// maxSidecar is the most that a KEY.json may have, in bytes.
+const maxSidecar = 16 << 20
+
+// File takes in a file of a tenant. Audio that the tenant has already, whatever
+// its name, is archive.Unchanged, unless the metadata gives it a key of its own.
+func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File) (archive.Outcome, error) {
+	now := time.Now()
+	about, err := file.metadata(tenant)
+	if err != nil {
+		return archive.Unchanged, err
+	}
+	if file.noAudio {
+		return t.keepWithoutAudio(ctx, tenant, about, now)
+	}
+	raw, err := os.Open(file.Path)
+	if err != nil {
+		return archive.Unchanged, err
+	}
+	defer raw.Close()
+	sum, err := hashFile(raw)
+	if err != nil {
+		return archive.Unchanged, err
+	}
+	if about.known.RecordingKey == "" {
+		turn := &t.turns[int(sum[0])%len(t.turns)]
+		turn.Lock()
+		defer turn.Unlock()
+		_, err := t.archive.FindUpload(ctx, tenant.Name, sum)
+		if err == nil || !errors.Is(err, callvault.NotFound) {
+			return archive.Unchanged, err
+		}
+	}
+	converted, err := t.convert(raw)
+	if err != nil {
+		return archive.Unchanged, err
+	}
+	in := &archive.Intake{Audio: converted, UploadSHA256: sum, Source: "import", Added: now}
+	if err := about.complete(in, tenant.Name, file.Path); err != nil {
+		t.archive.Discard(in)
+		return archive.Unchanged, err
+	}
+	_, outcome, err := t.archive.Keep(ctx, in)
+	return outcome, err
+}
+
+func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant, about *about, now time.Time) (archive.Outcome, error) {
+	if about.known.Status == "" || about.known.Status.HasAudio() {
+		return archive.Unchanged, fmt.Errorf("there is no audio file beside this metadata: %w", callvault.InvalidParameter)
+	}
+	in := &archive.Intake{Source: "import", Added: now}
+	if err := about.complete(in, tenant.Name, ""); err != nil {
+		return archive.Unchanged, err
+	}
+	_, outcome, err := t.archive.Keep(ctx, in)
+	return outcome, err
+}
+
+// about is what a file's surroundings tell of its recording.
+type about struct {
+	known callvault.Recording
+	call  json.RawMessage // of a KEY.json; empty when there is none
+}
+
+// metadata reads what is told of the file: by its name, and above that by a CSV,
+// and above that by its KEY.json.
+func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
+	var zone *time.Location
+	if tenant.TimeZone != "" {
+		var err error
+		if zone, err = time.LoadLocation(tenant.TimeZone); err != nil {
+			return nil, fmt.Errorf("time zone of tenant %s: %w", tenant.Name, err)
+		}
+	}
+	stem := filepath.Base(withoutEnding(f.Path))
+	told := parseName(stem, zone)
+	a := &about{known: told.recording()}
+	var err error
+	switch {
+	case f.sidecar != "":
+		err = a.readSidecar(f.sidecar)
+		if err == nil && a.known.RecordingKey == "" {
+			a.known.RecordingKey = stem
+		}
+	case f.row != nil:
+		a.known, err = tableRecording(f.row)
+	}
+	return a, err
+}
+
+// readSidecar reads a KEY.json: a Recording as the API publishes it, or the
+// sidecar of an archive, which holds one with its call.
+func (a *about) readSidecar(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxSidecar {
+		return fmt.Errorf("%s has %d bytes: it is not the metadata of a recording", filepath.Base(path), info.Size())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var kept struct {
+		Recording json.RawMessage `json:"recording"`
+		Call      json.RawMessage `json:"call"`
+		CallGiven bool            `json:"callGiven"`
+	}
+	if err := decode(filepath.Base(path), text, &kept); err != nil {
+		return err
+	}
+	if len(kept.Recording) == 0 {
+		return decode(filepath.Base(path), text, &a.known)
+	}
+	if kept.CallGiven {
+		a.call = kept.Call
+	}
+	return decode(filepath.Base(path), kept.Recording, &a.known)
+}
+
+// complete makes up what is not told, from the audio and the file at path, and
+// fills in the intake.
+func (a *about) complete(in *archive.Intake, tenant, path string) error {
+	r := &a.known
+	if in.Audio != nil && r.Duration == 0 {
+		r.Duration = in.Audio.Info.Duration().Milliseconds()
+	}
+	if r.StartTime == 0 && path != "" {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		r.StartTime = info.ModTime().UnixMilli() - r.Duration // it was written until then
+	}
+	if r.RecordingKey == "" {
+		r.RecordingKey = fmt.Sprintf("%s-%d", uuidOf(in.UploadSHA256[:16]), r.StartTime)
+	}
+	if r.CallKey == "" && len(a.call) == 0 {
+		r.CallKey = fmt.Sprintf("%s-%d-%d", uuidOf(in.UploadSHA256[16:]), r.StartTime, r.StartTime+r.Duration)
+	}
+	if r.TenantName == "" {
+		r.TenantName = tenant
+	}
+	m := metadata{recording: r.AppendJSON(nil), call: a.call}
+	filled, err := m.fill(tenant, in.Source, in.Added)
+	if err != nil {
+		return err
+	}
+	in.Recording = filled.Recording
+	return m.fillCall(in)
+}
+
+// uuidOf makes a UUID of 16 bytes (RFC 9562 5.8, version 8: of our own making),
+// the same for the same bytes.
+func uuidOf(from []byte) string {
+	b := [16]byte(from)
+	b[6] = b[6]&0x0f | 0x80
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,159 @@
+// Package ingest takes in audio from elsewhere, uploads and files of any kind
+// that audio can read, and brings it into the archive's form.
+//
+// It makes up what the sender left out, and refuses what it cannot keep with an
+// error that says what to do. It does not ask who sends.
+//
+// It promises that what it accepted is kept as the archive promises, and that of
+// what it refused nothing stays.
+package ingest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+	"callvault/audio"
+)
+
+// Intake takes audio into an archive.
+type Intake struct {
+	archive *archive.Archive
+	// turns makes files with the same audio, known by its hash, go one by one.
+	turns [64]sync.Mutex
+}
+
+// New returns what takes audio into a.
+func New(a *archive.Archive) *Intake { return &Intake{archive: a} }
+
+// convert brings audio into the archive's form: mono Ogg Opus is kept byte for
+// byte, anything else that can be read becomes Ogg Opus, 8 kHz, mono.
+func (t *Intake) convert(raw io.ReadSeeker) (*archive.Audio, error) {
+	spool, err := t.archive.NewSpool()
+	if err != nil {
+		return nil, err
+	}
+	defer spool.Discard()
+	if _, err := audio.ToOpus(spool, raw); err != nil {
+		return nil, audioError(err)
+	}
+	converted, err := spool.Finish()
+	return converted, audioError(err)
+}
+
+// audioError gives an error about audio the answer that its sender should get.
+func audioError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, audio.ErrNoLibrary):
+		return fmt.Errorf("only Ogg Opus of one channel can be taken here: %w: %w", err, callvault.UnsupportedMediaType)
+	case errors.Is(err, audio.ErrUnprocessable):
+		return fmt.Errorf("the audio cannot be used: %w: %w", err, callvault.UnprocessableAudio)
+	}
+	return err
+}
+
+// hashFile is the SHA-256 of a file from its beginning; it leaves the file there.
+func hashFile(file *os.File) (sum [sha256.Size]byte, err error) {
+	digest := sha256.New()
+	if _, err := io.Copy(digest, file); err != nil {
+		return sum, fmt.Errorf("read audio: %w", err)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return sum, fmt.Errorf("read audio: %w", err)
+	}
+	digest.Sum(sum[:0])
+	return sum, nil
+}
+
+// metadata is what a sender tells of a recording.
+type metadata struct {
+	recording []byte // JSON of a Recording
+	call      []byte // JSON of a Call; empty when there is none
+}
+
+// fill reads metadata, makes up what it leaves out, and returns an intake
+// without audio. source says where it comes from.
+func (m *metadata) fill(tenant, source string, now time.Time) (*archive.Intake, error) {
+	in := &archive.Intake{Source: source, Added: now}
+	r := &in.Recording
+	if err := decode("recording", m.recording, r); err != nil {
+		return nil, err
+	}
+	if r.TenantName == "" {
+		r.TenantName = tenant
+	}
+	if r.TenantName != tenant {
+		return nil, fmt.Errorf("the recording's tenantName is %q, but it was sent to %q: %w", r.TenantName, tenant, callvault.InvalidParameter)
+	}
+	if r.StartTime == 0 {
+		return nil, fmt.Errorf("the recording has no startTime; give it in Unix milliseconds: %w", callvault.InvalidParameter)
+	}
+	if r.Status == "" {
+		r.Status = callvault.Saved
+	}
+	if !r.Status.Known() {
+		return nil, fmt.Errorf("%q is not a status of a recording; SAVED is the usual one: %w", r.Status, callvault.InvalidParameter)
+	}
+	if r.RecordingKey == "" && r.StartTime > 0 {
+		r.RecordingKey = callvault.NewRecordingKey(r.StartTime)
+	}
+	return in, nil
+}
+
+// fillCall reads the call, if one was sent, once the recording's length is known.
+func (m *metadata) fillCall(in *archive.Intake) error {
+	r := &in.Recording
+	var sent callvault.Call
+	if len(m.call) > 0 {
+		if err := decode("call", m.call, &sent); err != nil {
+			return err
+		}
+	}
+	if r.CallKey == "" {
+		r.CallKey = sent.CallKey
+	}
+	if r.CallKey == "" {
+		r.CallKey = callvault.NewCallKey(callvault.Span{From: r.StartTime, To: r.StartTime + r.Duration})
+	}
+	if len(m.call) == 0 {
+		return nil
+	}
+	call := callvault.CallOf(r)
+	if err := decode("call", m.call, &call); err != nil {
+		return err
+	}
+	in.Call = &call
+	return nil
+}
+
+// decode reads one JSON object, whose unknown fields are passed over.
+func decode(what string, text []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	err := decoder.Decode(into)
+	if err == nil && decoder.More() {
+		err = errors.New("there is more than one value")
+	}
+	if err == nil {
+		return nil
+	}
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		err = fmt.Errorf("its %s cannot be a %s", wrongType.Field, wrongType.Value)
+	case errors.As(err, &wrongType):
+		err = errors.New("it is not a JSON object")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("it is empty or cut short")
+	}
+	return fmt.Errorf("the %s cannot be read: %w: %w", what, err, callvault.InvalidParameter)
+}

@@ -1,0 +1,139 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+)
+
+// maxMetadata is the most that an upload's recording or call may take, in bytes.
+const maxMetadata = 1 << 20
+
+// upload is the parts of a multipart body.
+type upload struct {
+	metadata
+	audio *os.File // nil when there is none
+	sum   [sha256.Size]byte
+}
+
+// Upload takes in a tenant's recording from a multipart/form-data body: part
+// "recording", JSON; part "call", JSON, optional; part "audio", left out for
+// statuses without; in any order. A bad body is callvault.InvalidParameter,
+// audio that cannot be used callvault.UnprocessableAudio, and the rest as
+// archive.Keep.
+func (t *Intake) Upload(ctx context.Context, tenant string, body *multipart.Reader) (*archive.Entry, archive.Outcome, error) {
+	var up upload
+	discard, err := t.readParts(body, &up)
+	defer discard()
+	if err != nil {
+		return nil, archive.Unchanged, err
+	}
+	if up.recording == nil {
+		return nil, archive.Unchanged, fmt.Errorf("the body has no part named recording: %w", callvault.InvalidParameter)
+	}
+	in, err := up.fill(tenant, "upload", time.Now())
+	if err != nil {
+		return nil, archive.Unchanged, err
+	}
+	if has := in.Recording.Status.HasAudio(); has != (up.audio != nil) {
+		return nil, archive.Unchanged, audioMismatch(in.Recording.Status)
+	}
+	if up.audio != nil {
+		if in.Audio, err = t.convert(up.audio); err != nil {
+			return nil, archive.Unchanged, err
+		}
+		in.UploadSHA256 = up.sum
+		if in.Recording.Duration == 0 {
+			in.Recording.Duration = in.Audio.Info.Duration().Milliseconds()
+		}
+	}
+	if err := up.fillCall(in); err != nil {
+		t.archive.Discard(in)
+		return nil, archive.Unchanged, err
+	}
+	return t.archive.Keep(ctx, in)
+}
+
+func audioMismatch(status callvault.Status) error {
+	if status.HasAudio() {
+		return fmt.Errorf("the body has no part named audio, which a recording with the status %s needs: %w", status, callvault.InvalidParameter)
+	}
+	return fmt.Errorf("a recording with the status %s comes without a part named audio: %w", status, callvault.InvalidParameter)
+}
+
+// readParts reads the body's parts. discard ends what it staged.
+func (t *Intake) readParts(body *multipart.Reader, up *upload) (discard func(), err error) {
+	discard = func() {}
+	for {
+		part, err := body.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return discard, nil
+		}
+		if err != nil {
+			return discard, bodyError(err)
+		}
+		switch name := part.FormName(); {
+		case name == "recording" && up.recording == nil:
+			up.recording, err = readMetadata(part)
+		case name == "call" && up.call == nil:
+			up.call, err = readMetadata(part)
+		case name == "audio" && up.audio == nil:
+			if up.audio, discard, err = t.archive.Scratch(); err != nil {
+				return func() {}, err
+			}
+			err = up.readAudio(part)
+		case name == "recording" || name == "call" || name == "audio":
+			err = fmt.Errorf("the body has more than one part named %s: %w", name, callvault.InvalidParameter)
+		default:
+			err = fmt.Errorf("the body has a part named %.40q; there are recording, call and audio: %w", name, callvault.InvalidParameter)
+		}
+		if err != nil {
+			return discard, err
+		}
+	}
+}
+
+func readMetadata(part *multipart.Part) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(part, maxMetadata+1))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	if len(text) > maxMetadata {
+		return nil, fmt.Errorf("the part %s has over %d bytes: %w", part.FormName(), maxMetadata, callvault.InvalidParameter)
+	}
+	return text, nil
+}
+
+// readAudio spools the audio as it was sent, and hashes it.
+func (up *upload) readAudio(part *multipart.Part) error {
+	sum := sha256.New()
+	if _, err := io.Copy(up.audio, io.TeeReader(part, sum)); err != nil {
+		return bodyError(err)
+	}
+	sum.Sum(up.sum[:0])
+	if _, err := up.audio.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("spool audio: %w", err)
+	}
+	return nil
+}
+
+// bodyError gives an error met while reading a body its answer.
+func bodyError(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return fmt.Errorf("the body has over %d bytes, which is the most that is taken: %w", tooLarge.Limit, callvault.PayloadTooLarge)
+	}
+	if err := archive.StorageError(err); errors.Is(err, callvault.InsufficientStorage) {
+		return fmt.Errorf("spool audio: %w", err)
+	}
+	return fmt.Errorf("the multipart body cannot be read: %w: %w", err, callvault.InvalidParameter)
+}

@@ -1,0 +1,111 @@
+package meter
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"callvault"
+	"callvault/database"
+)
+
+// Open loads what a Memory before it saved to the database.
+func Open(ctx context.Context, db *database.DB) (*Memory, error) {
+	m := &Memory{db: db, seed: maphash.MakeSeed()}
+	for i := range m.shards {
+		m.shards[i].windows = map[string]*window{}
+		m.shards[i].ledgers = map[string]*ledger{}
+	}
+	if err := m.loadWindows(ctx); err != nil {
+		return nil, fmt.Errorf("load the request windows: %w", err)
+	}
+	if err := m.loadLedgers(ctx); err != nil {
+		return nil, fmt.Errorf("load the egress ledgers: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Memory) loadWindows(ctx context.Context) error {
+	rows, err := m.db.Reader.QueryContext(ctx, `SELECT subject, first_ms, second_ms, third_ms FROM request_windows`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var subject string
+		w := &window{stored: true}
+		if err := rows.Scan(&subject, &w.Window[0], &w.Window[1], &w.Window[2]); err != nil {
+			return err
+		}
+		m.shard(subject).windows[subject] = w
+	}
+	return rows.Err()
+}
+
+// loadLedgers takes the latest epoch of each tenant. A ledger that was reset but
+// not used since is still there in its old epoch, and is emptied when the tenant
+// next shows its new one.
+func (m *Memory) loadLedgers(ctx context.Context) error {
+	rows, err := m.db.Reader.QueryContext(ctx, `SELECT tenant, epoch, hour, bytes FROM egress ORDER BY tenant, epoch, hour`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var tenant string
+		var epoch int64
+		var h Hour
+		if err := rows.Scan(&tenant, &epoch, &h.Hour, &h.Bytes); err != nil {
+			return err
+		}
+		s := m.shard(tenant)
+		l := s.ledgers[tenant]
+		if l == nil || l.epoch < epoch {
+			l = &ledger{epoch: epoch, unsaved: saved}
+			s.ledgers[tenant] = l
+		}
+		l.load(h)
+	}
+	return rows.Err()
+}
+
+// ReadUsage tells the tenant's egress at now from the database alone, for a
+// command line beside a running service, whose last second it may lack.
+func ReadUsage(ctx context.Context, db *database.DB, tenant *callvault.Tenant, now time.Time) (Usage, error) {
+	l, err := readLedger(ctx, db, tenant)
+	if err != nil {
+		return Usage{}, fmt.Errorf("egress of %s: %w", tenant.Name, err)
+	}
+	return l.usage(tenant, now.UnixMilli()), nil
+}
+
+func readLedger(ctx context.Context, db *database.DB, tenant *callvault.Tenant) (*Ledger, error) {
+	rows, err := db.Reader.QueryContext(ctx, `SELECT hour, bytes FROM egress WHERE tenant = $1 AND epoch = $2 ORDER BY hour`,
+		tenant.Name, tenant.UsageEpoch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var l Ledger
+	for rows.Next() {
+		var h Hour
+		if err := rows.Scan(&h.Hour, &h.Bytes); err != nil {
+			return nil, err
+		}
+		l.load(h)
+	}
+	return &l, rows.Err()
+}
+
+// Forget deletes the tenant's egress from the database. It belongs into the
+// transaction that raises the tenant's UsageEpoch: a running Memory may write
+// rows of the old epoch once more, which then no longer count, and empties its
+// own ledger when it sees the new one.
+func Forget(ctx context.Context, tx *sql.Tx, tenant string) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM egress WHERE tenant = $1`, tenant); err != nil {
+		return fmt.Errorf("forget the egress of %s: %w", tenant, err)
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"callvault"
+)
+
+var errPanic = errors.New("panic")
+
+// authenticate finds out who asks: a service user, by the authentication key in
+// the header "Authorization: Bearer …" (RFC 6750 2.1).
+func (s *Server) authenticate(w *response, r *http.Request) (*callvault.ServiceUser, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		return nil, fmt.Errorf("the request has no authentication key; send the header Authorization: Bearer {authentication_key}: %w", callvault.Unauthorized)
+	}
+	scheme, key, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
+		return nil, fmt.Errorf("the Authorization header is not one Bearer {authentication_key}: %w", callvault.Unauthorized)
+	}
+	user, err := s.Accounts.Authenticate(r.Context(), strings.TrimSpace(key), w.began)
+	if err != nil {
+		return nil, err
+	}
+	w.user = user.Name
+	return user, nil
+}
+
+// may tells whether the user has the capability.
+func may(user *callvault.ServiceUser, capability callvault.Capability) error {
+	if user.May(capability) {
+		return nil
+	}
+	return fmt.Errorf("the user %s has not the capability %s: %w", user.Name, capability, callvault.Forbidden)
+}
+
+// reach finds a tenant that the user may reach. One who may not learns nothing of
+// whether it exists.
+func (s *Server) reach(ctx context.Context, user *callvault.ServiceUser, tenant string) (*callvault.Tenant, error) {
+	if !user.MayReach(tenant) {
+		return nil, fmt.Errorf("the user %s has no access to the tenant %q: %w", user.Name, tenant, callvault.Forbidden)
+	}
+	return s.Accounts.Tenant(ctx, tenant)
+}
+
+// admitTenant counts a request against a tenant, or refuses it.
+func (s *Server) admitTenant(w *response, r *http.Request, tenant *callvault.Tenant) error {
+	if !tenant.RequestLimit {
+		return nil
+	}
+	return s.admit(w, r, "tenant/"+tenant.Name, "the tenant "+tenant.Name)
+}
+
+// admitUser counts a request against a service user, or refuses it.
+func (s *Server) admitUser(w *response, r *http.Request, user *callvault.ServiceUser) error {
+	if !user.RequestLimit {
+		return nil
+	}
+	return s.admit(w, r, "user/"+user.Name, "the user "+user.Name+" (lists that do not name exactly one tenantName)")
+}
+
+// admit counts a request against a subject, and says in the answer's headers
+// where the asker stands (draft-ietf-httpapi-ratelimit-headers).
+func (s *Server) admit(w *response, r *http.Request, subject, words string) error {
+	standing, err := s.Meter.Admit(r.Context(), subject, time.Now())
+	w.Header().Set("RateLimit-Policy", `"recordings";q=3;w=10`)
+	w.Header().Set("RateLimit", standing.String())
+	var wait callvault.Wait
+	if errors.As(err, &wait) {
+		return fmt.Errorf("over 3 requests within 10 seconds for %s; ask again in %d s, and best once every 3 s: %w",
+			words, wait.RetryAfter(), wait)
+	}
+	return err
+}

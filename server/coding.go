@@ -1,0 +1,88 @@
+package server
+
+import (
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// chooseCoding is the content coding that a list is sent in: the best of zstd and
+// gzip that the client takes, "" for none (RFC 9110 12.5.3).
+func chooseCoding(headers []string) string {
+	best, bestQuality := "", 0.0
+	for word, quality := range weighted(headers) {
+		coding := strings.ToLower(word)
+		if coding == "*" || coding == "x-gzip" {
+			coding = "gzip"
+		}
+		if coding != "zstd" && coding != "gzip" {
+			continue
+		}
+		if quality > bestQuality || quality == bestQuality && quality > 0 && coding == "zstd" {
+			best, bestQuality = coding, quality
+		}
+	}
+	return best
+}
+
+// weighted yields the words of a header that is a list with weights (RFC 9110
+// 12.4.2), each with its weight, which is 1 unless given.
+func weighted(headers []string) iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for item := range strings.SplitSeq(strings.Join(headers, ","), ",") {
+			word, parameters, _ := strings.Cut(item, ";")
+			quality := 1.0
+			for parameter := range strings.SplitSeq(parameters, ";") {
+				name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+				if q, err := strconv.ParseFloat(value, 64); strings.EqualFold(name, "q") && err == nil {
+					quality = q
+				}
+			}
+			if word = strings.TrimSpace(word); word != "" && !yield(word, quality) {
+				return
+			}
+		}
+	}
+}
+
+// coder compresses what is written to it. Each write leaves at once, so that a
+// list's first rows do not wait for the rest.
+type coder struct {
+	to      io.Writer
+	flush   func() error
+	close   func() error
+	abandon func()
+}
+
+// newCoder returns a coder to w, one that changes nothing for the coding "".
+func newCoder(w io.Writer, coding string) *coder {
+	none := func() error { return nil }
+	switch coding {
+	case "zstd":
+		z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+		if err != nil {
+			panic(err) // the options are always the same
+		}
+		return &coder{z, z.Flush, z.Close, func() { z.Reset(nil) }}
+	case "gzip":
+		z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+		if err != nil {
+			panic(err) // the level is always the same
+		}
+		return &coder{z, z.Flush, z.Close, func() {}}
+	}
+	return &coder{w, none, none, func() {}}
+}
+
+// Write compresses p and sends it on.
+func (c *coder) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	if err == nil {
+		err = c.flush()
+	}
+	return n, err
+}

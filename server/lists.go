@@ -1,0 +1,175 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"callvault"
+)
+
+// query is what a list is asked for.
+type query struct {
+	span    callvault.Span
+	tenants []string // tenantName=, each once
+}
+
+// parseQuery reads a list's parameters; unknown ones are passed over.
+func parseQuery(r *http.Request) (q query, err error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return q, fmt.Errorf("the query cannot be read: %w: %w", err, callvault.InvalidParameter)
+	}
+	if q.span.From, err = timeParameter(values, "startTime"); err != nil {
+		return q, err
+	}
+	if q.span.To, err = timeParameter(values, "endTime"); err != nil {
+		return q, err
+	}
+	if q.span.From > q.span.To {
+		return q, fmt.Errorf("startTime lies after endTime: %w", callvault.InvalidParameter)
+	}
+	for _, name := range values["tenantName"] {
+		if err := callvault.CheckKey("tenantName", name); err != nil {
+			return q, err
+		}
+		if !slices.Contains(q.tenants, name) {
+			q.tenants = append(q.tenants, name)
+		}
+	}
+	return q, nil
+}
+
+func timeParameter(values url.Values, name string) (int64, error) {
+	given := values[name]
+	if len(given) != 1 {
+		return 0, fmt.Errorf("the parameter %s must be given once, and is given %d times: %w", name, len(given), callvault.InvalidParameter)
+	}
+	ms, err := callvault.ParseTime(given[0])
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return ms, nil
+}
+
+// recordings answers GET recordings (seed, "Requesting Recording Data").
+func (s *Server) recordings(w *response, r *http.Request) error {
+	q, grant, err := s.admitList(w, r)
+	if err != nil {
+		return err
+	}
+	return sendList(w, r, s.Archive.Recordings(r.Context(), q.span, grant))
+}
+
+// calls answers GET call-recording-info (seed, "Expanded Metrics Available").
+func (s *Server) calls(w *response, r *http.Request) error {
+	q, grant, err := s.admitList(w, r)
+	if err != nil {
+		return err
+	}
+	return sendList(w, r, s.Archive.Calls(r.Context(), q.span, grant))
+}
+
+// admitList checks a request for a list, in the API's order: who asks, what for,
+// whether he may, whether not too often.
+func (s *Server) admitList(w *response, r *http.Request) (q query, grant *callvault.Grant, err error) {
+	user, err := s.authenticate(w, r)
+	if err != nil {
+		return q, nil, err
+	}
+	if q, err = parseQuery(r); err != nil {
+		return q, nil, err
+	}
+	if err := may(user, callvault.Read); err != nil {
+		return q, nil, err
+	}
+	var tenant *callvault.Tenant
+	for _, name := range q.tenants {
+		if tenant, err = s.reach(r.Context(), user, name); err != nil {
+			return q, nil, err
+		}
+	}
+	if len(q.tenants) == 0 {
+		return q, &user.Grant, s.admitUser(w, r, user)
+	}
+	narrowed := user.Narrow(q.tenants)
+	if len(q.tenants) == 1 {
+		w.tenant = tenant.Name
+		return q, &narrowed, s.admitTenant(w, r, tenant)
+	}
+	return q, &narrowed, s.admitUser(w, r, user)
+}
+
+// listForm is how the rows of a list are written one after the other.
+type listForm struct {
+	contentType, open, between, end string
+}
+
+var (
+	arrayForm = listForm{"application/json", "[", ",", "]"}
+	linesForm = listForm{"application/x-ndjson", "", "\n", "\n"}
+)
+
+// sendList streams a list. An error before the first row is an ordinary answer;
+// after it the connection is broken off, so that the list does not look whole.
+func sendList(w *response, r *http.Request, rows iter.Seq2[[]byte, error]) error {
+	form := arrayForm
+	if accepts(r.Header.Values("Accept"), linesForm.contentType) {
+		form = linesForm
+	}
+	coding := chooseCoding(r.Header.Values("Accept-Encoding"))
+	header := w.Header()
+	header.Set("Content-Type", form.contentType)
+	header.Set("Cache-Control", "no-store")
+	header.Set("Vary", "Accept, Accept-Encoding")
+	if coding != "" {
+		header.Set("Content-Encoding", coding)
+	}
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	encoder := newCoder(w, coding)
+	if err := form.write(encoder, rows); err != nil {
+		encoder.abandon()
+		return err
+	}
+	return encoder.close()
+}
+
+// write writes the rows. Nothing is written before the first row is there.
+func (form *listForm) write(to io.Writer, rows iter.Seq2[[]byte, error]) error {
+	buffer := newBuffer(to)
+	before := form.open
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
+		buffer.WriteString(before)
+		if _, err := buffer.Write(row); err != nil {
+			return err
+		}
+		before = form.between
+	}
+	switch {
+	case before == form.between:
+		buffer.WriteString(form.end)
+	case form.open != "":
+		buffer.WriteString(form.open + form.end)
+	}
+	return buffer.Flush()
+}
+
+// accepts tells whether an Accept header names the type (RFC 9110 12.5.1).
+func accepts(headers []string, contentType string) bool {
+	for word, quality := range weighted(headers) {
+		if strings.EqualFold(word, contentType) {
+			return quality > 0
+		}
+	}
+	return false
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"callvault"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.yaml.in/yaml/v3"
+
+	_ "embed"
+	"sync"
+)
+
+//go:embed openapi.yaml
+var openapiYAML []byte
+
+// openapiJSON is the description of the API as it is served.
+var openapiJSON = sync.OnceValues(func() ([]byte, error) {
+	var document any
+	if err := yaml.Unmarshal(openapiYAML, &document); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	return json.MarshalIndent(document, "", "  ")
+})
+
+// openapi answers with the description of the API (OpenAPI 3.1).
+func (s *Server) openapi(w *response, _ *http.Request) error {
+	document, err := openapiJSON()
+	if err != nil {
+		return err
+	}
+	return sendJSON(w, document)
+}
+
+// healthz says that the process runs.
+func (s *Server) healthz(w *response, _ *http.Request) error {
+	return sendJSON(w, []byte(`{"status":"ok"}`))
+}
+
+// readyz says that requests can be answered.
+func (s *Server) readyz(w *response, r *http.Request) error {
+	if s.stopping.Load() {
+		return fmt.Errorf("stopping: %w", callvault.Unavailable)
+	}
+	if err := s.Archive.Ready(r.Context()); err != nil {
+		return fmt.Errorf("%w: %w", err, callvault.Unavailable)
+	}
+	return sendJSON(w, []byte(`{"status":"ready"}`))
+}
+
+// ownMetrics answers with the metrics, to a user with the capability admin.
+func (s *Server) ownMetrics(w *response, r *http.Request) error {
+	user, err := s.authenticate(w, r)
+	if err != nil {
+		return err
+	}
+	if err := may(user, callvault.Admin); err != nil {
+		return err
+	}
+	s.MetricsHandler().ServeHTTP(w, r)
+	return nil
+}
+
+// MetricsHandler answers with the metrics to whoever asks. It is for an address
+// of its own.
+func (s *Server) MetricsHandler() http.Handler {
+	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})
+}
+
+func sendJSON(w *response, text []byte) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(text) // a client who is gone needs no answer
+	return nil
+}

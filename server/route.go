@@ -1,0 +1,87 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"callvault"
+)
+
+// handler answers a request, or returns the error that answer makes an answer of.
+type handler func(s *Server, w *response, r *http.Request) error
+
+// endpoint is a path of the API. Its methods stand in the order of Allow.
+type endpoint struct {
+	name    string // for the log and the metrics
+	methods []string
+	handle  handler
+}
+
+const base = "/rest/api/v2/"
+
+var (
+	getOrHead = []string{http.MethodGet, http.MethodHead}
+
+	recordingsEndpoint = endpoint{"recordings", getOrHead, (*Server).recordings}
+	callsEndpoint      = endpoint{"call-recording-info", getOrHead, (*Server).calls}
+	audioEndpoint      = endpoint{"audio", getOrHead, (*Server).audio}
+	uploadEndpoint     = endpoint{"upload", []string{http.MethodPost}, (*Server).upload}
+
+	plainEndpoints = map[string]endpoint{
+		base + "recordings":          recordingsEndpoint,
+		base + "call-recording-info": callsEndpoint,
+		"/healthz":                   {"healthz", getOrHead, (*Server).healthz},
+		"/readyz":                    {"readyz", getOrHead, (*Server).readyz},
+		"/openapi.json":              {"openapi", getOrHead, (*Server).openapi},
+		"/metrics":                   {"metrics", getOrHead, (*Server).ownMetrics},
+	}
+)
+
+// route finds the endpoint of a request. The tenant's name and the recording's
+// key stand in the path; they are taken from it as they were escaped, so that
+// one which holds a slash or dots is seen as what it is.
+func route(r *http.Request) (e endpoint, tenant, key string, err error) {
+	path := r.URL.EscapedPath()
+	if e, ok := plainEndpoints[path]; ok {
+		return e, "", "", nil
+	}
+	parts := strings.Split(strings.TrimPrefix(path, base+"recordings/"), "/")
+	switch {
+	case !strings.HasPrefix(path, base+"recordings/") || parts[0] == "":
+		err = callvault.NotFound
+	case len(parts) == 1:
+		e = uploadEndpoint
+	case len(parts) == 3 && parts[1] != "" && parts[2] == "audio":
+		e = audioEndpoint
+		key, err = url.PathUnescape(parts[1])
+	default:
+		err = callvault.NotFound
+	}
+	if err != nil {
+		return endpoint{name: "none"}, "", "", fmt.Errorf("there is nothing at %.200q; the API is described at /openapi.json: %w",
+			r.URL.Path, callvault.NotFound)
+	}
+	tenant, err = url.PathUnescape(parts[0])
+	return e, tenant, key, err
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e, tenant, key, err := route(r)
+	out := newResponse(w, r, e.name)
+	out.tenant, out.key = tenant, key
+	defer s.finish(out, r)
+	if err == nil && !slices.Contains(e.methods, r.Method) {
+		out.Header().Set("Allow", strings.Join(e.methods, ", "))
+		err = fmt.Errorf("%s is not done here; there is %s: %w", r.Method, strings.Join(e.methods, " and "), callvault.MethodNotAllowed)
+	}
+	if err == nil {
+		err = e.handle(s, out, r)
+	}
+	if err != nil {
+		s.answer(out, err)
+	}
+}

@@ -1,0 +1,95 @@
+// Package server speaks the recordings API over HTTP: lists, call info, audio,
+// taking recordings in, and what an operator watches a service by.
+//
+// It decides in which order a request is checked and what each answer looks
+// like. What is known and held is the archive's, who asks is account's, how much
+// he asked is the meter's.
+//
+// It promises that every answer that is not a success has the API's one error
+// shape, that a list which broke off never looks whole, and that neither a key
+// nor an internal error reaches an answer or the log of requests.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"callvault/account"
+	"callvault/archive"
+	"callvault/ingest"
+	"callvault/meter"
+)
+
+// Config is what a server works with. All fields are needed unless said otherwise.
+type Config struct {
+	Accounts *account.Accounts
+	Meter    *meter.Memory
+	Archive  *archive.Archive
+	Log      *slog.Logger
+	// MaxUpload is the most bytes that the body of an upload may have.
+	MaxUpload int64
+	// DiskFree tells the bytes free where audio is kept; nil where nobody knows.
+	DiskFree func() (int64, error)
+	// Version is the program's, for the metrics.
+	Version string
+}
+
+// DefaultMaxUpload is the usual Config.MaxUpload: 512 MiB.
+const DefaultMaxUpload = 512 << 20
+
+// Server answers requests. It is an http.Handler.
+type Server struct {
+	Config
+	intake   *ingest.Intake
+	metrics  *metrics
+	stopping atomic.Bool
+}
+
+// New returns a server over the config.
+func New(config Config) *Server {
+	s := &Server{Config: config, intake: ingest.New(config.Archive)}
+	s.metrics = newMetrics(s)
+	return s
+}
+
+// Stopping makes /readyz say that the server is about to stop, so that balancers
+// send their requests elsewhere.
+func (s *Server) Stopping() { s.stopping.Store(true) }
+
+// Limits on what a client may take of an operator's machine, beyond the API's
+// own: headers must come within headerTime and fit into maxHeader bytes, an idle
+// connection is closed after idleTime.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	maxHeader  = 32 << 10
+)
+
+// HTTP returns the http.Server that runs the handler with the limits that keep
+// slow and greedy clients from costing anything. Requests end with ctx.
+func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// StopTime is how long a stop waits for what is being sent.
+const StopTime = 30 * time.Second
+
+// Stop ends an http.Server: no new requests, what is being sent is finished, and
+// cut off after StopTime.
+func Stop(h *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), StopTime)
+	defer cancel()
+	if err := h.Shutdown(ctx); err != nil {
+		return h.Close()
+	}
+	return nil
+}

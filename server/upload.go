@@ -1,0 +1,60 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"callvault"
+	"callvault/archive"
+)
+
+// upload answers POST recordings/{tenant-name}: it takes a recording in.
+func (s *Server) upload(w *response, r *http.Request) error {
+	user, err := s.authenticate(w, r)
+	if err != nil {
+		return err
+	}
+	if err := callvault.CheckKey("tenant's name", w.tenant); err != nil {
+		return err
+	}
+	if err := may(user, callvault.Write); err != nil {
+		return err
+	}
+	if _, err := s.reach(r.Context(), user, w.tenant); err != nil {
+		return err
+	}
+	if r.ContentLength > s.MaxUpload {
+		return fmt.Errorf("the body has %d bytes; %d are taken at most: %w", r.ContentLength, s.MaxUpload, callvault.PayloadTooLarge)
+	}
+	if !strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/form-data") {
+		return fmt.Errorf("a recording comes as multipart/form-data with the parts recording, call and audio: %w", callvault.UnsupportedMediaType)
+	}
+	body := &impatient{ReadCloser: r.Body, control: w.control, patience: patience{began: w.began}}
+	r.Body = http.MaxBytesReader(w.ResponseWriter, body, s.MaxUpload)
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return fmt.Errorf("the multipart body cannot be read: %w: %w", err, callvault.InvalidParameter)
+	}
+	entry, outcome, err := s.intake.Upload(r.Context(), w.tenant, parts)
+	if err != nil {
+		return err
+	}
+	return sendKept(w, entry, outcome)
+}
+
+// sendKept answers with the recording as it is kept.
+func sendKept(w *response, entry *archive.Entry, outcome archive.Outcome) error {
+	kept := &entry.Recording
+	status := http.StatusOK
+	if outcome == archive.Added || outcome == archive.Completed {
+		status = http.StatusCreated
+		w.Header().Set("Location", base+"recordings/"+url.PathEscape(kept.TenantName)+"/"+url.PathEscape(kept.RecordingKey)+"/audio")
+	}
+	w.key = kept.RecordingKey
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(kept.AppendJSON(nil)) // it is kept, whether or not the client hears of it
+	return nil
+}
