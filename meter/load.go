@@ -2,7 +2,6 @@ package meter
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -97,15 +96,4 @@ func readLedger(ctx context.Context, db *database.DB, tenant *callvault.Tenant) 
 		l.load(h)
 	}
 	return &l, rows.Err()
-}
-
-// Forget deletes the tenant's egress from the database. It belongs into the
-// transaction that raises the tenant's UsageEpoch: a running Memory may write
-// rows of the old epoch once more, which then no longer count, and empties its
-// own ledger when it sees the new one.
-func Forget(ctx context.Context, tx *sql.Tx, tenant string) error {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM egress WHERE tenant = $1`, tenant); err != nil {
-		return fmt.Errorf("forget the egress of %s: %w", tenant, err)
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package meter
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -246,12 +245,6 @@ func TestResetBesideARunningMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	save(t, m)
-	if err := m.db.Tx(ctx, func(tx *sql.Tx) error { return Forget(ctx, tx, tenant.Name) }); err != nil {
-		t.Fatal(err)
-	}
-	if got := count(t, m.db, `SELECT count(*) FROM egress`); got != 0 {
-		t.Errorf("%d rows are left after Forget", got)
-	}
 	stale := *tenant
 	tenant.UsageEpoch++
 	if got := used(t, m, tenant, t0); got != 0 {

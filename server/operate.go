@@ -1,17 +1,16 @@
 package server
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"callvault"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.yaml.in/yaml/v3"
-
-	_ "embed"
-	"sync"
 )
 
 //go:embed openapi.yaml
