@@ -11,7 +11,6 @@ import (
 
 	"callvault"
 	"callvault/archive"
-	"callvault/database"
 )
 
 // problem is the body of every answer that is not a success.
@@ -71,7 +70,7 @@ func codeOf(err error) callvault.Code {
 	switch {
 	case errors.As(err, &code) && http.StatusText(int(code)) != "" || code == callvault.BandwidthExceeded:
 		return code
-	case database.IsBusy(err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return callvault.Unavailable
 	}
 	return callvault.Internal
