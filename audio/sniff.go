@@ -3,6 +3,7 @@ package audio
 import (
 	"bytes"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -108,12 +109,11 @@ func isMPEGFrame(b []byte) bool {
 }
 
 func sniffText(head []byte) Format {
-	// A multi-byte character may be cut at the end of what we were given.
-	whole := head[:max(len(head)-utf8.UTFMax+1, min(len(head), 1))]
-	if bytes.IndexByte(head, 0) >= 0 || !utf8.Valid(bytes.ToValidUTF8(whole, nil)) || !printable(whole) {
+	if !isText(head) {
 		return FormatUnknown
 	}
-	switch text := strings.TrimSpace(strings.TrimPrefix(string(head), "\ufeff")); {
+	text := strings.TrimSpace(strings.TrimPrefix(string(head), "\ufeff"))
+	switch {
 	case strings.HasPrefix(text, "<"):
 		return FormatMarkup
 	case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
@@ -122,11 +122,18 @@ func sniffText(head []byte) Format {
 	return FormatText
 }
 
-func printable(b []byte) bool {
-	for _, c := range b {
-		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' || c >= 0x7f {
+// isText tells whether b is UTF-8 without control characters; its last character
+// may be cut off.
+func isText(b []byte) bool {
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError && n == 1 {
+			return !utf8.FullRune(b)
+		}
+		if unicode.IsControl(r) && !unicode.IsSpace(r) {
 			return false
 		}
+		b = b[n:]
 	}
 	return true
 }

@@ -45,10 +45,11 @@ type WAVReader struct {
 	err   error
 }
 
-// OpenWAV reads the header of a WAV file up to the sound. A data size of 0 or
-// 2³²-1 followed by sound is that of a writer which was stopped before it could
-// go back and fill it in (Asterisk, ffmpeg to a pipe): the sound then goes to the
-// end of the file. Errors are a *[Fault] or those of r.
+// OpenWAV reads the header of a WAV file up to the sound. The data sizes that
+// stand for "not known", of a writer that could not go back and fill it in or was
+// stopped before, mean all up to the end of the file: 0 if sound follows
+// (Asterisk), 0xffffffff (ffmpeg) and 0x7ffff000 (sox). Errors are a *[Fault] or
+// those of r.
 func OpenWAV(r io.Reader) (*WAVReader, error) {
 	w := &WAVReader{src: bufio.NewReaderSize(r, 1<<16)}
 	long, err := w.readHeader()
@@ -202,7 +203,7 @@ func (w *WAVReader) readFormat(size int64) error {
 
 // weighSize decides how far the sound goes where the header leaves it open.
 func (w *WAVReader) weighSize() error {
-	if w.size == math.MaxUint32 {
+	if w.size == math.MaxUint32 || w.size == 0x7ffff000 {
 		w.size = -1
 	}
 	if w.size != 0 {

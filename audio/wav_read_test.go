@@ -154,6 +154,7 @@ func TestHeaders(t *testing.T) {
 		{"BW64", append([]byte("BW64"), long[4:]...), nil, ""},
 		{"size never filled in", set(40, 0, 0, 0, 0), nil, ""},
 		{"size of a stream", set(40, 0xff, 0xff, 0xff, 0xff), nil, ""},
+		{"size of a stream of sox", set(40, 0, 0xf0, 0xff, 0x7f), nil, ""},
 		{"size too great", set(40, 0xd2, 7, 0, 0), ErrTruncated, "announces 2002 bytes of sound, only 2000"},
 		{"size far too great", set(40, 0xff, 0xff, 0xff, 0x7f), ErrTruncated, "only 2000"},
 		{"size too small", set(40, 0xce, 7, 0, 0), nil, ""},

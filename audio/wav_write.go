@@ -17,7 +17,7 @@ const (
 // WAV is a WAV file, 16-bit PCM at [Rate] Hz, mono, that is decoded on demand
 // from an Ogg Opus stream. A byte is the same whichever range it is read in. A
 // Seek costs nothing; the Read after it passes over what lies before at the
-// speed of [Check] and decodes half a minute at most.
+// speed of [Check] and decodes half a minute at most. It is for one goroutine.
 type WAV struct {
 	src     io.ReadSeeker
 	samples int64
