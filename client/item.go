@@ -1,0 +1,270 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"callvault"
+)
+
+// Item is a recording from a list. Its key, tenant and start are there and can
+// be asked for; it need not pass [callvault.Recording.Validate] otherwise: a
+// source may leave its callKey or status empty and its size or duration below 0.
+type Item struct {
+	callvault.Recording
+	// Raw is the recording's JSON as it came, unknown fields included (bytes that
+	// are not UTF-8 became U+FFFD). It is the caller's to keep.
+	Raw json.RawMessage
+}
+
+// CallItem is a call from a list. Its key, tenant and start are there; it need
+// not pass [callvault.Call.Validate] otherwise: a call that goes on has no end.
+type CallItem struct {
+	// Call carries the recordings that are not malformed, in the order they came.
+	callvault.Call
+	// Raw is the call's JSON as it came, like [Item.Raw], with all that stood in
+	// its recordings.
+	Raw json.RawMessage
+	// RawRecordings is the JSON of each of Call.Recordings; parts of Raw.
+	RawRecordings []json.RawMessage
+}
+
+// Items are the call's recordings, each with its JSON.
+func (c *CallItem) Items() []Item {
+	items := make([]Item, len(c.Recordings))
+	for i := range items {
+		items[i] = Item{c.Recordings[i], c.RawRecordings[i]}
+	}
+	return items
+}
+
+// readItem reads a recording of a list.
+func readItem(p piece) (Item, *MalformedItem) {
+	raw, err := p.object()
+	if err != nil {
+		return Item{}, malformed(p, err)
+	}
+	item := Item{Raw: raw}
+	if err := readRecording(raw, &item.Recording); err != nil {
+		return Item{}, malformed(p, err)
+	}
+	return item, nil
+}
+
+// setAside is what of a call is malformed: recordings, and perhaps itself.
+type setAside struct {
+	recordings []*MalformedItem
+	call       *MalformedItem
+}
+
+// readCall reads a call of a list.
+func readCall(p piece) (CallItem, setAside) {
+	raw, err := p.object()
+	if err != nil {
+		return CallItem{}, setAside{call: malformed(p, err)}
+	}
+	var set setAside
+	item := CallItem{Raw: raw}
+	var recordings []byte
+	err = fields(raw, func(name, value []byte) error {
+		if string(name) == "recordings" {
+			recordings = value
+			return nil
+		}
+		return callField(&item.Call, name, value)
+	})
+	if err == errNotJSON {
+		return CallItem{}, setAside{call: malformed(p, err)}
+	}
+	set.recordings = item.addRecordings(recordings)
+	if err == nil {
+		err = checkCall(&item.Call, recordings)
+	}
+	if err != nil {
+		set.call = malformed(p, err)
+		set.call.Recordings = item.Items()
+	}
+	for _, m := range set.recordings {
+		m.CallKey = item.CallKey
+	}
+	return item, set
+}
+
+// addRecordings reads the call's list of recordings.
+func (c *CallItem) addRecordings(list []byte) (bad []*MalformedItem) {
+	if len(list) == 0 || list[0] != '[' {
+		return nil
+	}
+	elements(list, func(value []byte) {
+		var r callvault.Recording
+		err := errNoObject(value)
+		if err == nil {
+			err = readRecording(value, &r)
+		}
+		if err != nil {
+			bad = append(bad, malformed(piece{value, int64(len(value))}, err))
+			return
+		}
+		c.Recordings = append(c.Recordings, r)
+		c.RawRecordings = append(c.RawRecordings, value)
+	})
+	return bad
+}
+
+// object is the piece as a JSON object of the caller's own.
+func (p piece) object() (json.RawMessage, error) {
+	if !p.whole() {
+		return nil, fmt.Errorf("it has %d bytes; %d are taken", p.size, maxItem)
+	}
+	if err := errNoObject(p.raw); err != nil {
+		return nil, err
+	}
+	if !utf8.Valid(p.raw) {
+		return bytes.ToValidUTF8(p.raw, []byte("\ufffd")), nil
+	}
+	return bytes.Clone(p.raw), nil
+}
+
+func errNoObject(raw []byte) error {
+	if raw[0] != '{' {
+		return errors.New("it is not an object")
+	}
+	return nil
+}
+
+func readRecording(raw []byte, r *callvault.Recording) error {
+	err := fields(raw, func(name, value []byte) error { return recordingField(r, name, value) })
+	if err != nil {
+		return err
+	}
+	if err := checkKey("recordingKey", r.RecordingKey); err != nil {
+		return err
+	}
+	if err := checkKey("tenantName", r.TenantName); err != nil {
+		return err
+	}
+	if r.CallKey != "" {
+		if err := checkKey("callKey", r.CallKey); err != nil {
+			return err
+		}
+	}
+	return checkStart(r.StartTime)
+}
+
+func checkCall(c *callvault.Call, recordings []byte) error {
+	if len(recordings) > 0 && recordings[0] != '[' && recordings[0] != 'n' {
+		return fmt.Errorf("recordings is %s, not an array", excerpt(recordings))
+	}
+	if err := checkKey("callKey", c.CallKey); err != nil {
+		return err
+	}
+	if err := checkKey("tenantName", c.TenantName); err != nil {
+		return err
+	}
+	return checkStart(c.StartTime)
+}
+
+func checkStart(ms int64) error {
+	switch {
+	case ms == 0:
+		return errors.New("startTime is missing")
+	case ms < 0 || ms > callvault.MaxTime:
+		return fmt.Errorf("startTime %d is not a time in Unix milliseconds", ms)
+	}
+	return nil
+}
+
+// checkKey is callvault.CheckKey without its status, which would make an item of
+// a list look like an answer to a request.
+func checkKey(what, key string) error {
+	if key == "" {
+		return fmt.Errorf("%s is missing", what)
+	}
+	if strings.ContainsRune(key, utf8.RuneError) {
+		return fmt.Errorf("the %s %q is not whole: it holds what is left of bytes that are not UTF-8", what, excerpt([]byte(key)))
+	}
+	if err := callvault.CheckKey(what, key); err != nil {
+		return errors.New(strings.TrimSuffix(err.Error(), ": "+callvault.InvalidParameter.Error()))
+	}
+	return nil
+}
+
+func recordingField(r *callvault.Recording, name, value []byte) (err error) {
+	switch string(name) {
+	case "recordingKey":
+		err = setText(&r.RecordingKey, value)
+	case "callKey":
+		err = setText(&r.CallKey, value)
+	case "startTime":
+		r.StartTime, err = whole(value)
+	case "duration":
+		r.Duration, err = whole(value)
+	case "size":
+		r.Size, err = whole(value)
+	case "eventId":
+		r.EventID, err = whole(value)
+	case "recordingSystemId":
+		r.RecordingSystemID, err = whole(value)
+	case "status":
+		err = setText((*string)(&r.Status), value)
+	case "callingParty":
+		err = setText(&r.CallingParty, value)
+	case "receivingParty":
+		err = setText(&r.ReceivingParty, value)
+	case "tenantName":
+		err = setText(&r.TenantName, value)
+	case "tagData":
+		err = setText(&r.TagData, value)
+	case "callDirection":
+		err = setText(&r.CallDirection, value)
+	case "skill":
+		err = setText(&r.Skill, value)
+	case "agent":
+		err = setText(&r.Agent, value)
+	}
+	return named(name, err)
+}
+
+func callField(c *callvault.Call, name, value []byte) (err error) {
+	switch string(name) {
+	case "callId":
+		err = setText(&c.CallID, value)
+	case "shortId":
+		c.ShortID, err = whole(value)
+	case "callKey":
+		err = setText(&c.CallKey, value)
+	case "startTime":
+		c.StartTime, err = whole(value)
+	case "endTime":
+		c.EndTime, err = whole(value)
+	case "direction":
+		err = setText(&c.Direction, value)
+	case "tenantName":
+		err = setText(&c.TenantName, value)
+	case "callerId":
+		err = setText(&c.CallerID, value)
+	case "dialedPartyNumber":
+		err = setText(&c.DialedPartyNumber, value)
+	case "accountCodes":
+		c.AccountCodes, err = values(value)
+	case "totalHoldDuration":
+		c.TotalHoldDuration, err = whole(value)
+	case "location":
+		err = setText(&c.Location, value)
+	case "dropEventType":
+		err = setText(&c.DropEventType, value)
+	}
+	return named(name, err)
+}
+
+// named says which field is wrong.
+func named(name []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %w", name, err)
+}

@@ -1,0 +1,169 @@
+package client
+
+import "bytes"
+
+// maxDepth is how deep arrays and objects may stand in each other, as in
+// encoding/json.
+const maxDepth = 10_000
+
+// behind is the place behind the JSON value (RFC 8259) at b[at:], -1 when there
+// is none. It takes what json.Valid takes, at a multiple of its speed.
+func behind(b []byte, at, depth int) int {
+	if at < 0 || at >= len(b) || depth > maxDepth {
+		return -1
+	}
+	switch c := b[at]; c {
+	case '"':
+		return behindString(b, at)
+	case '{':
+		return behindObject(b, at, depth)
+	case '[':
+		return behindArray(b, at, depth)
+	case 't':
+		return behindWord(b, at, "true")
+	case 'f':
+		return behindWord(b, at, "false")
+	case 'n':
+		return behindWord(b, at, "null")
+	default:
+		return behindNumber(b, at)
+	}
+}
+
+func behindWord(b []byte, at int, word string) int {
+	if !bytes.HasPrefix(b[at:], []byte(word)) {
+		return -1
+	}
+	return at + len(word)
+}
+
+func behindString(b []byte, at int) int {
+	for i := at + 1; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c < ' ':
+			return -1
+		case c == '\\':
+			if i++; i < len(b) && b[i] == 'u' {
+				if i+4 >= len(b) || !isHex(b[i+1:i+5]) {
+					return -1
+				}
+				i += 4
+			} else if i >= len(b) || bytes.IndexByte([]byte(`"\/bfnrt`), b[i]) < 0 {
+				return -1
+			}
+		}
+	}
+	return -1
+}
+
+func isHex(b []byte) bool {
+	for _, c := range b {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+func behindNumber(b []byte, at int) int {
+	if b[at] == '-' {
+		at++
+	}
+	first := at
+	at = behindDigits(b, at)
+	if at < 0 || b[first] == '0' && at > first+1 {
+		return -1
+	}
+	if at < len(b) && b[at] == '.' {
+		if at = behindDigits(b, at+1); at < 0 {
+			return -1
+		}
+	}
+	if at < len(b) && (b[at] == 'e' || b[at] == 'E') {
+		if at++; at < len(b) && (b[at] == '+' || b[at] == '-') {
+			at++
+		}
+		return behindDigits(b, at)
+	}
+	return at
+}
+
+// behindDigits is the place behind one or more digits.
+func behindDigits(b []byte, at int) int {
+	first := at
+	for at < len(b) && '0' <= b[at] && b[at] <= '9' {
+		at++
+	}
+	if at == first {
+		return -1
+	}
+	return at
+}
+
+func behindSpace(b []byte, at int) int {
+	for at < len(b) && (b[at] == ' ' || b[at] == '\n' || b[at] == '\r' || b[at] == '\t') {
+		at++
+	}
+	return at
+}
+
+// is tells whether c stands at b[at].
+func is(b []byte, at int, c byte) bool { return at >= 0 && at < len(b) && b[at] == c }
+
+func behindArray(b []byte, at, depth int) int {
+	at = behindSpace(b, at+1)
+	if is(b, at, ']') {
+		return at + 1
+	}
+	for {
+		if at = behind(b, at, depth+1); at < 0 {
+			return -1
+		}
+		at = behindSpace(b, at)
+		if is(b, at, ']') {
+			return at + 1
+		}
+		if !is(b, at, ',') {
+			return -1
+		}
+		at = behindSpace(b, at+1)
+	}
+}
+
+func behindObject(b []byte, at, depth int) int {
+	at = behindSpace(b, at+1)
+	if is(b, at, '}') {
+		return at + 1
+	}
+	for {
+		_, value := field(b, at)
+		if at = behind(b, value, depth+1); at < 0 {
+			return -1
+		}
+		at = behindSpace(b, at)
+		if is(b, at, '}') {
+			return at + 1
+		}
+		if !is(b, at, ',') {
+			return -1
+		}
+		at = behindSpace(b, at+1)
+	}
+}
+
+// field is where the name of the field at b[at:] ends and its value begins; the
+// value is at -1 when there is no field.
+func field(b []byte, at int) (name, value int) {
+	if !is(b, at, '"') {
+		return at, -1
+	}
+	if name = behindString(b, at); name < 0 {
+		return at, -1
+	}
+	if value = behindSpace(b, name); !is(b, value, ':') {
+		return name, -1
+	}
+	return name, behindSpace(b, value+1)
+}

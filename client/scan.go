@@ -1,0 +1,256 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	firstBuffer = 64 << 10
+	// maxItem is the size from which an item is passed over unread, in bytes. It
+	// bounds the memory that one list takes.
+	maxItem = 8 << 20
+	// maxRaw is how much of a malformed item is kept, in bytes.
+	maxRaw = 64 << 10
+)
+
+// errEnded says that the body ended before the list did.
+var errEnded = errors.New("it ends before the list does")
+
+// spoiled is the error of a body that stops being JSON.
+func spoiled(offset int64, found byte, wanted string) error {
+	return fmt.Errorf("at byte %d stands %q where %s should be", offset, found, wanted)
+}
+
+// scanner walks over JSON as it comes, one value at a time. It finds where
+// values end and leaves their inside to others.
+type scanner struct {
+	src  io.Reader
+	buf  []byte // what was read and not passed yet begins at pos
+	pos  int
+	from int   // one more than the marked place in buf; 0 is none
+	base int64 // the place of buf[0] in the body
+	err  error // what src ended with
+}
+
+// offset is the place in the body.
+func (s *scanner) offset() int64 { return s.base + int64(s.pos) }
+
+// fill reads more behind what is there, which moves to the front of buf.
+func (s *scanner) fill() error {
+	if s.err != nil {
+		return s.err
+	}
+	passed := s.pos
+	if s.from > 0 {
+		passed, s.from = s.from-1, 1
+	}
+	if passed > 0 {
+		s.base += int64(passed)
+		s.buf = s.buf[:copy(s.buf, s.buf[passed:])]
+		s.pos -= passed
+	}
+	if len(s.buf) > maxItem {
+		s.unmark()
+	}
+	if len(s.buf) == cap(s.buf) {
+		grown := make([]byte, len(s.buf), max(firstBuffer, 2*cap(s.buf)))
+		copy(grown, s.buf)
+		s.buf = grown
+	}
+	for range 100 {
+		n, err := s.src.Read(s.buf[len(s.buf):cap(s.buf)])
+		s.buf = s.buf[:len(s.buf)+n]
+		s.err = err
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// mark keeps what follows, for back. It is given up when that is over maxItem.
+func (s *scanner) mark() { s.from = s.pos + 1 }
+
+func (s *scanner) unmark() { s.from = 0 }
+
+// back goes back to the mark; false when there is none any more.
+func (s *scanner) back() bool {
+	if s.from == 0 {
+		return false
+	}
+	s.pos, s.from = s.from-1, 0
+	return true
+}
+
+// peek passes white space over and shows the byte behind it; io.EOF at the end.
+func (s *scanner) peek() (byte, error) {
+	for {
+		for ; s.pos < len(s.buf); s.pos++ {
+			switch c := s.buf[s.pos]; c {
+			case ' ', '\t', '\n', '\r':
+			default:
+				return c, nil
+			}
+		}
+		if err := s.fill(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// next is peek where something must come.
+func (s *scanner) next() (byte, error) {
+	c, err := s.peek()
+	if err == io.EOF {
+		err = errEnded
+	}
+	return c, err
+}
+
+// expect passes over the byte c, which wanted describes.
+func (s *scanner) expect(c byte, wanted string) error {
+	found, err := s.next()
+	if err != nil {
+		return err
+	}
+	if found != c {
+		return spoiled(s.offset(), found, wanted)
+	}
+	s.pos++
+	return nil
+}
+
+// piece is one value of the body.
+type piece struct {
+	raw  []byte // valid until the scanner goes on; only the beginning of one over maxItem
+	size int64
+}
+
+func (p piece) whole() bool { return int64(len(p.raw)) == p.size }
+
+// value passes over the value that begins here, after peek.
+func (s *scanner) value() (piece, error) {
+	if c := s.buf[s.pos]; !beginsValue(c) {
+		return piece{}, spoiled(s.offset(), c, "a JSON value")
+	}
+	var e extent
+	n := 0 // bytes of the value that lie in buf
+	for {
+		step, done := e.advance(s.buf[s.pos+n:])
+		n += step
+		if done {
+			raw := s.buf[s.pos : s.pos+n]
+			s.pos += n
+			return piece{raw, int64(n)}, nil
+		}
+		if n >= maxItem {
+			return s.pass(&e, n)
+		}
+		if err := s.fill(); err != nil {
+			return piece{}, ended(err)
+		}
+	}
+}
+
+// pass goes to the end of a value too large to hold, of which n bytes are in buf.
+func (s *scanner) pass(e *extent, n int) (piece, error) {
+	p := piece{raw: append([]byte(nil), s.buf[s.pos:s.pos+maxRaw]...), size: int64(n)}
+	s.pos += n
+	for {
+		if err := s.fill(); err != nil {
+			return piece{}, ended(err)
+		}
+		step, done := e.advance(s.buf[s.pos:])
+		s.pos += step
+		p.size += int64(step)
+		if done {
+			return p, nil
+		}
+	}
+}
+
+func ended(err error) error {
+	if err == io.EOF {
+		return errEnded
+	}
+	return err
+}
+
+// beginsValue tells whether a JSON value can begin with c.
+func beginsValue(c byte) bool {
+	switch c {
+	case '{', '[', '"', '-', 't', 'f', 'n':
+		return true
+	}
+	return '0' <= c && c <= '9'
+}
+
+// extent finds where a JSON value ends, whatever its inside is like: by its
+// brackets and strings alone.
+type extent struct {
+	depth    int
+	inString bool
+	escaped  bool // the next byte of the string stands behind a backslash
+	literal  bool // a number, true, false or null
+}
+
+// advance looks at the next bytes of the value: n of them belong to it, and done
+// tells whether it ends there.
+func (e *extent) advance(b []byte) (n int, done bool) {
+	for n < len(b) {
+		if e.inString {
+			var closed bool
+			if n, closed = e.skipString(b, n); closed && e.depth == 0 {
+				return n, true
+			}
+			continue
+		}
+		switch c := b[n]; {
+		case e.literal:
+			if endsLiteral(c) {
+				return n, true
+			}
+		case c == '"':
+			e.inString = true
+		case c == '{' || c == '[':
+			e.depth++
+		case e.depth == 0:
+			e.literal = true
+		case c == '}' || c == ']':
+			if e.depth--; e.depth == 0 {
+				return n + 1, true
+			}
+		}
+		n++
+	}
+	return n, false
+}
+
+// skipString goes on within a string at b[n:]; closed tells whether it ended.
+func (e *extent) skipString(b []byte, n int) (after int, closed bool) {
+	for ; n < len(b); n++ {
+		switch c := b[n]; {
+		case e.escaped:
+			e.escaped = false
+		case c == '\\':
+			e.escaped = true
+		case c == '"':
+			e.inString = false
+			return n + 1, true
+		}
+	}
+	return n, false
+}
+
+func endsLiteral(c byte) bool {
+	switch c {
+	case ',', ']', '}', ':', ' ', '\t', '\n', '\r', '"', '{', '[':
+		return true
+	}
+	return false
+}

@@ -1,0 +1,178 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+var errNotJSON = errors.New("it is not valid JSON")
+
+// fields calls do with each field of the JSON object b and returns do's first
+// error; what follows a wrong field is read too. errNotJSON goes before it.
+func fields(b []byte, do func(name, value []byte) error) (first error) {
+	at := behindSpace(b, 1)
+	for !is(b, at, '}') {
+		name, begin := field(b, at)
+		end := behind(b, begin, 1)
+		if end < 0 {
+			return errNotJSON
+		}
+		if err := do(fieldName(b[at:name]), b[begin:end:end]); err != nil && first == nil {
+			first = err
+		}
+		at = behindSpace(b, end)
+		if is(b, at, ',') {
+			at = behindSpace(b, at+1)
+			if !is(b, at, '"') {
+				return errNotJSON
+			}
+		} else if !is(b, at, '}') {
+			return errNotJSON
+		}
+	}
+	if at+1 != len(b) {
+		return errNotJSON
+	}
+	return first
+}
+
+// fieldName is what stands in the quotes.
+func fieldName(quoted []byte) []byte {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1]
+	}
+	name, _ := unquote(quoted)
+	return []byte(name)
+}
+
+// elements calls do with each element of a JSON array that was read before.
+func elements(b []byte, do func(value []byte)) {
+	for at := behindSpace(b, 1); !is(b, at, ']'); {
+		end := behind(b, at, 1)
+		if end < 0 {
+			return
+		}
+		do(b[at:end:end])
+		if at = behindSpace(b, end); is(b, at, ',') {
+			at = behindSpace(b, at+1)
+		}
+	}
+}
+
+// unquote reads a JSON string.
+func unquote(value []byte) (text string, ok bool) {
+	if len(value) < 2 || value[0] != '"' {
+		return "", false
+	}
+	err := json.Unmarshal(value, &text)
+	return text, err == nil
+}
+
+// setText reads a string; null is the empty one.
+func setText(field *string, value []byte) error {
+	if value[0] == 'n' {
+		*field = ""
+		return nil
+	}
+	if value[0] != '"' {
+		return fmt.Errorf("is %s, not a string", excerpt(value))
+	}
+	inside := value[1 : len(value)-1]
+	if bytes.IndexByte(inside, '\\') >= 0 {
+		*field, _ = unquote(value)
+		return nil
+	}
+	*field = string(inside)
+	return nil
+}
+
+// values reads an array of anything; null is the empty one.
+func values(value []byte) ([]json.RawMessage, error) {
+	switch value[0] {
+	case 'n':
+		return nil, nil
+	case '[':
+	default:
+		return nil, fmt.Errorf("is %s, not an array", excerpt(value))
+	}
+	list := []json.RawMessage{}
+	elements(value, func(element []byte) { list = append(list, element) })
+	return list, nil
+}
+
+var errNotWhole = errors.New("not a whole number")
+
+// whole reads an integer as servers send it: also with an exponent or a fraction
+// of zeros, or in a string; null is 0.
+func whole(value []byte) (int64, error) {
+	digits := value
+	switch value[0] {
+	case 'n':
+		return 0, nil
+	case '"':
+		digits = value[1 : len(value)-1]
+	}
+	n, ok := integer(digits)
+	if !ok {
+		return 0, fmt.Errorf("is %s, %w", excerpt(value), errNotWhole)
+	}
+	return n, nil
+}
+
+// integer reads a JSON number (RFC 8259 6) that is whole and fits, exactly.
+func integer(b []byte) (int64, bool) {
+	if n, ok := shortInteger(b); ok {
+		return n, true
+	}
+	if len(b) == 0 || behindNumber(b, 0) != len(b) {
+		return 0, false
+	}
+	mantissa, exponentText, _ := strings.Cut(strings.ToLower(string(b)), "e")
+	exponent := 0
+	if exponentText != "" {
+		var err error
+		if exponent, err = strconv.Atoi(exponentText); err != nil || exponent > 1000 || exponent < -1000 {
+			return 0, false
+		}
+	}
+	sign, mantissa := cutSign(mantissa)
+	before, behind, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(before+behind, "0")
+	exponent -= len(behind)
+	if trimmed := strings.TrimRight(digits, "0"); trimmed != "" {
+		exponent += len(digits) - len(trimmed)
+		digits = trimmed
+	} else {
+		return 0, true
+	}
+	if exponent < 0 || len(digits)+exponent > 19 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(sign+digits+strings.Repeat("0", exponent), 10, 64)
+	return n, err == nil
+}
+
+func cutSign(number string) (sign, rest string) {
+	if rest, negative := strings.CutPrefix(number, "-"); negative {
+		return "-", rest
+	}
+	return "", number
+}
+
+// shortInteger reads digits alone, few enough to fit in any case.
+func shortInteger(b []byte) (n int64, ok bool) {
+	if len(b) == 0 || len(b) > 18 || b[0] == '0' && len(b) > 1 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}

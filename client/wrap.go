@@ -1,0 +1,137 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// wrapper is what is known of an object around a list while it is read.
+type wrapper struct {
+	arrays  int
+	total   int64  // how many items it says there are; 0 when it does not
+	partial string // the field that says that this is not all; "" for none
+	message string // what it says for itself
+}
+
+// object reads the object that begins here: one that wraps exactly one array, or
+// the first of objects that stand bare. Those are known by an item's key among
+// their fields, and are then read again from their beginning.
+func (l *list) object() error {
+	l.scan.mark()
+	l.scan.pos++
+	var w wrapper
+	if c, err := l.scan.next(); err != nil {
+		return err
+	} else if c == '}' {
+		l.scan.pos++
+		return l.wrapped(&w)
+	}
+	for {
+		name, err := l.name()
+		if err != nil {
+			return err
+		}
+		if itemKey(name) {
+			if !l.scan.back() {
+				return notList("it is one object with the fields of an item, not a list")
+			}
+			return l.lines()
+		}
+		if err := l.field(&w, name); err != nil {
+			return err
+		}
+		switch c, err := l.scan.next(); {
+		case err != nil:
+			return err
+		case c == '}':
+			l.scan.pos++
+			return l.wrapped(&w)
+		case c != ',':
+			return spoiled(l.scan.offset(), c, "a comma or the end of the object")
+		}
+		l.scan.pos++
+	}
+}
+
+func itemKey(name string) bool {
+	return name == "recordingKey" || name == "callKey" || name == "callId"
+}
+
+// name passes over a field's name and the colon.
+func (l *list) name() (string, error) {
+	if c, err := l.scan.next(); err != nil {
+		return "", err
+	} else if c != '"' {
+		return "", spoiled(l.scan.offset(), c, "the name of a field")
+	}
+	p, err := l.scan.value()
+	if err != nil {
+		return "", err
+	}
+	name, _ := unquote(p.raw)
+	return name, l.scan.expect(':', "a colon")
+}
+
+// field reads the value of the wrapper's field: the list, or what stands beside.
+func (l *list) field(w *wrapper, name string) error {
+	c, err := l.scan.next()
+	if err != nil {
+		return err
+	}
+	if c == '[' {
+		l.scan.unmark()
+		if w.arrays++; w.arrays > 1 {
+			return notList(fmt.Sprintf("it is an object with more than one array, the second in %q; which is the list cannot be told", shorten(name, 60)))
+		}
+		return l.array()
+	}
+	p, err := l.scan.value()
+	if err != nil {
+		return err
+	}
+	if !p.whole() {
+		return nil
+	}
+	if !json.Valid(p.raw) {
+		return fmt.Errorf("the field %q beside the list is not JSON: %s", shorten(name, 60), excerpt(p.raw))
+	}
+	w.note(name, p.raw)
+	return nil
+}
+
+// note remembers what a field beside the list says about it: servers that page
+// answer a part with status 200, and a part must not pass for the whole.
+func (w *wrapper) note(name string, value []byte) {
+	switch name {
+	case "total", "totalCount", "totalElements", "totalItems", "totalRecords", "totalRecordings", "totalCalls":
+		if n, err := whole(value); err == nil && n > w.total {
+			w.total = n
+		}
+	case "hasMore", "hasNext":
+		if string(value) == "true" {
+			w.partial = name
+		}
+	case "message", "error":
+		if text, ok := unquote(value); ok && w.message == "" {
+			w.message = oneLine(text)
+		}
+	}
+}
+
+// wrapped judges an object that was read to its end.
+func (l *list) wrapped(w *wrapper) error {
+	if err := l.end(); err != nil {
+		return err
+	}
+	switch {
+	case w.arrays == 0 && w.message != "":
+		return notList(fmt.Sprintf("it is an object without a list, which says %q", w.message))
+	case w.arrays == 0:
+		return notList("it is an object that wraps no array")
+	case w.total > l.index:
+		return fmt.Errorf("it says that there are %d, and %d came: it is a part only", w.total, l.index)
+	case w.partial != "":
+		return fmt.Errorf("its field %s says that there is more: it is a part only", w.partial)
+	}
+	return nil
+}
