@@ -19,6 +19,7 @@ const (
 	NotFound             Code = http.StatusNotFound
 	MethodNotAllowed     Code = http.StatusMethodNotAllowed
 	Conflict             Code = http.StatusConflict
+	PreconditionFailed   Code = http.StatusPreconditionFailed
 	PayloadTooLarge      Code = http.StatusRequestEntityTooLarge
 	UnsupportedMediaType Code = http.StatusUnsupportedMediaType
 	RangeNotSatisfiable  Code = http.StatusRequestedRangeNotSatisfiable
@@ -37,6 +38,7 @@ var codeNames = map[Code]string{
 	NotFound:             "not_found",
 	MethodNotAllowed:     "method_not_allowed",
 	Conflict:             "conflict",
+	PreconditionFailed:   "precondition_failed",
 	PayloadTooLarge:      "payload_too_large",
 	UnsupportedMediaType: "unsupported_media_type",
 	RangeNotSatisfiable:  "range_not_satisfiable",

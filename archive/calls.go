@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"callvault"
 )
@@ -13,68 +14,140 @@ import (
 // callRow is a call as it is kept, without its recordings.
 type callRow struct {
 	call      callvault.Call
-	given     bool // it came as a call; otherwise it was made from a recording
+	given     bool // it came as a call; otherwise it was made from its recordings
 	updatedMs int64
 }
 
-// saveCall writes the call of a recording whose row is written already. A call
-// that was given stands above one that was made, a later one above an earlier.
-func saveCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
-	known, err := findCall(ctx, tx, row.call.TenantName, row.call.CallKey)
-	if err != nil {
-		return fmt.Errorf("call %s: %w", row.call.CallKey, err)
+// nearCall is how far from its call a recording starts at most, in milliseconds,
+// for the times in the call's key to be believed: other systems have numbers in
+// their keys that are no times.
+const nearCall = 24 * 60 * 60 * 1000
+
+// madeCall is the call of a recording that came without one.
+func madeCall(r *callvault.Recording) callvault.Call {
+	call := callvault.CallOf(r)
+	if call.StartTime <= 0 || r.StartTime < call.StartTime-nearCall || r.StartTime > call.EndTime+nearCall {
+		call.CallID, call.StartTime, call.EndTime = r.CallKey, r.StartTime, r.StartTime+r.Duration
 	}
-	if known == nil || row.replaces(known) {
-		if err := writeCall(ctx, tx, row); err != nil {
-			return fmt.Errorf("call %s: %w", row.call.CallKey, err)
+	call.EndTime = min(call.EndTime, callvault.MaxTime)
+	return call
+}
+
+// saveCall brings the call of a recording, whose row is written already, up to
+// date. A call that was given, now or earlier, stands above one that is made, and
+// the later above the earlier. A made one is that of its first recording, widened
+// to span the others, in whichever order they came.
+func saveCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording, given *callRow) error {
+	row, err := findCall(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case given != nil && (row == nil || !row.given || given.updatedMs >= row.updatedMs):
+		return writeCall(ctx, tx, given)
+	case row != nil && row.given:
+		return writeCall(ctx, tx, row)
+	}
+	made, err := callOfRecordings(ctx, tx, r, 1)
+	if err != nil {
+		return err
+	}
+	made.widen(madeCall(r))
+	if row != nil {
+		made.widen(row.call)
+	}
+	return writeCall(ctx, tx, made)
+}
+
+// remakeCall brings the call of a recording that was taken away, or that told
+// otherwise until now, up to date.
+func remakeCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording) error {
+	row, err := findCall(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	made, err := callOfRecordings(ctx, tx, r, math.MaxInt64)
+	switch {
+	case err != nil:
+		return err
+	case made == nil:
+		return deleteCall(ctx, tx, r)
+	case row != nil && row.given:
+		return writeCall(ctx, tx, row)
+	}
+	return writeCall(ctx, tx, made)
+}
+
+// callOfRecordings makes a call of the first recordings of r's call, up to limit
+// of them; nil when there are none.
+func callOfRecordings(ctx context.Context, tx *sql.Tx, r *callvault.Recording, limit int64) (*callRow, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+entryColumns+` FROM recordings WHERE tenant = $1 AND call_key = $2
+		ORDER BY start_ms, recording_key LIMIT $3`, r.TenantName, r.CallKey, limit)
+	if err != nil {
+		return nil, fmt.Errorf("recordings of call %s: %w", r.CallKey, err)
+	}
+	defer rows.Close()
+	var made *callRow
+	for rows.Next() {
+		entry, err := scanEntry(rows)
+		if err != nil {
+			return nil, fmt.Errorf("recordings of call %s: %w", r.CallKey, err)
 		}
+		call := madeCall(&entry.Recording)
+		if made == nil {
+			made = &callRow{call: call}
+		}
+		made.widen(call)
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE calls SET
-		lead_ms = start_ms - (SELECT min(r.start_ms) FROM recordings r WHERE r.tenant = $1 AND r.call_key = $2),
-		reach_ms = (SELECT max(r.start_ms) FROM recordings r WHERE r.tenant = $1 AND r.call_key = $2) - start_ms
-		WHERE tenant = $1 AND call_key = $2`, row.call.TenantName, row.call.CallKey)
+	return made, rows.Err()
+}
+
+func (row *callRow) widen(other callvault.Call) {
+	row.call.StartTime = min(row.call.StartTime, other.StartTime)
+	row.call.EndTime = max(row.call.EndTime, other.EndTime)
+}
+
+// findCall returns the row of a recording's call, nil when there is none.
+func findCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*callRow, error) {
+	var published []byte
+	row := &callRow{}
+	err := tx.QueryRowContext(ctx, `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`,
+		r.TenantName, r.CallKey).Scan(&row.given, &published, &row.updatedMs)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(published, &row.call)
+	}
 	if err != nil {
-		return fmt.Errorf("call %s: %w", row.call.CallKey, err)
+		return nil, fmt.Errorf("call %s: %w", r.CallKey, err)
+	}
+	return row, nil
+}
+
+// writeCall writes the row of a call that has recordings.
+func writeCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
+	c := &row.call
+	var first, last int64
+	err := tx.QueryRowContext(ctx, `SELECT min(start_ms), max(start_ms) FROM recordings WHERE tenant = $1 AND call_key = $2`,
+		c.TenantName, c.CallKey).Scan(&first, &last)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `INSERT INTO calls (tenant, call_key, start_ms, given, json, lead_ms, reach_ms, updated_ms)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (tenant, call_key) DO UPDATE SET start_ms = excluded.start_ms, given = excluded.given, json = excluded.json,
+			lead_ms = excluded.lead_ms, reach_ms = excluded.reach_ms, updated_ms = excluded.updated_ms`,
+			c.TenantName, c.CallKey, c.StartTime, row.given, string(c.AppendJSON(nil)), c.StartTime-first, last-c.StartTime, row.updatedMs)
+	}
+	if err != nil {
+		return fmt.Errorf("call %s: %w", c.CallKey, err)
 	}
 	return nil
 }
 
-// replaces tells whether the row takes the place of the known one. A call that
-// was made from one recording is widened until it spans the others too.
-func (row *callRow) replaces(known *callRow) bool {
-	switch {
-	case row.given != known.given:
-		return row.given
-	case row.given:
-		return row.updatedMs >= known.updatedMs
-	}
-	span := callvault.Span{From: known.call.StartTime, To: known.call.EndTime}
-	wider := callvault.Span{From: min(row.call.StartTime, span.From), To: max(row.call.EndTime, span.To)}
-	row.call = known.call
-	row.call.StartTime, row.call.EndTime = wider.From, wider.To
-	return wider != span
-}
-
-func findCall(ctx context.Context, tx *sql.Tx, tenant, callKey string) (*callRow, error) {
-	var published []byte
-	row := &callRow{}
-	err := tx.QueryRowContext(ctx, `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`,
-		tenant, callKey).Scan(&row.given, &published, &row.updatedMs)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
+func deleteCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM calls WHERE tenant = $1 AND call_key = $2`, r.TenantName, r.CallKey)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("call %s: %w", r.CallKey, err)
 	}
-	return row, json.Unmarshal(published, &row.call)
-}
-
-func writeCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
-	c := &row.call
-	_, err := tx.ExecContext(ctx, `INSERT INTO calls (tenant, call_key, start_ms, given, json, lead_ms, reach_ms, updated_ms)
-		VALUES ($1, $2, $3, $4, $5, 0, 0, $6)
-		ON CONFLICT (tenant, call_key) DO UPDATE SET start_ms = excluded.start_ms, given = excluded.given,
-		json = excluded.json, updated_ms = excluded.updated_ms`,
-		c.TenantName, c.CallKey, c.StartTime, row.given, string(c.AppendJSON(nil)), row.updatedMs)
-	return err
+	return nil
 }

@@ -23,6 +23,9 @@ type Intake struct {
 	UploadSHA256 [sha256.Size]byte
 	Source       string // where it comes from
 	Added        time.Time
+	// Doubt says what speaks against the audio, though it is held; Accepted why an
+	// operator took audio that is not whole. Both are usually empty.
+	Doubt, Accepted string
 }
 
 // Outcome says what Keep did.
@@ -108,10 +111,20 @@ func (a *Archive) Discard(in *Intake) {
 	}
 }
 
+// takeGroup takes the next intakes. A recording is in a group once: what takes
+// its place reads the sidecar that the group before left.
 func (a *Archive) takeGroup() []*keeping {
 	a.queueMu.Lock()
 	defer a.queueMu.Unlock()
-	n := min(len(a.queue), maxGroup)
+	n, taken := 0, map[[2]string]bool{}
+	for ; n < min(len(a.queue), maxGroup); n++ {
+		r := &a.queue[n].in.Recording
+		if name := [2]string{r.TenantName, r.RecordingKey}; !taken[name] {
+			taken[name] = true
+			continue
+		}
+		break
+	}
 	group := a.queue[:n:n]
 	a.queue = a.queue[n:]
 	return group
@@ -121,6 +134,7 @@ func (a *Archive) takeGroup() []*keeping {
 // the blobs are durable. The transaction keeps all other writers out, so that of
 // two intakes of one key, in whichever processes, one finds the other's row.
 func (a *Archive) commit(ctx context.Context, group []*keeping) {
+	put := false
 	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
 		var keys []string
 		var files []*os.File
@@ -133,16 +147,26 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 		if len(keys) == 0 {
 			return nil
 		}
-		return a.blobs.Put(ctx, keys, files)
+		put = true
+		if err := a.blobs.Put(ctx, keys, files); err != nil {
+			return err
+		}
+		for _, k := range group {
+			if k.stale != "" {
+				_ = a.blobs.Delete(ctx, k.stale) // of two sidecars of a recording the later one counts
+			}
+		}
+		return nil
 	})
+	if err != nil && put {
+		a.undo(ctx, group)
+	}
 	for _, k := range group {
 		if err != nil && !refusal(k.err) {
 			k.err = StorageError(err)
 		}
 		if k.err != nil {
 			k.entry = nil
-		} else if k.stale != "" {
-			_ = a.blobs.Delete(ctx, k.stale) // of two sidecars of a recording the later one counts
 		}
 		for _, file := range k.files {
 			a.blobs.Discard(file)
@@ -150,6 +174,24 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 		a.Discard(k.in)
 		k.done = true
 	}
+}
+
+// undo takes the blobs of what could not be kept away again, so that a disk that
+// is full is not filled further with what was refused: but for a recording that
+// was here before, or that another process has kept since.
+func (a *Archive) undo(ctx context.Context, group []*keeping) {
+	_ = a.db.Tx(ctx, func(tx *sql.Tx) error { // what stays is named by Verify
+		for _, k := range group {
+			r := &k.in.Recording
+			if known, err := findRow(ctx, tx, r); known != nil || err != nil {
+				continue
+			}
+			for _, key := range k.keys {
+				_ = a.blobs.Delete(ctx, key)
+			}
+		}
+		return nil
+	})
 }
 
 // refusal tells an answer to one intake from a fault that stops them all.
@@ -161,41 +203,52 @@ func refusal(err error) bool {
 // place decides on one intake, writes its rows, and stages its blobs.
 func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping) error {
 	r := &k.in.Recording
-	earlier, err := scanEntry(tx.QueryRowContext(ctx, findEntry, r.TenantName, r.RecordingKey))
-	if errors.Is(err, sql.ErrNoRows) {
-		earlier, err = nil, nil
-	}
+	earlier, err := findRow(ctx, tx, r)
 	if err != nil {
-		return fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+		return err
 	}
 	if k.outcome, err = decide(earlier, k.in); err != nil || k.outcome == Unchanged {
 		k.entry = earlier
 		return err
 	}
-	call := callvault.CallOf(r)
-	if k.in.Call != nil {
-		call = *k.in.Call
+	call, err := findCall(ctx, tx, r)
+	if err != nil {
+		return err
 	}
-	side := sidecarOf(k.in, call)
+	k.in.follow(earlier, call)
+	side := sidecarOf(k.in)
 	k.entry = k.in.entry()
 	if earlier != nil {
 		if err := a.remember(ctx, &side, earlier); err != nil {
 			return err
 		}
-		if earlier.path != k.entry.path {
+		if earlier.path != "" && earlier.path != k.entry.path {
 			k.stale = earlier.path + sidecarEnding
 		}
-		if err := deleteRow(ctx, tx, earlier); err != nil {
-			return err
-		}
 	}
-	if err := insertRow(ctx, tx, k.entry); err != nil {
-		return err
-	}
-	if err := saveCall(ctx, tx, &callRow{call: side.Call, given: side.CallGiven, updatedMs: side.AddedAt}); err != nil {
+	if err := replaceRow(ctx, tx, earlier, k.entry, side.given()); err != nil {
 		return err
 	}
 	return a.stage(k, &side)
+}
+
+// follow makes the intake later than what it takes the place of, also when the
+// clock was set back since, so that a rebuild finds the same one to be the later;
+// and lets it tell of its call what is known already, if it does not itself.
+func (in *Intake) follow(earlier *Entry, call *callRow) {
+	var latest int64
+	if earlier != nil {
+		latest = earlier.Added
+	}
+	if call != nil && call.given {
+		latest = max(latest, call.updatedMs)
+		if in.Call == nil {
+			in.Call = &call.call
+		}
+	}
+	if in.Added.UnixMilli() <= latest {
+		in.Added = time.UnixMilli(latest + 1)
+	}
 }
 
 // decide says what becomes of an intake beside what is known already.
@@ -248,31 +301,5 @@ func (a *Archive) stage(k *keeping, side *sidecar) error {
 	}
 	k.keys = append(k.keys, k.entry.path+sidecarEnding)
 	k.files = append(k.files, file)
-	return nil
-}
-
-func insertRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
-	r := &e.Recording
-	hash, upload := []byte{}, []byte{}
-	if e.Held {
-		hash, upload = e.SHA256[:], e.upload[:]
-	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status, agent, skill, json,
-		bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-		r.TenantName, r.StartTime, r.RecordingKey, r.CallKey, string(r.Status), r.Agent, r.Skill, string(r.AppendJSON(nil)),
-		r.Size, e.AudioMs, hash, upload, e.path, e.Added, e.Read)
-	if err != nil {
-		return fmt.Errorf("row of recording %s: %w", r.RecordingKey, err)
-	}
-	return nil
-}
-
-func deleteRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM recordings WHERE tenant = $1 AND recording_key = $2`,
-		e.Recording.TenantName, e.Recording.RecordingKey)
-	if err != nil {
-		return fmt.Errorf("row of recording %s: %w", e.Recording.RecordingKey, err)
-	}
 	return nil
 }

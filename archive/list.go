@@ -146,6 +146,7 @@ type callPage struct {
 // by (startTime, callKey). The bytes are valid until the next. An error ends the
 // list; what came before it is no whole list.
 func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[[]byte, error] {
+	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // so that the margins fit
 	return func(yield func([]byte, error) bool) {
 		lead, reach, err := a.callMargins(ctx)
 		if err != nil {

@@ -25,13 +25,13 @@ const (
 // day on which it starts, its key.
 func pathOf(tenant, key string, startMs int64) string {
 	day := time.UnixMilli(startMs).UTC().Format("2006/01/02")
-	return fileName(tenant) + "/" + day + "/" + fileName(key)
+	return FileName(tenant) + "/" + day + "/" + FileName(key)
 }
 
-// fileName makes a file's name of any text, a different one for each: letters,
+// FileName makes a file's name of any text, a different one for each: letters,
 // digits, ".", "_" and "-" stand for themselves, every other byte and a leading
 // dot are percent-encoded.
-func fileName(text string) string {
+func FileName(text string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var name strings.Builder
 	for i := range len(text) {

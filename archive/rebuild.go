@@ -27,7 +27,7 @@ type Rebuilt struct {
 // Rebuild makes the tables of recordings and calls again from the files alone,
 // beside what is at work on them. Audio is trusted by its length here; Verify
 // reads it. progress is called now and then. It is safe to run again.
-func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebuilt)) (Rebuilt, error) {
+func (a *Archive) Rebuild(ctx context.Context, _ time.Time, progress func(Rebuilt)) (Rebuilt, error) {
 	var done Rebuilt
 	var batch []*sidecar
 	flush := func() error {
@@ -56,7 +56,7 @@ func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebu
 	if err := flush(); err != nil {
 		return done, err
 	}
-	err := a.dropRowsWithoutFiles(ctx, now, &done)
+	err := a.dropRowsWithoutFiles(ctx, &done)
 	progress(done)
 	return done, err
 }
@@ -67,27 +67,27 @@ func (a *Archive) rebuildOne(ctx context.Context, key string, done *Rebuilt) (*s
 		done.Faults = append(done.Faults, Checked{RecordingKey: key, Fault: fmt.Sprintf(format, args...)})
 	}
 	if path, isAudio := strings.CutSuffix(key, audioEnding); isAudio {
-		if _, err := a.blobs.Size(ctx, path+sidecarEnding); errors.Is(err, fs.ErrNotExist) {
+		alone, err := a.alone(ctx, path)
+		if alone {
 			fault("audio without a sidecar: what it is a recording of is not known")
 		}
-		return nil, ctx.Err()
+		return nil, err
 	}
 	path, isSidecar := strings.CutSuffix(key, sidecarEnding)
 	if !isSidecar {
 		fault("this file is not the archive's")
 		return nil, nil
 	}
-	side, err := a.readSidecar(ctx, path)
+	side, whole, err := a.readFiles(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // replaced by one elsewhere since it was listed
+	}
 	if err != nil {
 		fault("%v", err)
 		return nil, ctx.Err()
 	}
-	if side.Audio != nil {
-		if size, err := a.blobs.Size(ctx, path+audioEnding); err != nil || size != side.Audio.Bytes {
-			fault("the audio is not here whole; the recording is listed as PENDING until it comes again")
-			side.Audio = nil
-			side.Recording.Status = callvault.Pending
-		}
+	if !whole {
+		fault("the audio is not here whole; the recording is listed as PENDING until it comes again")
 	}
 	done.Recordings++
 	if side.Audio != nil {
@@ -97,6 +97,42 @@ func (a *Archive) rebuildOne(ctx context.Context, key string, done *Rebuilt) (*s
 		done.Tenants = append(done.Tenants, name) // a tenant's files come one after the other
 	}
 	return side, ctx.Err()
+}
+
+// alone tells whether audio has no sidecar. What is being kept just now has its
+// audio first, so that a second look is taken when nothing is.
+func (a *Archive) alone(ctx context.Context, path string) (bool, error) {
+	look := func() bool {
+		_, err := a.blobs.Size(ctx, path+sidecarEnding)
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	alone := look()
+	if !alone {
+		return false, ctx.Err()
+	}
+	err := a.db.Tx(ctx, func(*sql.Tx) error {
+		alone = look()
+		return nil
+	})
+	return alone, err
+}
+
+// readFiles reads what a recording's files tell: its sidecar, made PENDING where
+// the audio that it names is not there whole.
+func (a *Archive) readFiles(ctx context.Context, path string) (side *sidecar, whole bool, err error) {
+	side, err = a.readSidecar(ctx, path)
+	if err != nil || side.Audio == nil {
+		return side, true, err
+	}
+	size, err := a.blobs.Size(ctx, path+audioEnding)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
+	if whole = err == nil && size == side.Audio.Bytes; !whole {
+		side.Audio = nil
+		side.Recording.Status = callvault.Pending
+	}
+	return side, whole, nil
 }
 
 // takeIn writes the rows of sidecars.
@@ -113,36 +149,47 @@ func (a *Archive) takeIn(ctx context.Context, batch []*sidecar) error {
 }
 
 func (a *Archive) takeInOne(ctx context.Context, tx *sql.Tx, side *sidecar) error {
+	earlier, err := findRow(ctx, tx, &side.Recording)
+	if err != nil {
+		return err
+	}
+	if earlier != nil && earlier.Added != side.AddedAt {
+		// The sidecar was replaced since it was read, or the removal of an earlier
+		// one was cut short.
+		if side, err = a.latest(ctx, earlier.path, side.path()); side == nil {
+			return err
+		}
+	}
 	entry, err := side.entry()
 	if err != nil {
 		return err
 	}
-	r := &entry.Recording
-	earlier, err := scanEntry(tx.QueryRowContext(ctx, findEntry, r.TenantName, r.RecordingKey))
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+	if earlier != nil && earlier.Held && earlier.SHA256 == entry.SHA256 {
+		entry.Read = earlier.Read
 	}
-	if earlier != nil {
-		if earlier.Added > entry.Added {
-			return nil // this sidecar was replaced since, or its removal was cut short
+	return replaceRow(ctx, tx, earlier, entry, side.given())
+}
+
+// latest reads the later one of the sidecars at the paths; nil when none is there.
+func (a *Archive) latest(ctx context.Context, paths ...string) (latest *sidecar, err error) {
+	for _, path := range paths {
+		if path == "" {
+			continue // of what was only noted
 		}
-		if earlier.Held && earlier.SHA256 == entry.SHA256 {
-			entry.Read = earlier.Read
-		}
-		if err := deleteRow(ctx, tx, earlier); err != nil {
-			return err
+		side, _, err := a.readFiles(ctx, path)
+		switch {
+		case err == nil && (latest == nil || side.AddedAt > latest.AddedAt):
+			latest = side
+		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errSidecar):
+			return nil, err
 		}
 	}
-	if err := insertRow(ctx, tx, entry); err != nil {
-		return err
-	}
-	return saveCall(ctx, tx, &callRow{call: side.Call, given: side.CallGiven, updatedMs: side.AddedAt})
+	return latest, nil
 }
 
 // entry is the recording that the sidecar tells of.
 func (s *sidecar) entry() (*Entry, error) {
-	r := s.Recording
-	e := &Entry{Recording: r, Added: s.AddedAt, path: pathOf(r.TenantName, r.RecordingKey, r.StartTime)}
+	e := &Entry{Recording: s.Recording, Added: s.AddedAt, path: s.path()}
 	if s.Audio == nil {
 		return e, nil
 	}
@@ -157,9 +204,8 @@ func (s *sidecar) entry() (*Entry, error) {
 	return e, nil
 }
 
-// dropRowsWithoutFiles takes away the rows whose sidecar is not there, but those
-// that were made since the rebuild began.
-func (a *Archive) dropRowsWithoutFiles(ctx context.Context, began time.Time, done *Rebuilt) error {
+// dropRowsWithoutFiles takes away the rows whose sidecar is not there.
+func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error {
 	var tenant, key string
 	var startMs int64
 	for {
@@ -174,30 +220,49 @@ func (a *Archive) dropRowsWithoutFiles(ctx context.Context, began time.Time, don
 			r := &entry.Recording
 			tenant, startMs, key = r.TenantName, r.StartTime, r.RecordingKey
 			_, err := a.blobs.Size(ctx, entry.path+sidecarEnding)
-			if errors.Is(err, fs.ErrNotExist) && entry.Added < began.UnixMilli() {
+			if errors.Is(err, fs.ErrNotExist) {
 				gone = append(gone, entry)
 			}
 		}
-		if err := a.dropRows(ctx, gone); err != nil {
+		if err := a.dropRows(ctx, gone, done); err != nil {
 			return err
 		}
-		done.Dropped += len(gone)
 		if len(page) < pageRecordings {
 			return nil
 		}
 	}
 }
 
-func (a *Archive) dropRows(ctx context.Context, gone []*Entry) error {
+// dropRows takes rows away, but those that were given files since.
+func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return a.db.Tx(ctx, func(tx *sql.Tx) error {
+	dropped := 0
+	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
 		for _, entry := range gone {
-			if err := deleteRow(ctx, tx, entry); err != nil {
+			now, err := findRow(ctx, tx, &entry.Recording)
+			if err != nil {
 				return err
 			}
+			if now == nil {
+				continue
+			}
+			if _, err := a.blobs.Size(ctx, now.path+sidecarEnding); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err := deleteRow(ctx, tx, now); err != nil {
+				return err
+			}
+			if err := remakeCall(ctx, tx, &now.Recording); err != nil {
+				return err
+			}
+			dropped++
 		}
 		return nil
 	})
+	if err == nil {
+		done.Dropped += dropped
+	}
+	return err
 }

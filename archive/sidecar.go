@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -43,11 +44,19 @@ type sidecarChange struct {
 	Recording  callvault.Recording `json:"recording"`
 }
 
+// errSidecar is of a file that is not a sidecar, or of another recording.
+var errSidecar = errors.New("this is not the sidecar that belongs here")
+
 // sidecarOf tells everything of what is to be kept.
-func sidecarOf(in *Intake, call callvault.Call) sidecar {
+func sidecarOf(in *Intake) sidecar {
 	s := sidecar{
-		Recording: in.Recording, Call: call, CallGiven: in.Call != nil,
+		Recording: in.Recording, CallGiven: in.Call != nil,
 		Source: in.Source, AddedAt: in.Added.UnixMilli(), History: []sidecarChange{},
+	}
+	if s.CallGiven {
+		s.Call = *in.Call
+	} else {
+		s.Call = madeCall(&s.Recording)
 	}
 	if in.Audio != nil {
 		s.Audio = &sidecarAudio{
@@ -60,16 +69,33 @@ func sidecarOf(in *Intake, call callvault.Call) sidecar {
 	return s
 }
 
-// encode is the sidecar as it is written.
-func (s *sidecar) encode() ([]byte, error) {
-	content, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("sidecar of %s: %w", s.Recording.RecordingKey, err)
+// given is the call that the sidecar was given, nil when it was made.
+func (s *sidecar) given() *callRow {
+	if !s.CallGiven {
+		return nil
 	}
-	return append(content, '\n'), nil
+	return &callRow{call: s.Call, given: true, updatedMs: s.AddedAt}
 }
 
-// readSidecar reads the sidecar at path; fs.ErrNotExist when there is none.
+// path names the files of the sidecar's recording.
+func (s *sidecar) path() string {
+	return pathOf(s.Recording.TenantName, s.Recording.RecordingKey, s.Recording.StartTime)
+}
+
+// encode is the sidecar as it is written, its text as the lists have it.
+func (s *sidecar) encode() ([]byte, error) {
+	var content bytes.Buffer
+	encoder := json.NewEncoder(&content)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(s); err != nil {
+		return nil, fmt.Errorf("sidecar of %s: %w", s.Recording.RecordingKey, err)
+	}
+	return content.Bytes(), nil
+}
+
+// readSidecar reads the sidecar at path; fs.ErrNotExist when there is none,
+// errSidecar when it is damaged.
 func (a *Archive) readSidecar(ctx context.Context, path string) (*sidecar, error) {
 	key := path + sidecarEnding
 	size, err := a.blobs.Size(ctx, key)
@@ -77,7 +103,7 @@ func (a *Archive) readSidecar(ctx context.Context, path string) (*sidecar, error
 		return nil, err
 	}
 	if size > maxSidecar {
-		return nil, fmt.Errorf("sidecar %s has %d bytes: it is not one of ours", key, size)
+		return nil, fmt.Errorf("%s has %d bytes: %w", key, size, errSidecar)
 	}
 	file, err := a.blobs.Open(ctx, key, size)
 	if err != nil {
@@ -90,7 +116,7 @@ func (a *Archive) readSidecar(ctx context.Context, path string) (*sidecar, error
 	}
 	s := &sidecar{}
 	if err := json.Unmarshal(content, s); err != nil {
-		return nil, fmt.Errorf("sidecar %s: %w", key, err)
+		return nil, fmt.Errorf("%s: %w: %w", key, errSidecar, err)
 	}
 	return s, s.check(path)
 }
@@ -101,30 +127,29 @@ func (s *sidecar) check(path string) error {
 	if err == nil {
 		err = s.Call.Validate()
 	}
-	if err == nil && pathOf(s.Recording.TenantName, s.Recording.RecordingKey, s.Recording.StartTime) != path {
+	if err == nil && s.path() != path {
 		err = errors.New("it tells of a recording that belongs elsewhere")
 	}
 	if err == nil && s.Audio != nil {
 		_, err = parseHash(s.Audio.SHA256)
 	}
 	if err != nil {
-		return fmt.Errorf("sidecar %s%s: %w", path, sidecarEnding, err)
+		return fmt.Errorf("%s%s: %w: %v", path, sidecarEnding, errSidecar, err) // whoever asks is not to blame for it
 	}
 	return nil
 }
 
 // remember carries an earlier form of the recording, and what that remembered
-// itself, over into the sidecar that replaces it.
+// itself, over into the sidecar that replaces it. One that is damaged is replaced
+// like any other.
 func (a *Archive) remember(ctx context.Context, s *sidecar, earlier *Entry) error {
 	old, err := a.readSidecar(ctx, earlier.path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if old != nil {
+	switch {
+	case earlier.path == "": // it was only noted
+	case err == nil:
 		s.History = append(s.History, old.History...)
-		if !s.CallGiven && old.CallGiven {
-			s.Call, s.CallGiven = old.Call, true
-		}
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errSidecar):
+		return err
 	}
 	s.History = append(s.History, sidecarChange{ReplacedAt: s.AddedAt, Recording: earlier.Recording})
 	return nil

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"hash"
@@ -48,21 +49,47 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return n, StorageError(err)
 }
 
+// End tells what was written: its hash, what it says of itself, and, as the
+// error, what is wrong with it. The bytes stay until Finish, Accept or Discard.
+func (s *Spool) End() (sum [sha256.Size]byte, info audio.Info, err error) {
+	info, err = s.checker.Finish()
+	s.sum.Sum(sum[:0])
+	return sum, info, err
+}
+
 // Finish ends the audio. An error that is audio.ErrUnprocessable is the audio's
 // fault; its bytes are discarded.
 func (s *Spool) Finish() (*Audio, error) {
-	info, err := s.checker.Finish()
-	if err == nil && info.Bytes >= largeAudio {
-		err = StorageError(s.file.Sync())
-	}
-	if err != nil {
+	if _, _, err := s.End(); err != nil {
 		s.Discard()
 		return nil, err
 	}
-	done := &Audio{Info: info, file: s.file}
-	s.sum.Sum(done.SHA256[:0])
+	return s.Accept()
+}
+
+// Accept ends the audio as Finish does, whatever is wrong with it.
+func (s *Spool) Accept() (*Audio, error) {
+	sum, info, _ := s.End()
+	if info.Bytes >= largeAudio {
+		if err := s.file.Sync(); err != nil {
+			s.Discard()
+			return nil, StorageError(err)
+		}
+	}
+	done := &Audio{SHA256: sum, Info: info, file: s.file}
 	s.file = nil
 	return done, nil
+}
+
+// CopyTo copies what was written to w.
+func (s *Spool) CopyTo(w io.Writer) error {
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read what was spooled: %w", err)
+	}
+	if _, err := io.Copy(w, s.file); err != nil {
+		return fmt.Errorf("copy what was spooled: %w", err)
+	}
+	return nil
 }
 
 // Scratch returns an empty file for bytes on their way in, on the archive's disk,
@@ -81,6 +108,21 @@ func (s *Spool) Discard() {
 		s.blobs.Discard(s.file)
 		s.file = nil
 	}
+}
+
+// PutBytes makes a small blob.
+func PutBytes(ctx context.Context, blobs Blobs, key string, content []byte) error {
+	file, err := stageBytes(blobs, content)
+	if err != nil {
+		return StorageError(err)
+	}
+	defer blobs.Discard(file) // nothing, once it is put
+	return PutFile(ctx, blobs, key, file)
+}
+
+// PutFile makes a staged file a blob.
+func PutFile(ctx context.Context, blobs Blobs, key string, file *os.File) error {
+	return StorageError(blobs.Put(ctx, []string{key}, []*os.File{file}))
 }
 
 // stageBytes stages a small blob.

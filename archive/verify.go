@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"strings"
 	"time"
 
 	"callvault"
@@ -60,7 +59,9 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 			yield(Checked{}, err)
 			return
 		}
-		var whole []*Entry // not yet noted as read
+		var whole []*Entry                                                        // not yet noted as read
+		faulty := map[string]bool{}                                               // the paths of recordings with a fault
+		defer func() { _ = a.noteRead(context.WithoutCancel(ctx), whole, now) }() // of a run that was cut short
 		for entry, err := range a.held(ctx, selection) {
 			if err != nil {
 				yield(Checked{}, err)
@@ -73,6 +74,8 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 			}
 			if fault == "" {
 				whole = append(whole, entry)
+			} else {
+				faulty[entry.path] = true
 			}
 			if len(whole) == pageRecordings {
 				if err := a.noteRead(ctx, whole, now); err != nil {
@@ -86,11 +89,13 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 				return
 			}
 		}
-		if err := a.noteRead(ctx, whole, now); err != nil {
+		err = a.noteRead(ctx, whole, now)
+		whole = nil
+		if err != nil {
 			yield(Checked{}, err)
 			return
 		}
-		a.strays(ctx, selection, yield)
+		a.strays(ctx, selection, faulty, yield)
 	}
 }
 
@@ -208,60 +213,6 @@ func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time)
 		return fmt.Errorf("note what was read: %w", err)
 	}
 	return nil
-}
-
-// strays yields the blobs that belong to no recording.
-func (a *Archive) strays(ctx context.Context, s Selection, yield func(Checked, error) bool) {
-	if s.Part.N > 1 { // the first part looks for strays, for all
-		return
-	}
-	prefix := ""
-	if s.Tenant != "" {
-		prefix = fileName(s.Tenant) + "/"
-	}
-	for key, err := range a.blobs.Keys(ctx, prefix) {
-		if err != nil {
-			yield(Checked{}, err)
-			return
-		}
-		fault, tenant, err := a.stray(ctx, key, s.Span)
-		if err != nil {
-			yield(Checked{}, err)
-			return
-		}
-		if fault != "" && !yield(Checked{Tenant: tenant, RecordingKey: key, Fault: fault}, nil) {
-			return
-		}
-	}
-}
-
-// stray says what is wrong when no row belongs to the blob.
-func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (fault, tenant string, err error) {
-	path, isSidecar := strings.CutSuffix(key, sidecarEnding)
-	path, isAudio := strings.CutSuffix(path, audioEnding)
-	if !isSidecar && !isAudio {
-		return "this file is not the archive's", "", nil
-	}
-	side, err := a.readSidecar(ctx, path)
-	if err != nil {
-		return fmt.Sprintf("a file without a recording: %v", err), "", ctx.Err()
-	}
-	r := &side.Recording
-	if !span.Contains(r.StartTime) {
-		return "", "", nil
-	}
-	var kept string
-	err = a.db.Reader.QueryRowContext(ctx, `SELECT path FROM recordings WHERE tenant = $1 AND recording_key = $2`,
-		r.TenantName, r.RecordingKey).Scan(&kept)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return "the database does not know this file's recording; rebuild takes it in", r.TenantName, nil
-	case err != nil:
-		return "", "", fmt.Errorf("recording %s: %w", r.RecordingKey, err)
-	case kept != path:
-		return "an earlier form of a recording that is kept elsewhere", r.TenantName, nil
-	}
-	return "", "", nil
 }
 
 // OldestRead is when the held recording that was not read back for the longest

@@ -89,15 +89,12 @@ func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 	stem := filepath.Base(withoutEnding(f.Path))
 	told := parseName(stem, zone)
 	a := &about{known: told.recording()}
-	var err error
-	switch {
-	case f.sidecar != "":
-		err = a.readSidecar(f.sidecar)
-		if err == nil && a.known.RecordingKey == "" {
-			a.known.RecordingKey = stem
-		}
-	case f.row != nil:
-		a.known, err = tableRecording(f.row)
+	if err := readRow(f.row, &a.known); err != nil || f.sidecar == "" {
+		return a, err
+	}
+	err := a.readSidecar(f.sidecar)
+	if a.known.RecordingKey == "" {
+		a.known.RecordingKey = stem
 	}
 	return a, err
 }

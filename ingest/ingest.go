@@ -113,19 +113,19 @@ func (m *metadata) fill(tenant, source string, now time.Time) (*archive.Intake, 
 // fillCall reads the call, if one was sent, once the recording's length is known.
 func (m *metadata) fillCall(in *archive.Intake) error {
 	r := &in.Recording
-	var sent callvault.Call
+	var sent *callvault.Call // nil as well when null was sent
 	if len(m.call) > 0 {
 		if err := decode("call", m.call, &sent); err != nil {
 			return err
 		}
 	}
-	if r.CallKey == "" {
+	if r.CallKey == "" && sent != nil {
 		r.CallKey = sent.CallKey
 	}
 	if r.CallKey == "" {
 		r.CallKey = callvault.NewCallKey(callvault.Span{From: r.StartTime, To: r.StartTime + r.Duration})
 	}
-	if len(m.call) == 0 {
+	if sent == nil {
 		return nil
 	}
 	call := callvault.CallOf(r)
@@ -138,11 +138,8 @@ func (m *metadata) fillCall(in *archive.Intake) error {
 
 // decode reads one JSON object, whose unknown fields are passed over.
 func decode(what string, text []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	err := decoder.Decode(into)
-	if err == nil && decoder.More() {
-		err = errors.New("there is more than one value")
-	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	err := json.Unmarshal(text, into)
 	if err == nil {
 		return nil
 	}
@@ -152,8 +149,6 @@ func decode(what string, text []byte, into any) error {
 		err = fmt.Errorf("its %s cannot be a %s", wrongType.Field, wrongType.Value)
 	case errors.As(err, &wrongType):
 		err = errors.New("it is not a JSON object")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("it is empty or cut short")
 	}
 	return fmt.Errorf("the %s cannot be read: %w: %w", what, err, callvault.InvalidParameter)
 }

@@ -92,16 +92,25 @@ func startOf(local, id string, zone *time.Location) time.Time {
 	if zone == nil {
 		zone = time.UTC
 	}
-	start, err := time.ParseInLocation("20060102150405", local, zone)
+	const form = "20060102150405"
+	start, err := time.ParseInLocation(form, local, zone)
 	if err != nil {
 		return time.Time{}
 	}
-	// In the hour that a clock set back repeats, the unique id tells which it is.
-	if again := start.Add(time.Hour); known && again.In(zone).Format("20060102150405") == local && again.Unix()-seconds < 1800 && seconds-start.Unix() > 1800 {
-		return again
+	// In the hour that a clock set back repeats, the unique id tells which it is:
+	// no recording begins before its channel.
+	for _, shift := range []time.Duration{-time.Hour, 0, time.Hour} {
+		other := start.Add(shift)
+		if known && other.Format(form) == local && other.Unix() >= seconds-clocksApart {
+			return other
+		}
 	}
 	return start
 }
+
+// clocksApart is how many seconds the local time in a name and the unique id may
+// disagree by.
+const clocksApart = 60
 
 func idSeconds(id string) (int64, bool) {
 	m := uniqueID.FindStringSubmatch(id)
@@ -118,8 +127,8 @@ func (n *named) recording() callvault.Recording {
 		CallDirection: n.direction, CallingParty: n.calling, ReceivingParty: n.receiving,
 		Agent: n.agent, Skill: n.skill,
 	}
-	if !n.start.IsZero() {
-		r.StartTime = n.start.UnixMilli()
+	if ms := n.start.UnixMilli(); ms > 0 {
+		r.StartTime = ms
 	}
 	return r
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -26,12 +27,25 @@ type File struct {
 }
 
 // Scan finds the files to be imported below the paths: audio, and beside it
-// KEY.json and CSV files with its metadata. Hidden files are passed over. What
-// cannot be read is told by failures, by path.
+// KEY.json and CSV files with its metadata. Hidden files are passed over, but for
+// the paths themselves. What cannot be read is told by failures, by path.
 func Scan(paths []string) (files []File, failures map[string]error) {
 	s := scan{failures: map[string]error{}, sidecars: map[string]string{}, rows: map[string]map[string]string{}, seen: map[string]bool{}}
 	for _, path := range paths {
-		if err := filepath.WalkDir(path, s.visit); err != nil {
+		root := path
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			root = filepath.Clean(path) + string(filepath.Separator) // follows a link to a folder
+		}
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			switch {
+			case path == root || entry == nil || !strings.HasPrefix(entry.Name(), "."):
+				return s.visit(path, entry, err)
+			case entry.IsDir():
+				return fs.SkipDir
+			}
+			return nil
+		})
+		if err != nil {
 			s.failures[path] = err
 		}
 	}
@@ -48,14 +62,11 @@ type scan struct {
 }
 
 func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
-	hidden := strings.HasPrefix(entryName(entry), ".") && len(entryName(entry)) > 1 && entryName(entry) != ".."
 	switch {
 	case err != nil:
 		s.failures[path] = err
 		return nil
-	case entry.IsDir() && hidden:
-		return fs.SkipDir
-	case entry.IsDir() || hidden || s.seen[path]:
+	case entry.IsDir() || s.seen[path]:
 		return nil
 	}
 	s.seen[path] = true
@@ -80,23 +91,23 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 	return nil
 }
 
-func entryName(entry fs.DirEntry) string {
-	if entry == nil { // a path of the command line that is not there
-		return ""
-	}
-	return entry.Name()
-}
-
 func withoutEnding(path string) string { return strings.TrimSuffix(path, filepath.Ext(path)) }
 
 // match brings audio and metadata together.
 func (s *scan) match() []File {
 	for i := range s.files {
-		stem := withoutEnding(s.files[i].Path)
-		s.files[i].sidecar, s.files[i].row = s.sidecars[stem], s.rows[stem]
-		if s.files[i].row == nil {
-			s.files[i].row = s.rows[s.files[i].Path]
+		f := &s.files[i]
+		stem := withoutEnding(f.Path)
+		f.sidecar, f.row = s.sidecars[stem], s.rows[f.Path]
+		if f.row == nil {
+			f.row = s.rows[stem]
 		}
+		if _, err := os.Stat(stem + ".json"); err == nil && f.sidecar == "" {
+			f.sidecar = stem + ".json" // beside a file that was named by itself
+		}
+	}
+	for i := range s.files { // two files may have one stem
+		stem := withoutEnding(s.files[i].Path)
 		delete(s.sidecars, stem)
 		delete(s.rows, stem)
 		delete(s.rows, s.files[i].Path)
@@ -118,15 +129,23 @@ var tableFields = []string{
 	"callingParty", "receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file",
 }
 
-// readTable reads a CSV. A row belongs to the audio file that its column file
-// names, or that is named as its recordingKey, in the same folder.
 func (s *scan) readTable(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	table := csv.NewReader(file)
+	return s.readRows(filepath.Dir(path), file)
+}
+
+// readRows reads a CSV. A row belongs to the audio file that its column file
+// names, or that is named as its recordingKey, in the CSV's folder.
+func (s *scan) readRows(dir string, text io.Reader) error {
+	buffered := bufio.NewReader(text)
+	if mark, _ := buffered.Peek(3); string(mark) == "\ufeff" {
+		_, _ = buffered.Discard(len(mark)) // which would hide the quotes of the first name
+	}
+	table := csv.NewReader(buffered)
 	table.FieldsPerRecord = -1
 	header, err := table.Read()
 	if err != nil {
@@ -134,8 +153,7 @@ func (s *scan) readTable(path string) error {
 	}
 	columns := make([]string, len(header))
 	for i, name := range header {
-		name = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))
-		at := slices.IndexFunc(tableFields, func(field string) bool { return strings.EqualFold(field, name) })
+		at := slices.IndexFunc(tableFields, func(field string) bool { return strings.EqualFold(field, strings.TrimSpace(name)) })
 		if at >= 0 {
 			columns[i] = tableFields[at]
 		}
@@ -157,7 +175,7 @@ func (s *scan) readTable(path string) error {
 				row[columns[i]] = values[i]
 			}
 		}
-		s.place(filepath.Dir(path), row)
+		s.place(dir, row)
 	}
 }
 
@@ -172,28 +190,35 @@ func (s *scan) place(dir string, row map[string]string) {
 	}
 }
 
-// tableRecording is what a row of a CSV tells. Numbers may be empty; the start
-// is Unix milliseconds or ISO 8601.
-func tableRecording(row map[string]string) (r callvault.Recording, err error) {
-	number := func(field string) (n int64) {
-		text := strings.TrimSpace(row[field])
-		if text == "" || err != nil {
-			return 0
+// readRow puts what a row of a CSV tells into r; an empty field tells nothing.
+// The start is Unix milliseconds or ISO 8601.
+func readRow(row map[string]string, r *callvault.Recording) error {
+	status := (*string)(&r.Status)
+	for field, to := range map[string]*string{
+		"recordingKey": &r.RecordingKey, "callKey": &r.CallKey, "status": status, "callingParty": &r.CallingParty,
+		"receivingParty": &r.ReceivingParty, "tenantName": &r.TenantName, "tagData": &r.TagData,
+		"callDirection": &r.CallDirection, "skill": &r.Skill, "agent": &r.Agent,
+	} {
+		if row[field] != "" {
+			*to = row[field]
 		}
-		if n, err = strconv.ParseInt(text, 10, 64); err != nil && field == "startTime" {
+	}
+	for field, to := range map[string]*int64{
+		"startTime": &r.StartTime, "duration": &r.Duration, "size": &r.Size, "eventId": &r.EventID,
+		"recordingSystemId": &r.RecordingSystemID,
+	} {
+		text := strings.TrimSpace(row[field])
+		if text == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil && field == "startTime" {
 			n, err = callvault.ParseTime(text)
 		}
 		if err != nil {
-			err = fmt.Errorf("the column %s holds %.40q: %w", field, text, callvault.InvalidParameter)
+			return fmt.Errorf("the column %s holds %.40q: %w", field, text, callvault.InvalidParameter)
 		}
-		return n
+		*to = n
 	}
-	r = callvault.Recording{
-		RecordingKey: row["recordingKey"], CallKey: row["callKey"], StartTime: number("startTime"),
-		Duration: number("duration"), Size: number("size"), EventID: number("eventId"),
-		RecordingSystemID: number("recordingSystemId"), Status: callvault.Status(row["status"]),
-		CallingParty: row["callingParty"], ReceivingParty: row["receivingParty"], TenantName: row["tenantName"],
-		TagData: row["tagData"], CallDirection: row["callDirection"], Skill: row["skill"], Agent: row["agent"],
-	}
-	return r, err
+	return nil
 }

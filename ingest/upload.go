@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -75,7 +76,7 @@ func (t *Intake) readParts(body *multipart.Reader, up *upload) (discard func(), 
 	discard = func() {}
 	for {
 		part, err := body.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // wrapped, it is of a body that was cut
 			return discard, nil
 		}
 		if err != nil {
@@ -116,7 +117,12 @@ func readMetadata(part *multipart.Part) ([]byte, error) {
 // readAudio spools the audio as it was sent, and hashes it.
 func (up *upload) readAudio(part *multipart.Part) error {
 	sum := sha256.New()
-	if _, err := io.Copy(up.audio, io.TeeReader(part, sum)); err != nil {
+	_, err := io.Copy(up.audio, io.TeeReader(part, sum))
+	var ours *fs.PathError
+	if errors.As(err, &ours) {
+		return fmt.Errorf("spool audio: %w", archive.StorageError(err))
+	}
+	if err != nil {
 		return bodyError(err)
 	}
 	sum.Sum(up.sum[:0])
@@ -131,9 +137,6 @@ func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return fmt.Errorf("the body has over %d bytes, which is the most that is taken: %w", tooLarge.Limit, callvault.PayloadTooLarge)
-	}
-	if err := archive.StorageError(err); errors.Is(err, callvault.InsufficientStorage) {
-		return fmt.Errorf("spool audio: %w", err)
 	}
 	return fmt.Errorf("the multipart body cannot be read: %w: %w", err, callvault.InvalidParameter)
 }

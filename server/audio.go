@@ -157,7 +157,7 @@ func disposition(name string) string {
 
 // fitRange makes the Range of a request what http.ServeContent answers as RFC
 // 9110 14.2 asks: one on a HEAD or of an unknown unit is ignored, the last 0
-// bytes cannot be had.
+// bytes cannot be had, alone or among others.
 func fitRange(r *http.Request, size int64) {
 	given := r.Header.Get("Range")
 	if given == "" {
@@ -168,10 +168,17 @@ func fitRange(r *http.Request, size int64) {
 		r.Header.Del("Range")
 		return
 	}
-	if last, ok := strings.CutPrefix(strings.TrimSpace(set), "-"); ok && last != "" && strings.Trim(last, "0") == "" {
-		set = strconv.FormatInt(size, 10) + "-"
+	var parts []string
+	for part := range strings.SplitSeq(set, ",") {
+		last, ok := strings.CutPrefix(strings.TrimSpace(part), "-")
+		if !ok || last == "" || strings.Trim(last, "0") != "" {
+			parts = append(parts, part)
+		}
 	}
-	r.Header.Set("Range", "bytes="+set)
+	if parts == nil {
+		parts = []string{strconv.FormatInt(size, 10) + "-"}
+	}
+	r.Header.Set("Range", "bytes="+strings.Join(parts, ","))
 }
 
 // chargedWriter lets audio pass that the tenant's egress has room for. It
@@ -204,11 +211,14 @@ func (c *chargedWriter) WriteHeader(status int) {
 }
 
 func rangeError(status int, header http.Header) error {
-	code := callvault.Code(status)
-	if code == callvault.RangeNotSatisfiable {
-		return fmt.Errorf("the Range lies outside the audio (%s): %w", header.Get("Content-Range"), code)
+	code, audio := callvault.Code(status), header.Get("Content-Range")
+	switch {
+	case code != callvault.RangeNotSatisfiable:
+		return fmt.Errorf("a condition of the request does not hold: %w", code)
+	case audio == "":
+		return fmt.Errorf("the Range cannot be read; send one such as bytes=0-999: %w", code)
 	}
-	return fmt.Errorf("a condition of the request does not hold: %w", code)
+	return fmt.Errorf("the Range lies outside the audio (%s): %w", audio, code)
 }
 
 // Write sends bytes, unless the answer was refused.

@@ -11,22 +11,23 @@ import (
 )
 
 // chooseCoding is the content coding that a list is sent in: the best of zstd and
-// gzip that the client takes, "" for none (RFC 9110 12.5.3).
+// gzip that the client takes, "" for none (RFC 9110 12.5.3). To one who takes any
+// it is gzip.
 func chooseCoding(headers []string) string {
-	best, bestQuality := "", 0.0
+	qualities := map[string]float64{}
 	for word, quality := range weighted(headers) {
-		coding := strings.ToLower(word)
-		if coding == "*" || coding == "x-gzip" {
-			coding = "gzip"
-		}
-		if coding != "zstd" && coding != "gzip" {
-			continue
-		}
-		if quality > bestQuality || quality == bestQuality && quality > 0 && coding == "zstd" {
-			best, bestQuality = coding, quality
-		}
+		qualities[strings.TrimPrefix(strings.ToLower(word), "x-")] = quality
 	}
-	return best
+	if _, named := qualities["gzip"]; !named {
+		qualities["gzip"] = qualities["*"]
+	}
+	switch zstd, gzip := qualities["zstd"], qualities["gzip"]; {
+	case zstd > 0 && zstd >= gzip:
+		return "zstd"
+	case gzip > 0:
+		return "gzip"
+	}
+	return ""
 }
 
 // weighted yields the words of a header that is a list with weights (RFC 9110

@@ -118,7 +118,7 @@ var (
 // after it the connection is broken off, so that the list does not look whole.
 func sendList(w *response, r *http.Request, rows iter.Seq2[[]byte, error]) error {
 	form := arrayForm
-	if accepts(r.Header.Values("Accept"), linesForm.contentType) {
+	if prefersLines(r.Header.Values("Accept")) {
 		form = linesForm
 	}
 	coding := chooseCoding(r.Header.Values("Accept-Encoding"))
@@ -164,12 +164,17 @@ func (form *listForm) write(to io.Writer, rows iter.Seq2[[]byte, error]) error {
 	return buffer.Flush()
 }
 
-// accepts tells whether an Accept header names the type (RFC 9110 12.5.1).
-func accepts(headers []string, contentType string) bool {
+// prefersLines tells whether an Accept header names the form of lines, and does
+// not weigh an array above it (RFC 9110 12.5.1).
+func prefersLines(headers []string) bool {
+	lines, array := 0.0, 0.0
 	for word, quality := range weighted(headers) {
-		if strings.EqualFold(word, contentType) {
-			return quality > 0
+		switch strings.ToLower(word) {
+		case linesForm.contentType:
+			lines = quality
+		case arrayForm.contentType:
+			array = quality
 		}
 	}
-	return false
+	return lines > 0 && lines >= array
 }

@@ -39,6 +39,9 @@ func (s *Server) answer(w *response, err error) {
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Repr-Digest", "Accept-Ranges", "Cache-Control"} {
 		header.Del(name)
 	}
+	if code != callvault.RangeNotSatisfiable {
+		header.Del("Content-Range")
+	}
 	var wait callvault.Wait
 	if errors.As(err, &wait) {
 		header.Set("Retry-After", strconv.FormatInt(wait.RetryAfter(), 10))

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
 
@@ -104,8 +106,9 @@ func (w *response) Write(p []byte) (int, error) {
 }
 
 // sendAtOnce is how many bytes of a file are handed to the kernel at a time, so
-// that a slow client's deadline can be moved on between them.
-const sendAtOnce = 1 << 20
+// that a slow client's deadline can be moved on between them: what the slowest
+// takes in well under stall.
+const sendAtOnce = 64 << 10
 
 // ReadFrom sends what src has, a file by sendfile.
 func (w *response) ReadFrom(src io.Reader) (sent int64, err error) {
@@ -158,10 +161,13 @@ func (b *impatient) Read(p []byte) (int, error) {
 // finish counts and logs an answer, and turns a panic into one.
 func (s *Server) finish(w *response, r *http.Request) {
 	fault := recover()
-	if fault != nil && fault != http.ErrAbortHandler && w.status == 0 {
-		s.Log.Error("panic", "request_id", w.id, "panic", fault)
-		s.answer(w, errPanic)
-		fault = nil
+	if fault != nil && fault != http.ErrAbortHandler {
+		s.Log.Error("panic", "request_id", w.id, "panic", fault, "stack", string(debug.Stack()))
+		w.err = errPanic
+		if w.status == 0 {
+			s.answer(w, errPanic)
+			fault = nil
+		}
 	}
 	took := time.Since(w.began)
 	s.metrics.count(w, took)
@@ -182,7 +188,7 @@ func (s *Server) logRequest(w *response, r *http.Request, took time.Duration) {
 		slog.Float64("ms", float64(took.Microseconds())/1000))
 	if w.err != nil {
 		attrs = append(attrs, slog.String("error", w.err.Error()))
-		if w.status >= 500 && w.status != 509 {
+		if w.status >= 500 && w.status != 509 && !errors.Is(w.err, context.Canceled) { // no fault of ours: the client left
 			level = slog.LevelError
 		}
 	}

@@ -69,7 +69,7 @@ const (
 )
 
 // HTTP returns the http.Server that runs the handler with the limits that keep
-// slow and greedy clients from costing anything. Requests end with ctx.
+// slow and greedy clients from costing anything.
 func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,

@@ -2,9 +2,9 @@ package server
 
 import (
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"callvault"
 	"callvault/archive"
@@ -28,7 +28,7 @@ func (s *Server) upload(w *response, r *http.Request) error {
 	if r.ContentLength > s.MaxUpload {
 		return fmt.Errorf("the body has %d bytes; %d are taken at most: %w", r.ContentLength, s.MaxUpload, callvault.PayloadTooLarge)
 	}
-	if !strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/form-data") {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "multipart/form-data" {
 		return fmt.Errorf("a recording comes as multipart/form-data with the parts recording, call and audio: %w", callvault.UnsupportedMediaType)
 	}
 	body := &impatient{ReadCloser: r.Body, control: w.control, patience: patience{began: w.began}}

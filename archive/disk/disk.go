@@ -90,13 +90,25 @@ func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error 
 		if err := s.makeDir(filepath.Dir(name), changed); err != nil {
 			return err
 		}
-		if err := errors.Join(files[i].Close(), os.Rename(files[i].Name(), name)); err != nil {
+		if err := move(files[i], name); err != nil {
 			return fmt.Errorf("put %s: %w", key, err)
 		}
 		changed[filepath.Dir(name)] = true
 	}
 	if err := s.syncDirs(changed); err != nil {
 		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// move closes a staged file and gives it its name, or takes it away.
+func move(file *os.File, name string) error {
+	err := file.Close()
+	if err == nil {
+		err = os.Rename(file.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
 	}
 	return nil
 }
@@ -171,7 +183,7 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 	return func(yield func(string, error) bool) {
 		err := fs.WalkDir(os.DirFS(s.root), ".", func(key string, entry fs.DirEntry, err error) error {
 			switch {
-			case errors.Is(err, fs.ErrNotExist): // taken away since it was listed
+			case errors.Is(err, fs.ErrNotExist) && key != ".": // taken away since it was listed
 				return nil
 			case err != nil:
 				return err
@@ -179,7 +191,7 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 				return ctx.Err()
 			case entry.IsDir() && skip(key, prefix):
 				return fs.SkipDir
-			case entry.IsDir() || !strings.HasPrefix(key, prefix):
+			case entry.IsDir() || hidden(key) || !strings.HasPrefix(key, prefix):
 				return nil
 			case !yield(key, nil):
 				return fs.SkipAll
@@ -198,8 +210,11 @@ func skip(dir, prefix string) bool {
 		return false
 	}
 	below := dir + "/"
-	return strings.HasPrefix(dir, ".") || !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below)
+	return hidden(dir) || !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below)
 }
+
+// hidden tells whether a file is none of ours: no part of a key begins with a dot.
+func hidden(key string) bool { return strings.HasPrefix(path.Base(key), ".") }
 
 // name is the file of a key, which must stay inside the folder: parts between
 // slashes, none empty, none beginning with a dot.

@@ -15,8 +15,9 @@ import (
 
 // options are the flags that every command has.
 type options struct {
-	data string
-	json bool
+	data   string
+	config string
+	json   bool
 }
 
 // newCommand is the whole command line.
@@ -36,12 +37,13 @@ func newCommand() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().StringVar(&o.data, "data", envOr("CALLVAULT_DATA", "callvault-data"), "folder of the archive (CALLVAULT_DATA)")
+	root.PersistentFlags().StringVar(&o.config, "config", os.Getenv("CALLVAULT_CONFIG"), "configuration file (CALLVAULT_CONFIG; else callvault.toml in the data folder)")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print tables as JSON")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		serveCommand(o), demoCommand(o), tenantCommand(o), userCommand(o), importCommand(o),
-		verifyCommand(o), rebuildCommand(o), versionCommand(),
+		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), verifyCommand(o), rebuildCommand(o), versionCommand(),
 	)
 	return root
 }

@@ -55,7 +55,10 @@ Exit status 3: some files could not be taken; each is named, with the reason.`,
 					return fmt.Errorf("%w; add it first with tenant add", err)
 				}
 				done, err := importPaths(c.Context(), v, owner, args)
-				return errors.Join(err, done.print(c, o))
+				if printErr := done.print(c, o); err == nil {
+					err = printErr
+				}
+				return err
 			})
 		},
 	}
@@ -78,14 +81,14 @@ func importPaths(ctx context.Context, v *vault, tenant *callvault.Tenant, paths 
 	defer bar.end()
 	intake := ingest.New(v.archive)
 	var mu sync.Mutex
-	workers, ctx := errgroup.WithContext(ctx)
+	workers, working := errgroup.WithContext(ctx)
 	workers.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range files {
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break
 		}
 		workers.Go(func() error {
-			outcome, err := intake.File(ctx, tenant, &files[i])
+			outcome, err := intake.File(working, tenant, &files[i])
 			bar.add(files[i].Size)
 			mu.Lock()
 			defer mu.Unlock()
@@ -93,7 +96,10 @@ func importPaths(ctx context.Context, v *vault, tenant *callvault.Tenant, paths 
 		})
 	}
 	err := workers.Wait()
-	return done, errors.Join(err, context.Cause(ctx))
+	if err == nil {
+		err = ctx.Err() // interrupted between two files
+	}
+	return done, err
 }
 
 // note counts one file. An error that the next file would meet too is returned.

@@ -25,13 +25,13 @@ type progress struct {
 	began time.Time
 
 	mu    sync.Mutex
-	done  int64 // bytes
-	total int64 // bytes
+	done  int64 // of total, which is bytes or items
+	total int64
 	items int
 	told  time.Time
 }
 
-// newProgress begins to tell of a work over so many bytes.
+// newProgress begins to tell of a work over so many bytes or items.
 func newProgress(what string, total int64) *progress {
 	p := &progress{out: os.Stderr, what: what, total: total, began: time.Now(), told: time.Now()}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -43,21 +43,22 @@ func newProgress(what string, total int64) *progress {
 	return p
 }
 
-// add tells of one more item that took so many bytes.
-func (p *progress) add(bytes int64) {
+// add tells of one more item, which was so much of the total.
+func (p *progress) add(amount int64) {
 	p.mu.Lock()
 	p.items++
-	p.done += bytes
+	p.done += amount
+	percent := 100 * p.done / max(1, p.total)
 	plain := p.bar == nil && time.Since(p.told) >= plainEvery
 	if plain {
 		p.told = time.Now()
 	}
 	p.mu.Unlock()
 	if plain {
-		fmt.Fprintf(p.out, "%s: %s, %s of %s, %s\n", p.what, p.count(), byteCount(p.done), byteCount(p.total), p.eta())
+		fmt.Fprintf(p.out, "%s: %s, %d %%, %s\n", p.what, p.count(), percent, p.eta())
 	}
 	if p.bar != nil {
-		p.bar.IncrInt64(bytes)
+		p.bar.IncrInt64(amount)
 	}
 }
 

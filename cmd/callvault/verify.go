@@ -107,16 +107,19 @@ func (done *verified) print(c *cobra.Command, o *options) error {
 // spanOf reads --since and --until: days in UTC, or times with an offset.
 func spanOf(since, until string) (callvault.Span, error) {
 	span := callvault.Span{From: 0, To: math.MaxInt64}
-	for flag, end := range map[string]*int64{since: &span.From, until: &span.To} {
-		if flag == "" {
+	for _, end := range []struct {
+		flag string
+		ms   *int64
+	}{{since, &span.From}, {until, &span.To}} {
+		if end.flag == "" {
 			continue
 		}
-		day, err := time.Parse(time.DateOnly, flag)
+		day, err := time.Parse(time.DateOnly, end.flag)
 		if err == nil {
-			*end = day.UnixMilli()
+			*end.ms = day.UnixMilli()
 			continue
 		}
-		if *end, err = callvault.ParseTime(flag); err != nil {
+		if *end.ms, err = callvault.ParseTime(end.flag); err != nil {
 			return span, usageError{errors.New(forPeople(err))}
 		}
 	}

@@ -1,0 +1,69 @@
+package archive_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"callvault/archive"
+	"callvault/archive/archivetest"
+	"callvault/archive/disk"
+	"callvault/database"
+
+	_ "modernc.org/sqlite"
+)
+
+func TestSQLiteAndDisk(t *testing.T) {
+	archivetest.Run(t, func(t *testing.T) archivetest.Fixture {
+		dir := t.TempDir()
+		blobs := openDisk(t, dir)
+		t.Cleanup(func() { nothingStaged(t, dir) })
+		f := archivetest.Fixture{
+			Blobs: blobs,
+			Open: func(t *testing.T, blobs archive.Blobs) *archive.Archive {
+				return openArchive(t, filepath.Join(dir, "callvault.db"), blobs)
+			},
+			Fresh: func(t *testing.T) *archive.Archive {
+				return openArchive(t, filepath.Join(t.TempDir(), "callvault.db"), blobs)
+			},
+		}
+		f.Archive = f.Open(t, blobs)
+		return f
+	})
+}
+
+func openDisk(t *testing.T, dir string) *disk.Store {
+	t.Helper()
+	blobs, err := disk.Open(filepath.Join(dir, "audio"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { blobs.Close() })
+	return blobs
+}
+
+func openArchive(t *testing.T, path string, blobs archive.Blobs) *archive.Archive {
+	t.Helper()
+	db, err := database.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	a, err := archive.New(t.Context(), db, blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// nothingStaged tells that no file waits to become a blob.
+func nothingStaged(t *testing.T, dir string) {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(dir, "audio", ".staging", "*", "*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("staged files were left: %v, %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "audio", ".staging")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,66 @@
+// Package archivetest is the suite of tests that every pair of a database and a
+// store of blobs must pass to carry an archive.
+//
+// It knows the archive's promises and the contract's names of files, and nothing
+// of how either store works, so that it holds for all of them.
+package archivetest
+
+import (
+	"testing"
+
+	"callvault/archive"
+)
+
+// Fixture is an empty archive to be tested.
+type Fixture struct {
+	Archive *archive.Archive
+	Blobs   archive.Blobs
+	// Open opens the same database once more, as another process does, over blobs
+	// that are Blobs or stand before them.
+	Open func(t *testing.T, blobs archive.Blobs) *archive.Archive
+	// Fresh opens Blobs with another database, which is empty.
+	Fresh func(t *testing.T) *archive.Archive
+}
+
+// Run runs the suite. open makes a fixture of its own for each test.
+func Run(t *testing.T, open func(t *testing.T) Fixture) {
+	for _, test := range []struct {
+		name string
+		run  func(*suite)
+	}{
+		{"RoundTrip", roundTrip},
+		{"Outcomes", outcomes},
+		{"CompletedAtAnotherStart", completedAtAnotherStart},
+		{"HistoryIsKept", historyIsKept},
+		{"OneKeyTwiceAtOnce", oneKeyTwiceAtOnce},
+		{"ManyAtOnce", manyAtOnce},
+		{"Refused", refused},
+		{"OddNames", oddNames},
+		{"SeedRows", seedRows},
+		{"Lists", listsAgreeWithModel},
+		{"CallLists", callListsAgreeWithModel},
+		{"ListsEndEarly", listsEndEarly},
+		{"CallOfSomeRecordings", callOfSomeRecordings},
+		{"CallFarFromItsRecordings", callFarFromItsRecordings},
+		{"CallGivenBeforeOrAfter", callGivenBeforeOrAfter},
+		{"CallMadeAndWidened", callMadeAndWidened},
+		{"CallLosesItsRecording", callLosesItsRecording},
+		{"CallKeyThatTellsNoTime", callKeyThatTellsNoTime},
+		{"VerifyWhole", verifyWhole},
+		{"VerifyFaults", verifyFaults},
+		{"VerifyStrays", verifyStrays},
+		{"VerifyParts", verifyParts},
+		{"VerifyBesideKeep", verifyBesideKeep},
+		{"Rebuild", rebuild},
+		{"RebuildWithoutAudio", rebuildWithoutAudio},
+		{"RebuildDamagedFiles", rebuildDamagedFiles},
+		{"RebuildBesideKeep", rebuildBesideKeep},
+		{"RebuildDropsRows", rebuildDropsRows},
+		{"FullDisk", fullDisk},
+		{"DamagedSidecarIsReplaced", damagedSidecarIsReplaced},
+		{"ClockThatJumpsBack", clockThatJumpsBack},
+		{"ClockThatJumpsBackUnderACall", clockThatJumpsBackUnderACall},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(&suite{T: t, Fixture: open(t)}) })
+	}
+}

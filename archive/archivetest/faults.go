@@ -1,0 +1,165 @@
+package archivetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+)
+
+// fullBlobs is a disk that may be full: where says at which call it says so.
+type fullBlobs struct {
+	archive.Blobs
+	where atomic.Value // a string
+}
+
+func (b *fullBlobs) full(where string) error {
+	if b.where.Load() != where {
+		return nil
+	}
+	return fmt.Errorf("write: %w", syscall.ENOSPC)
+}
+
+func (b *fullBlobs) Stage() (*os.File, error) {
+	if err := b.full("stage"); err != nil {
+		return nil, err
+	}
+	return b.Blobs.Stage()
+}
+
+func (b *fullBlobs) Put(ctx context.Context, keys []string, files []*os.File) error {
+	if err := b.full("put"); err != nil {
+		return err
+	}
+	if err := b.full("half"); err != nil { // only the audio found room
+		return errors.Join(b.Blobs.Put(ctx, keys[:1], files[:1]), err)
+	}
+	return errors.Join(b.Blobs.Put(ctx, keys, files), b.full("after"))
+}
+
+// fullDisk: a recording for which there is no room is refused, nothing of it is
+// kept, and it can come again.
+func fullDisk(s *suite) {
+	disk := &fullBlobs{Blobs: s.Blobs}
+	disk.where.Store("")
+	a := s.Open(s.T, disk)
+	s.add(row("here", noon), second)
+	before := len(s.blobKeys())
+	for _, where := range []string{"put", "half", "after"} {
+		in := s.intake(a, row("one", noon), second)
+		disk.where.Store(where)
+		if _, _, err := a.Keep(s.Context(), in); !errors.Is(err, callvault.InsufficientStorage) {
+			s.Errorf("full at %s: %v, want 507", where, err)
+		}
+		if _, err := a.Find(s.Context(), tenant, "one"); !errors.Is(err, callvault.NotFound) {
+			s.Errorf("full at %s: found, %v", where, err)
+		}
+		if keys := s.blobKeys(); len(keys) != before {
+			s.Errorf("full at %s: left behind in %v", where, keys)
+		}
+		disk.where.Store("")
+	}
+	in := s.intake(a, row("one", noon), second)
+	disk.where.Store("stage")
+	if _, err := a.NewSpool(); !errors.Is(err, callvault.InsufficientStorage) {
+		s.Errorf("spool: %v, want 507", err)
+	}
+	if _, _, err := a.Scratch(); !errors.Is(err, callvault.InsufficientStorage) {
+		s.Errorf("scratch: %v, want 507", err)
+	}
+	if _, _, err := a.Keep(s.Context(), in); !errors.Is(err, callvault.InsufficientStorage) {
+		s.Errorf("full at the sidecar: %v, want 507", err)
+	}
+	s.held(a, tenant, "here", second) // reads go on
+	disk.where.Store("")
+	if _, outcome, err := a.Keep(s.Context(), s.intake(a, row("one", noon), second)); outcome != archive.Added || err != nil {
+		s.Errorf("room again: %d, %v", outcome, err)
+	}
+	s.sound(a, 2)
+
+	// What was announced before stays announced.
+	s.add(pending("two", noon), nil)
+	in = s.intake(a, row("two", noon), second)
+	disk.where.Store("after")
+	if _, _, err := a.Keep(s.Context(), in); !errors.Is(err, callvault.InsufficientStorage) {
+		s.Errorf("completion: %v, want 507", err)
+	}
+	disk.where.Store("")
+	if _, outcome, err := a.Keep(s.Context(), s.intake(a, row("two", noon), second)); outcome != archive.Completed || err != nil {
+		s.Errorf("completion, room again: %d, %v", outcome, err)
+	}
+	s.sound(a, 3)
+}
+
+// damagedSidecarIsReplaced: damage to one file stops neither its recording nor
+// others from being kept.
+func damagedSidecarIsReplaced(s *suite) {
+	for i, damage := range []string{"{", "", `{"recording":{}}`} {
+		key := fmt.Sprint(i)
+		s.add(pending(key, noon), nil)
+		s.putBlob(tenant+"/2024/02/12/"+key+".json", []byte(damage))
+		s.keep(s.intake(s.Archive, row(key, noon), second), archive.Completed)
+		s.held(s.Archive, tenant, key, second)
+	}
+	s.sound(s.Archive, 3)
+}
+
+// clockThatJumpsBack: a completion that the clock says was before the
+// announcement is still the later of the two, also when both sidecars are there.
+func clockThatJumpsBack(s *suite) {
+	now := time.Now()
+	announced := s.intake(s.Archive, pending("one", noon), nil)
+	announced.Added = now
+	s.keep(announced, archive.Added)
+	old := s.blob(tenant + "/2024/02/12/one.json")
+	completed := s.intake(s.Archive, row("one", noon+24*time.Hour.Milliseconds()), second)
+	completed.Added = now.Add(-time.Hour)
+	entry := s.keep(completed, archive.Completed)
+	if entry.Added <= now.UnixMilli() {
+		s.Errorf("completed at %d, announced at %d", entry.Added, now.UnixMilli())
+	}
+	s.putBlob(tenant+"/2024/02/12/one.json", old) // its removal was cut short
+	if faults, _ := s.faults(s.Archive, archive.Selection{}, now); len(faults) != 1 || !strings.Contains(faults[tenant+"/2024/02/12/one.json"], "earlier form") {
+		s.Errorf("faults: %v", faults)
+	}
+	after, _ := s.rebuilt()
+	s.rebuild(s.Archive)
+	for _, a := range []*archive.Archive{s.Archive, after} {
+		s.held(a, tenant, "one", second)
+	}
+	s.same(s.Archive, after)
+
+	// A row that is later than its sidecar, from a clock that ran ahead, follows it.
+	ahead := s.intake(s.Archive, row("two", noon), second)
+	ahead.Added = now.Add(1000 * time.Hour)
+	s.keep(ahead, archive.Added)
+	path := tenant + "/2024/02/12/two.json"
+	text := strings.ReplaceAll(string(s.blob(path)), fmt.Sprint(ahead.Added.UnixMilli()), fmt.Sprint(now.UnixMilli()))
+	s.putBlob(path, []byte(strings.ReplaceAll(text, "CC Sales", "CC Other")))
+	s.rebuild(s.Archive)
+	if got := s.find(s.Archive, "two"); got.Recording.Skill != "CC Other" || got.Added != now.UnixMilli() {
+		s.Errorf("the row does not follow its file: %+v", got)
+	}
+}
+
+// clockThatJumpsBackUnderACall: of the calls that were given, the last stands.
+func clockThatJumpsBackUnderACall(s *suite) {
+	now := time.Now()
+	for i, location := range []string{"first", "second", "third"} {
+		in := s.intakeOf(pending(fmt.Sprint(9-i), noon), &callvault.Call{StartTime: noon, EndTime: noon + 1000, Location: location})
+		in.Added = now.Add(-time.Duration(i) * time.Hour)
+		s.keep(in, archive.Added)
+		if call := s.oneCall(s.Archive); call.Location != location {
+			s.Errorf("the call of %q, want %q", call.Location, location)
+		}
+	}
+	after, _ := s.rebuilt()
+	s.same(s.Archive, after)
+}

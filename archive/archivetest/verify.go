@@ -1,0 +1,166 @@
+package archivetest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+)
+
+func verifyWhole(s *suite) {
+	s.add(row("one", noon), second)
+	s.add(row("two", noon+1), second)
+	s.add(pending("three", noon), nil)
+	s.sound(s.Archive, 2)
+	later := time.Now().Add(time.Hour)
+	s.faults(s.Archive, archive.Selection{Span: callvault.Span{From: noon, To: noon + 1}}, later)
+	if one, two := s.find(s.Archive, "one"), s.find(s.Archive, "two"); one.Read != later.UnixMilli() || two.Read >= one.Read {
+		s.Errorf("read %d and %d", one.Read, two.Read)
+	}
+	if oldest, err := s.Archive.OldestRead(s.Context()); err != nil || oldest != s.find(s.Archive, "two").Read {
+		s.Errorf("oldest read %d, %v", oldest, err)
+	}
+	// One who stops early keeps what was read until then.
+	later = later.Add(time.Hour)
+	for range s.Archive.Verify(s.Context(), archive.Selection{Span: always}, later) {
+		break
+	}
+	if one := s.find(s.Archive, "one"); one.Read != later.UnixMilli() {
+		s.Errorf("read %d, forgotten", one.Read)
+	}
+	for _, selection := range []archive.Selection{{Tenant: "beta-co"}, {Span: callvault.Span{From: noon + 2, To: noon + 3}}} {
+		if faults, read := s.faults(s.Archive, selection, later); read != 0 || len(faults) > 0 {
+			s.Errorf("%+v: %d read, %v", selection, read, faults)
+		}
+	}
+}
+
+// verifyFaults damages recordings, each in its own way.
+func verifyFaults(s *suite) {
+	flip := func(content []byte) []byte {
+		content = slices.Clone(content)
+		content[len(content)/2]++
+		return content
+	}
+	for key, c := range map[string]struct {
+		says  string
+		spoil func(path string)
+	}{
+		"whole":     {"", func(string) {}},
+		"damaged":   {"damaged", func(path string) { s.putBlob(path+".opus", flip(second)) }},
+		"truncated": {"bytes, not", func(path string) { s.putBlob(path+".opus", second[:len(second)-1]) }},
+		"emptied":   {"bytes, not", func(path string) { s.putBlob(path+".opus", nil) }},
+		"missing":   {"audio file is missing", func(path string) { s.deleteBlob(path + ".opus") }},
+		"gone":      {"audio file is missing", func(path string) { s.deleteBlob(path + ".opus"); s.deleteBlob(path + ".json") }},
+		"orphan":    {"sidecar cannot be read", func(path string) { s.deleteBlob(path + ".json") }},
+		"torn":      {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", []byte(`{"recording":`)) }},
+		"zeroed":    {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", make([]byte, 100)) }},
+		"swapped":   {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", s.blob(tenant+"/2024/02/12/whole.json")) }},
+		"edited": {"tells otherwise", func(path string) {
+			s.putBlob(path+".json", []byte(strings.ReplaceAll(string(s.blob(path+".json")), "CC Sales", "CC Other")))
+		}},
+		"rehashed": {"another audio", func(path string) {
+			text := string(s.blob(path + ".json"))
+			sum := fmt.Sprintf("%x", s.find(s.Archive, "rehashed").SHA256)
+			s.putBlob(path+".json", []byte(strings.ReplaceAll(text, sum, strings.Repeat("0", 64))))
+		}},
+	} {
+		if key != "whole" {
+			s.add(row("whole", noon), second)
+		}
+		s.add(row(key, noon), second)
+		before := s.find(s.Archive, key).Read
+		c.spoil(tenant + "/2024/02/12/" + key)
+		faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now().Add(time.Hour))
+		if fault, named := faults[key]; len(faults) > 1 || named != (c.says != "") || !strings.Contains(fault, c.says) {
+			s.Errorf("%s: %v, want %q", key, faults, c.says)
+		}
+		if read := s.find(s.Archive, key).Read; (read > before) != (c.says == "") {
+			s.Errorf("%s: counts as read back at %d", key, read)
+		}
+		if entry := s.find(s.Archive, key); key == "missing" || key == "gone" {
+			if _, err := s.Archive.OpenAudio(s.Context(), entry); !errors.Is(err, callvault.NotFound) {
+				s.Errorf("%s: %v, want 404", key, err)
+			}
+		}
+		for _, blob := range s.blobKeys() {
+			s.deleteBlob(blob)
+		}
+		s.rebuild(s.Archive)
+	}
+}
+
+// verifyStrays names blobs that belong to no recording, once each.
+func verifyStrays(s *suite) {
+	s.add(row("one", noon), second)
+	s.add(row("x.opus", noon), second)
+	s.putBlob(tenant+"/2024/02/12/two.opus", second)
+	s.putBlob(tenant+"/2024/02/12/note.txt", []byte("x"))
+	s.putBlob("somebody", []byte("x"))
+	elsewhere := s.Fresh(s.T)
+	if _, _, err := elsewhere.Keep(s.Context(), s.intake(elsewhere, row("three", noon), second)); err != nil {
+		s.Fatal(err)
+	}
+	faults, read := s.faults(s.Archive, archive.Selection{}, time.Now())
+	got := slices.Sorted(maps.Keys(faults))
+	want := []string{tenant + "/2024/02/12/note.txt", tenant + "/2024/02/12/three.json", tenant + "/2024/02/12/three.opus",
+		tenant + "/2024/02/12/two.opus", "somebody"}
+	if !slices.Equal(got, want) || read != 2 {
+		s.Errorf("%d read, faults %q", read, faults)
+	}
+	if faults, _ := s.faults(s.Archive, archive.Selection{Tenant: tenant}, time.Now()); len(faults) != 4 {
+		s.Errorf("of one tenant: %q", faults)
+	}
+	s.rebuild(s.Archive)
+	if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) != 3 {
+		s.Errorf("after a rebuild took one in: %q", faults)
+	}
+}
+
+// verifyParts: n parts read everything, each recording once.
+func verifyParts(s *suite) {
+	const recordings = 60
+	var intakes []*archive.Intake
+	for i := range recordings {
+		intakes = append(intakes, s.intake(s.Archive, row(fmt.Sprint(i), noon+int64(i)), second))
+	}
+	s.keepAll(intakes)
+	s.putBlob("stray", nil)
+	for _, of := range []int{1, 2, 7, 31} {
+		times, strays := map[string]int{}, 0
+		for n := 1; n <= of; n++ {
+			for checked, err := range s.Archive.Verify(s.Context(), archive.Selection{Span: always, Part: archive.Part{N: n, Of: of}}, time.Now()) {
+				s.must(err)
+				if checked.RecordingKey == "stray" {
+					strays++
+					continue
+				}
+				times[checked.RecordingKey]++
+			}
+		}
+		for key, n := range times {
+			if n != 1 {
+				s.Errorf("%d parts read %s %d times", of, key, n)
+			}
+		}
+		if len(times) != recordings || strays != 1 {
+			s.Errorf("%d parts read %d recordings, named the stray %d times", of, len(times), strays)
+		}
+	}
+}
+
+// verifyBesideKeep: what is being kept just now is no fault.
+func verifyBesideKeep(s *suite) {
+	stop := s.keepOn(s.Open(s.T, s.Blobs))
+	for range 5 {
+		if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) > 0 {
+			s.Errorf("faults: %v", faults)
+		}
+	}
+	s.sound(s.Archive, len(stop()))
+}

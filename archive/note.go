@@ -1,0 +1,121 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"callvault"
+)
+
+// Note is what is known of a recording whose audio is elsewhere.
+type Note struct {
+	// Recording is as it is to be listed here: its status tells that no audio is
+	// here. Call may be nil.
+	Recording callvault.Recording
+	Call      *callvault.Call
+}
+
+// Note lists recordings whose audio may come later, all or none of them. It
+// leaves what is held as it is, and tells for each whether its audio is held.
+// What was only noted has no files; it is told again by who told it.
+func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held []bool, err error) {
+	held = make([]bool, len(notes))
+	err = a.db.Tx(ctx, func(tx *sql.Tx) error {
+		for i := range notes {
+			if held[i], err = note(ctx, tx, &notes[i], now.UnixMilli()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("note recordings: %w", StorageError(err))
+	}
+	return held, nil
+}
+
+// note notes one recording; a row that says the same already is not written.
+func note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (held bool, err error) {
+	r := &n.Recording
+	earlier, err := findRow(ctx, tx, r)
+	if err != nil {
+		return false, err
+	}
+	given, err := n.call(nowMs)
+	if err != nil {
+		return false, err
+	}
+	if earlier != nil && (earlier.Held || earlier.Recording == *r) {
+		if given == nil {
+			return earlier.Held, nil
+		}
+		return earlier.Held, saveCall(ctx, tx, &earlier.Recording, given)
+	}
+	entry := &Entry{Recording: *r, Added: nowMs}
+	if earlier != nil {
+		entry.path = earlier.path
+	}
+	return false, replaceRow(ctx, tx, earlier, entry, given)
+}
+
+// call is the note's call as it is kept, nil when it came without one.
+func (n *Note) call(nowMs int64) (*callRow, error) {
+	if n.Call == nil {
+		return nil, nil
+	}
+	if n.Call.CallKey != n.Recording.CallKey || n.Call.TenantName != n.Recording.TenantName {
+		return nil, fmt.Errorf("the call %s is not that of recording %s: %w", n.Call.CallKey, n.Recording.RecordingKey, callvault.InvalidParameter)
+	}
+	call := *n.Call
+	call.Recordings = nil
+	if err := call.Validate(); err != nil {
+		return nil, err
+	}
+	return &callRow{call: call, given: true, updatedMs: nowMs}, nil
+}
+
+// Amend replaces what is known of a held recording; its audio, and with it its
+// status and size, stay. What was known until now is kept in the sidecar.
+func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
+	return a.db.Tx(ctx, func(tx *sql.Tx) error {
+		earlier, err := findRow(ctx, tx, &n.Recording)
+		if err != nil {
+			return err
+		}
+		if earlier == nil || !earlier.Held {
+			return fmt.Errorf("recording %s is not held: %w", n.Recording.RecordingKey, callvault.NotFound)
+		}
+		side, err := a.readSidecar(ctx, earlier.path)
+		if err != nil {
+			return err
+		}
+		entry := *earlier
+		entry.Recording = n.Recording
+		entry.Recording.Status, entry.Recording.Size = earlier.Recording.Status, earlier.Recording.Size
+		entry.Added = max(now.UnixMilli(), earlier.Added+1)
+		given, err := n.call(entry.Added)
+		if err != nil {
+			return err
+		}
+		side.History = append(side.History, sidecarChange{ReplacedAt: entry.Added, Recording: earlier.Recording})
+		side.Recording, side.AddedAt = entry.Recording, entry.Added
+		if given != nil {
+			side.Call, side.CallGiven = given.call, true
+		}
+		if err := replaceRow(ctx, tx, earlier, &entry, given); err != nil {
+			return err
+		}
+		return a.putSidecar(ctx, earlier.path, side)
+	})
+}
+
+// putSidecar writes a sidecar alone.
+func (a *Archive) putSidecar(ctx context.Context, path string, side *sidecar) error {
+	content, err := side.encode()
+	if err != nil {
+		return err
+	}
+	return PutBytes(ctx, a.blobs, path+sidecarEnding, content)
+}

@@ -1,0 +1,68 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"callvault"
+)
+
+// findRow returns the row of a recording, nil when there is none.
+func findRow(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*Entry, error) {
+	entry, err := scanEntry(tx.QueryRowContext(ctx, findEntry, r.TenantName, r.RecordingKey))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+	}
+	return entry, nil
+}
+
+// replaceRow writes a recording's row in the place of an earlier one, if there is
+// one, and brings the calls of both up to date. given is nil when the recording
+// came without a call.
+func replaceRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *callRow) error {
+	if earlier != nil {
+		if err := deleteRow(ctx, tx, earlier); err != nil {
+			return err
+		}
+	}
+	if err := insertRow(ctx, tx, entry); err != nil {
+		return err
+	}
+	if earlier != nil && earlier.Recording != entry.Recording {
+		if err := remakeCall(ctx, tx, &earlier.Recording); err != nil {
+			return err
+		}
+	}
+	return saveCall(ctx, tx, &entry.Recording, given)
+}
+
+func insertRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
+	r := &e.Recording
+	hash, upload := []byte{}, []byte{}
+	if e.Held {
+		hash, upload = e.SHA256[:], e.upload[:]
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status, agent, skill, json,
+		bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		r.TenantName, r.StartTime, r.RecordingKey, r.CallKey, string(r.Status), r.Agent, r.Skill, string(r.AppendJSON(nil)),
+		r.Size, e.AudioMs, hash, upload, e.path, e.Added, e.Read)
+	if err != nil {
+		return fmt.Errorf("row of recording %s: %w", r.RecordingKey, err)
+	}
+	return nil
+}
+
+func deleteRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM recordings WHERE tenant = $1 AND recording_key = $2`,
+		e.Recording.TenantName, e.Recording.RecordingKey)
+	if err != nil {
+		return fmt.Errorf("row of recording %s: %w", e.Recording.RecordingKey, err)
+	}
+	return nil
+}

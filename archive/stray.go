@@ -1,0 +1,91 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"callvault"
+)
+
+// strays yields the blobs that belong to no recording, but those of recordings
+// that were found faulty.
+func (a *Archive) strays(ctx context.Context, s Selection, faulty map[string]bool, yield func(Checked, error) bool) {
+	if s.Part.N > 1 { // the first part looks for strays, for all
+		return
+	}
+	prefix := ""
+	if s.Tenant != "" {
+		prefix = FileName(s.Tenant) + "/"
+	}
+	for key, err := range a.blobs.Keys(ctx, prefix) {
+		if err != nil {
+			yield(Checked{}, err)
+			return
+		}
+		if faulty[blobPath(key)] {
+			continue
+		}
+		fault, tenant, err := a.stray(ctx, key, s.Span)
+		if err == nil && fault != "" {
+			// What is being kept just now has its blobs first: look again when nothing is.
+			err = a.db.Tx(ctx, func(*sql.Tx) (err error) {
+				fault, tenant, err = a.stray(ctx, key, s.Span)
+				return err
+			})
+		}
+		if err != nil {
+			yield(Checked{}, err)
+			return
+		}
+		if fault != "" && !yield(Checked{Tenant: tenant, RecordingKey: key, Fault: fault}, nil) {
+			return
+		}
+	}
+}
+
+// blobPath is the path of the recording whose blob the key is; the key itself when
+// it is no recording's.
+func blobPath(key string) string {
+	if path, ok := strings.CutSuffix(key, sidecarEnding); ok {
+		return path
+	}
+	path, _ := strings.CutSuffix(key, audioEnding)
+	return path
+}
+
+// stray says what is wrong when no row belongs to the blob.
+func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (fault, tenant string, err error) {
+	path := blobPath(key)
+	if path == key {
+		return "this file is not the archive's", "", nil
+	}
+	side, err := a.readSidecar(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := a.blobs.Size(ctx, key); errors.Is(err, fs.ErrNotExist) {
+			return "", "", nil // taken away since it was listed
+		}
+	}
+	if err != nil {
+		return fmt.Sprintf("a file without a recording: %v", err), "", ctx.Err()
+	}
+	r := &side.Recording
+	if !span.Contains(r.StartTime) {
+		return "", "", nil
+	}
+	var kept string
+	err = a.db.Reader.QueryRowContext(ctx, `SELECT path FROM recordings WHERE tenant = $1 AND recording_key = $2`,
+		r.TenantName, r.RecordingKey).Scan(&kept)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "the database does not know this file's recording; rebuild takes it in", r.TenantName, nil
+	case err != nil:
+		return "", "", fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+	case kept != path:
+		return "an earlier form of a recording that is kept elsewhere", r.TenantName, nil
+	}
+	return "", "", nil
+}

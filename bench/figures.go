@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// median is the middle one of the values, the upper of two.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// ratios are one server's figures over another's, round by round: what disturbs
+// the machine disturbs both.
+func ratios(of, to []float64) []float64 {
+	out := make([]float64, len(of))
+	for i := range of {
+		out[i] = of[i] / to[i]
+	}
+	return out
+}
+
+// table prints rows in columns under a title.
+func table(title string, rows ...[]string) {
+	fmt.Printf("\n%s\n", title)
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
+	}
+	w.Flush()
+}
+
+var targetHeader = []string{"figure", "reached", "spread", "target", ""}
+
+// atLeast is the row of a figure that should not be below its target.
+func atLeast(figure string, values []float64, target float64, unit string) []string {
+	verdict := "missed"
+	if median(values) >= target {
+		verdict = "reached"
+	}
+	return figureRow(figure, values, unit, "≥ "+show(target)+unit, verdict)
+}
+
+// below is the row of a figure that should stay below its target.
+func below(figure string, values []float64, target float64, unit string) []string {
+	verdict := "missed"
+	if median(values) < target {
+		verdict = "reached"
+	}
+	return figureRow(figure, values, unit, "< "+show(target)+unit, verdict)
+}
+
+// reference is the row of a figure that is only there to compare with.
+func reference(figure string, values []float64, unit string) []string {
+	return figureRow(figure, values, unit, "", "")
+}
+
+func figureRow(figure string, values []float64, unit, target, verdict string) []string {
+	spread := show(slices.Min(values)) + " – " + show(slices.Max(values))
+	return []string{figure, show(median(values)) + unit, spread, target, verdict}
+}
+
+// show writes a number with three digits, or all of a greater one.
+func show(value float64) string {
+	switch {
+	case value >= 100:
+		return fmt.Sprintf("%.0f", value)
+	case value >= 10:
+		return fmt.Sprintf("%.1f", value)
+	}
+	return fmt.Sprintf("%.2f", value)
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"callvault"
+	"callvault/account"
+	"callvault/archive"
+	"callvault/archive/disk"
+	"callvault/database"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// What an archive for measuring holds: a busy week of a few sites.
+const (
+	tenants    = 5
+	firstStart = 1_767_571_200_000 // 2026-01-05T00:00:00Z
+	week       = 7 * 24 * 3600 * 1000
+	lastStart  = firstStart + week
+)
+
+// loaded is a data folder made for a benchmark.
+type loaded struct {
+	dir        string
+	key        string // of a user who may read everything
+	recordings []callvault.Recording
+}
+
+// load makes a data folder and fills it. No limit stands in the way of measuring,
+// but egress is counted against one.
+func (b *bench) load(ctx context.Context, name string, fill func(*loading) error) (*loaded, error) {
+	l := &loading{loaded: loaded{dir: filepath.Join(b.dir, name)}, ctx: ctx}
+	var err error
+	if l.db, err = database.Open(ctx, filepath.Join(l.dir, "callvault.db")); err != nil {
+		return nil, err
+	}
+	defer l.db.Close()
+	blobs, err := disk.Open(filepath.Join(l.dir, "audio"))
+	if err != nil {
+		return nil, err
+	}
+	defer blobs.Close()
+	if l.archive, err = archive.New(ctx, l.db, blobs); err != nil {
+		return nil, err
+	}
+	accounts, limit := account.New(l.db), int64(1)<<60
+	for i := range tenants {
+		tenant := callvault.Tenant{Name: tenantName(i), EgressOverride: &limit}
+		if err := accounts.AddTenant(ctx, tenant, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	user := callvault.ServiceUser{
+		Name: "bench", Grant: callvault.Grant{AllTenants: true}, Can: []callvault.Capability{callvault.Read}, Enabled: true,
+	}
+	if l.key, err = accounts.AddUser(ctx, user, time.Now()); err != nil {
+		return nil, err
+	}
+	if err := fill(l); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	return &l.loaded, nil
+}
+
+// serve starts callvault on the data folder, with its log of requests in a file.
+func (b *bench) serve(ctx context.Context, l *loaded) (*process, error) {
+	return b.start(ctx, "callvault", func(address string) (*exec.Cmd, error) {
+		return exec.Command(b.callvault, "serve", "--data", l.dir, "--listen", address), nil
+	})
+}
+
+type loading struct {
+	loaded
+	ctx     context.Context
+	db      *database.DB
+	archive *archive.Archive
+}
+
+func tenantName(i int) string { return fmt.Sprintf("site-%02d-ns", i) }
+
+// recording makes up the ith of n recordings, the same every time.
+func recording(i, n int) callvault.Recording {
+	random := rand.New(rand.NewPCG(uint64(i), 2))
+	r := callvault.Recording{
+		StartTime: firstStart + int64(i)*week/int64(n), Duration: 20_000 + random.Int64N(80_000),
+		EventID: int64(1_000_000 + i), RecordingSystemID: 1, Status: callvault.Saved,
+		CallingParty: fmt.Sprintf("+1801555%04d", random.IntN(10_000)), ReceivingParty: fmt.Sprintf("%d", 200+random.IntN(100)),
+		TenantName: tenantName(random.IntN(tenants)), CallDirection: "INBOUND",
+		Skill: []string{"Sales", "Support", "Billing"}[random.IntN(3)], Agent: fmt.Sprintf("Agent %d(%d)", i%40, 200+i%40),
+	}
+	r.Size = r.Duration
+	identity := fmt.Sprintf("%08x-0000-4000-8000-%012x", random.Uint32(), i)
+	r.RecordingKey = fmt.Sprintf("%s-%d", identity, r.StartTime)
+	r.CallKey = fmt.Sprintf("%s-%d-%d", identity, r.StartTime, r.StartTime+r.Duration)
+	return r
+}
+
+// withAudio keeps n recordings of some 60 KB, as an upload would.
+func (l *loading) withAudio(n int) error {
+	l.recordings = make([]callvault.Recording, n)
+	var group errgroup.Group
+	group.SetLimit(64) // what arrives together is made durable together
+	for i := range n {
+		group.Go(func() error {
+			r := recording(i, n)
+			spool, err := l.archive.NewSpool()
+			if err != nil {
+				return err
+			}
+			if err := writeNoise(spool, uint64(i), int(r.Duration/60)); err != nil {
+				spool.Discard()
+				return err
+			}
+			sound, err := spool.Finish()
+			if err != nil {
+				return err
+			}
+			entry, _, err := l.archive.Keep(l.ctx, &archive.Intake{
+				Recording: r, Audio: sound, UploadSHA256: sound.SHA256, Source: "bench", Added: time.UnixMilli(r.StartTime),
+			})
+			if err == nil {
+				l.recordings[i] = entry.Recording
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// rowsOnly writes what is known of n recordings, and their calls, without any
+// files: the lists need none, and 600,000 files would take a quarter of an hour.
+func (l *loading) rowsOnly(n int) error {
+	return l.db.Tx(l.ctx, func(tx *sql.Tx) error {
+		addRecording, err := tx.PrepareContext(l.ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status,
+			agent, skill, json, bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
+			VALUES ($1, $2, $3, $4, 'SAVED', $5, $6, $7, $8, 0, x'', x'', $3, $2, 0)`)
+		if err != nil {
+			return err
+		}
+		defer addRecording.Close()
+		addCall, err := tx.PrepareContext(l.ctx, `INSERT INTO calls (tenant, start_ms, call_key, given, json, lead_ms, reach_ms, updated_ms)
+			VALUES ($1, $2, $3, false, $4, 0, 0, $2)`)
+		if err != nil {
+			return err
+		}
+		defer addCall.Close()
+		for i := range n {
+			r := recording(i, n)
+			call := callvault.CallOf(&r)
+			_, err := addRecording.ExecContext(l.ctx, r.TenantName, r.StartTime, r.RecordingKey, r.CallKey,
+				r.Agent, r.Skill, string(r.AppendJSON(nil)), r.Size)
+			_, callErr := addCall.ExecContext(l.ctx, r.TenantName, r.StartTime, r.CallKey, string(call.AppendJSON(nil)))
+			if err := errors.Join(err, callErr); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

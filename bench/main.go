@@ -1,0 +1,86 @@
+// Command bench measures callvault beside programs that do a part of its work,
+// in one run on one machine, and prints the ratios and what they should be.
+//
+// It makes its own data and starts its own servers on free ports of the
+// loopback, all in a temporary folder. It is started by bench/run. What the
+// figures mean is told in docs/performance.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	_ "modernc.org/sqlite"
+)
+
+// bench is a run of benchmarks.
+type bench struct {
+	dir       string // temporary
+	callvault string // the program
+	rounds    int
+	length    time.Duration // of a measurement under load
+}
+
+var benchmarks = []struct {
+	name string
+	run  func(context.Context, *bench) error
+}{
+	{"audio", audio}, {"list", list}, {"import", imports}, {"decisions", decisions},
+}
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == "bare" { // a server of the benchmark itself: bench bare ADDRESS DIR
+		fmt.Fprintln(os.Stderr, "bench:", serveBare(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs the benchmarks that are named.
+func run(ctx context.Context, args []string) error {
+	b := &bench{
+		callvault: os.Getenv("BENCH_CALLVAULT"),
+		rounds:    number("BENCH_ROUNDS", 5),
+		length:    time.Duration(number("BENCH_SECONDS", 3)) * time.Second,
+	}
+	var err error
+	if b.dir, err = os.MkdirTemp("", "callvault-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	for _, name := range args {
+		known := false
+		for _, one := range benchmarks {
+			if name == one.name || name == "all" {
+				known = true
+				if err := one.run(ctx, b); err != nil {
+					return fmt.Errorf("%s: %w", one.name, err)
+				}
+			}
+		}
+		if !known {
+			return errors.New("there is no benchmark " + name)
+		}
+	}
+	return nil
+}
+
+// number reads a whole number from the environment.
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(strings.TrimSpace(os.Getenv(name))); err == nil && n > 0 {
+		return n
+	}
+	return otherwise
+}

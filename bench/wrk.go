@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed wrk.lua
+var wrkScript []byte
+
+// connections is how many clients ask at once, each on a connection that stays.
+const connections = 256
+
+// target is what the clients ask of a server, one after the other.
+type target struct {
+	*process
+	requests string // a file: a path and a range on each line
+	key      string
+}
+
+// ask is one thing that is asked for.
+type ask struct {
+	path  string
+	size  int64
+	bytes int64 // of a range somewhere in it; 0 asks for all
+}
+
+// newTarget writes down what is asked of a server.
+func (b *bench) newTarget(p *process, name, key string, asks []ask) (*target, error) {
+	var text strings.Builder
+	random := rand.New(rand.NewPCG(1, 1))
+	for _, a := range asks {
+		text.WriteString(a.path)
+		if a.bytes > 0 {
+			from := random.Int64N(a.size - a.bytes)
+			fmt.Fprintf(&text, " bytes=%d-%d", from, from+a.bytes-1)
+		}
+		text.WriteByte('\n')
+	}
+	t := &target{process: p, requests: filepath.Join(b.dir, p.name+"-"+name+".requests"), key: key}
+	return t, os.WriteFile(t.requests, []byte(text.String()), 0o600)
+}
+
+// load is what a server did in one measurement.
+type load struct {
+	perSecond float64 // requests
+	cpu       float64 // microseconds of processor time a request
+}
+
+// measure puts a server under load. Anything but an answer with its bytes is an
+// error.
+func (b *bench) measure(ctx context.Context, t *target, length time.Duration, minBytes int64) (load, error) {
+	script := filepath.Join(b.dir, "wrk.lua")
+	if err := os.WriteFile(script, wrkScript, 0o600); err != nil {
+		return load{}, err
+	}
+	before, err := t.cpu()
+	if err != nil {
+		return load{}, err
+	}
+	threads := min(runtime.NumCPU(), connections)
+	command := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(threads), "-c", strconv.Itoa(connections),
+		"-d", fmt.Sprintf("%ds", int(length.Seconds())), "-s", script, t.url(), "--", t.requests, t.key)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		return load{}, fmt.Errorf("wrk: %w: %s", err, output)
+	}
+	after, err := t.cpu()
+	if err != nil {
+		return load{}, err
+	}
+	_, result, _ := bytes.Cut(output, []byte("RESULT "))
+	var requests, received, micros, failed int64
+	if _, err := fmt.Sscan(string(result), &requests, &received, &micros, &failed); err != nil {
+		return load{}, fmt.Errorf("wrk: %w: %s", err, output)
+	}
+	if failed > 0 || requests == 0 || received < requests*minBytes {
+		return load{}, fmt.Errorf("%s: %d requests, %d bytes, %d errors", t.name, requests, received, failed)
+	}
+	return load{float64(requests) / float64(micros) * 1e6, float64((after - before).Microseconds()) / float64(requests)}, nil
+}

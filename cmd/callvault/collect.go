@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"callvault"
+	"callvault/archive/disk"
+	"callvault/collect"
+	"callvault/database"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// newCollector makes a collector into a data folder. close ends its quarantine.
+func newCollector(v *vault, log *slog.Logger) (c *collect.Collector, closeIt func() error, err error) {
+	quarantine, err := disk.Open(filepath.Join(v.dir, "quarantine"))
+	if err != nil {
+		return nil, nil, err
+	}
+	c = collect.New(collect.Config{
+		DB: v.db, Archive: v.archive, Quarantine: quarantine, Log: log,
+		EnsureTenants: func(ctx context.Context, names []string) error {
+			return v.accounts.EnsureTenants(ctx, names, time.Now())
+		},
+	})
+	return c, quarantine.Close, nil
+}
+
+// withCollector runs fn with a collector and the configured sources of those
+// names.
+func withCollector(ctx context.Context, o *options, names []string, fn func(*vault, *collect.Collector, []scheduled) error) error {
+	config, err := readConfig(o)
+	if err != nil {
+		return err
+	}
+	sources, err := config.sources(names)
+	if err != nil {
+		return err
+	}
+	return withVault(ctx, o, func(v *vault) error {
+		c, closeIt, err := newCollector(v, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		if err != nil {
+			return err
+		}
+		return errors.Join(fn(v, c, sources), closeIt())
+	})
+}
+
+// collectFlags say what a run is over.
+type collectFlags struct {
+	sources      []string
+	since, until string
+	wait         bool
+}
+
+func collectCommand(o *options) *cobra.Command {
+	var flags collectFlags
+	c := &cobra.Command{
+		Use:   "collect",
+		Short: "Collect from the configured sources, once",
+		Long: `Collect from the configured sources, once: ask for the lists that are due, then fetch every recording
+that is not held, within the sources' limits. Ctrl-C finishes what is under way; a second Ctrl-C breaks
+it off. Neither loses anything that was held.
+
+Exit status 3: something that a source offers is not held, a list failed, or an item of a list could not
+be read; each is named, with the reason.`,
+		Example: `  callvault collect
+  callvault collect --source acme --since 2024-02-01 --until 2024-03-01`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			span, err := spanOf(flags.since, flags.until)
+			if err != nil {
+				return err
+			}
+			return withCollector(context.WithoutCancel(c.Context()), o, flags.sources, func(_ *vault, collector *collect.Collector, sources []scheduled) error {
+				runs, err := startRuns(c.Context(), collector, sources, span, flags.wait)
+				if err != nil {
+					return err
+				}
+				reports, err := waitRuns(c.Context(), runs)
+				return errors.Join(printReports(c.OutOrStdout(), o, reports), err, interrupted(c.Context(), reports))
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this source (repeat for more)")
+	c.Flags().StringVar(&flags.since, "since", "", "list only recordings that start then or later: a day, or a time with an offset")
+	c.Flags().StringVar(&flags.until, "until", "", "list only recordings that start before then")
+	c.Flags().BoolVar(&flags.wait, "wait", false, "wait for a run that is at work on a source")
+	return c
+}
+
+// startRuns begins a run over each source; all or none.
+func startRuns(ctx context.Context, c *collect.Collector, sources []scheduled, span callvault.Span, wait bool) ([]*collect.Run, error) {
+	var runs []*collect.Run
+	for _, s := range sources {
+		run, err := startRun(ctx, c, s, span, wait)
+		if err != nil {
+			for _, begun := range runs {
+				_ = begun.Abandon(context.WithoutCancel(ctx)) // at worst the next run waits a little
+			}
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	return runs, nil
+}
+
+func startRun(ctx context.Context, c *collect.Collector, s scheduled, span callvault.Span, wait bool) (*collect.Run, error) {
+	for {
+		run, err := c.Start(ctx, s.Source, span)
+		var taken database.Held
+		if !errors.As(err, &taken) {
+			return run, err
+		}
+		if !wait {
+			return nil, fmt.Errorf("a run over %s is at work, by %s; --wait waits for its end", s.Name, taken.Holder)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// waitRuns does the runs, side by side. When ctx ends they end soon; a signal
+// after that breaks off what is under way.
+func waitRuns(ctx context.Context, runs []*collect.Run) ([]*collect.Report, error) {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		for _, run := range runs {
+			run.Stop()
+		}
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+		go func() {
+			select {
+			case <-again:
+				cancel()
+			case <-hard.Done():
+			}
+			signal.Stop(again)
+		}()
+	})()
+	watched := watchRuns(runs)
+	defer watched()
+	reports := make([]*collect.Report, len(runs))
+	var group errgroup.Group
+	for i, run := range runs {
+		group.Go(func() (err error) {
+			reports[i], err = run.Wait(hard)
+			return err
+		})
+	}
+	err := group.Wait()
+	return reports, err
+}
+
+// interrupted is the error of runs that a signal has ended.
+func interrupted(ctx context.Context, reports []*collect.Report) error {
+	for _, report := range reports {
+		if ctx.Err() != nil && report != nil && report.Stopped {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// printReports tells what came of runs; errIncomplete when something is missing,
+// an error when a source failed.
+func printReports(out io.Writer, o *options, reports []*collect.Report) error {
+	var outcome error
+	for _, report := range reports {
+		if report == nil {
+			continue
+		}
+		switch report.Result {
+		case collect.Failed:
+			outcome = errIncomplete
+		case collect.Incomplete:
+			outcome = errIncomplete
+		}
+	}
+	if o.json {
+		return errors.Join(printJSON(out, reports), outcome)
+	}
+	for _, report := range reports {
+		if report != nil {
+			printReport(out, report)
+		}
+	}
+	return outcome
+}
+
+// printReport tells what came of a run on one screen.
+func printReport(out io.Writer, r *collect.Report) {
+	took := time.Duration(r.EndedAt-r.StartedAt) * time.Millisecond
+	fmt.Fprintf(out, "%s: %s; %d recordings fetched, %s, of %d tenants in %v\n", r.Source, r.Result, r.Held, byteCount(r.Bytes), len(r.Tenants), took.Round(time.Second))
+	if r.Error != "" {
+		fmt.Fprintf(out, "  the source was left: %s\n", forPeople(errors.New(r.Error)))
+	}
+	for _, t := range r.Tenants {
+		if t.ClosedUntil != nil {
+			fmt.Fprintf(out, "  %s is closed for its egress limit until %s; %d recordings wait\n", t.Tenant, moment(*t.ClosedUntil), t.Lacking)
+		}
+	}
+	const screen = 15
+	for i, p := range r.Problems {
+		if i == screen {
+			fmt.Fprintf(out, "  and %d more; callvault status --days names all\n", len(r.Problems)-i)
+			break
+		}
+		fmt.Fprintf(out, "  %s %s: %s\n", p.Tenant, p.Key, forPeople(errors.New(p.Reason)))
+	}
+}
+
+func planCommand(o *options) *cobra.Command {
+	var names []string
+	c := &cobra.Command{
+		Use:     "plan",
+		Short:   "What a run would fetch, how long it would take, and whether the disk holds it",
+		Example: "  callvault plan --source acme",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return withCollector(c.Context(), o, names, func(v *vault, collector *collect.Collector, sources []scheduled) error {
+				plan := &collect.Plan{FinishAt: time.Now().UnixMilli(), Tenants: []collect.TenantPlan{}, Problems: []collect.Problem{}}
+				for _, s := range sources {
+					run, err := startRun(c.Context(), collector, s, collect.Always, false)
+					if err != nil {
+						return err
+					}
+					one, err := run.Plan(c.Context())
+					if err != nil {
+						return fmt.Errorf("source %s: %w", s.Name, err)
+					}
+					for _, t := range one.Tenants {
+						plan.Add(t)
+					}
+					plan.Problems = append(plan.Problems, one.Problems...)
+				}
+				if free, err := v.blobs.Free(); err == nil {
+					plan.DiskFree = &free
+				}
+				return printPlan(c.OutOrStdout(), o, plan)
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&names, "source", nil, "only this source (repeat for more)")
+	return c
+}
+
+func printPlan(out io.Writer, o *options, plan *collect.Plan) error {
+	var outcome error
+	if len(plan.Problems) > 0 {
+		outcome = errIncomplete
+	}
+	if o.json {
+		return errors.Join(printJSON(out, plan), outcome)
+	}
+	var rows [][]string
+	for _, t := range plan.Tenants {
+		closed, capped := "-", "-"
+		if t.ClosedUntil != nil {
+			closed = moment(*t.ClosedUntil)
+		}
+		if t.CapReachedAt != nil {
+			capped = moment(*t.CapReachedAt)
+		}
+		rows = append(rows, []string{t.Source, t.Tenant, fmt.Sprint(t.Recordings), byteCount(t.Bytes),
+			(time.Duration(t.Seconds) * time.Second).String(), closed, capped, moment(t.FinishAt)})
+	}
+	if err := printTable(out, []string{"SOURCE", "TENANT", "RECORDINGS", "SIZE", "TAKES", "CLOSED UNTIL", "LIMIT REACHED", "DONE AT"}, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d recordings, %s, in %v, done at %s\n", plan.Recordings, byteCount(plan.Bytes),
+		time.Duration(plan.Seconds)*time.Second, moment(plan.FinishAt))
+	if plan.DiskFree != nil && *plan.DiskFree < plan.Bytes+plan.Bytes/10 {
+		fmt.Fprintf(out, "the disk does not hold it: %s are free\n", byteCount(*plan.DiskFree))
+	}
+	for _, p := range plan.Problems {
+		fmt.Fprintf(out, "%s %s: %s\n", p.Tenant, p.Key, p.Reason)
+	}
+	return outcome
+}

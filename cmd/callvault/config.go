@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"callvault/client"
+	"callvault/collect"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// config is the configuration file.
+type config struct {
+	Source []sourceConfig `toml:"source"`
+	Alerts alertsConfig   `toml:"alerts"`
+}
+
+// sourceConfig is a [[source]] of the configuration file.
+type sourceConfig struct {
+	Name      string           `toml:"name"`
+	URL       string           `toml:"url"`
+	KeyFile   string           `toml:"key_file"`
+	KeyEnv    string           `toml:"key_env"`
+	Since     string           `toml:"since"`
+	Schedule  string           `toml:"schedule"`
+	TimeZone  string           `toml:"time_zone"`
+	Pace      string           `toml:"pace"`
+	OwnServer bool             `toml:"own_server"`
+	Lookback  string           `toml:"lookback"`
+	Prefix    string           `toml:"prefix"`
+	Agents    map[string]int64 `toml:"agents"`
+}
+
+// alertsConfig is [alerts] of the configuration file.
+type alertsConfig struct {
+	Webhook    string `toml:"webhook"`
+	SecretFile string `toml:"secret_file"`
+	SecretEnv  string `toml:"secret_env"`
+}
+
+// configName is the configuration file of a data folder.
+const configName = "callvault.toml"
+
+// readConfig reads the file that is named, else that of the data folder, else
+// nothing. A key that is not known is an error.
+func readConfig(o *options) (*config, error) {
+	path, named := o.config, o.config != ""
+	if !named {
+		path = filepath.Join(o.data, configName)
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return &config{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c := &config{}
+	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := decoder.Decode(c); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, tomlError(err))
+	}
+	names := map[string]bool{}
+	for _, s := range c.Source {
+		if names[s.Name] {
+			return nil, fmt.Errorf("configuration %s: two sources are named %q", path, s.Name)
+		}
+		names[s.Name] = true
+	}
+	return c, nil
+}
+
+// tomlError puts the place into the text of an error.
+func tomlError(err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
+		first := unknown.Errors[0]
+		row, _ := first.Position()
+		return fmt.Errorf("line %d: the key %s is not known", row, strings.Join(first.Key(), "."))
+	}
+	var wrong *toml.DecodeError
+	if errors.As(err, &wrong) {
+		row, column := wrong.Position()
+		return fmt.Errorf("line %d, column %d: %w", row, column, err)
+	}
+	return err
+}
+
+// scheduled is a source with when it is collected from; schedule is nil when only
+// by hand.
+type scheduled struct {
+	*collect.Source
+	url      string
+	schedule *collect.Schedule
+}
+
+// sources makes the sources of those names, or of all when there are none.
+func (c *config) sources(names []string) ([]scheduled, error) {
+	var all []scheduled
+	for i := range c.Source {
+		if len(names) > 0 && !contains(names, c.Source[i].Name) {
+			continue
+		}
+		s, err := c.Source[i].source()
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", c.Source[i].Name, err)
+		}
+		all = append(all, s)
+	}
+	if len(names) > len(all) {
+		return nil, usageError{fmt.Errorf("the configuration has not all of the sources %s", strings.Join(names, ", "))}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no source is configured: put a [[source]] into callvault.toml in the data folder, or name a file with --config")
+	}
+	return all, nil
+}
+
+func (c *sourceConfig) source() (s scheduled, err error) {
+	s.Source = &collect.Source{
+		Name: c.Name, Prefix: c.Prefix, Agents: c.Agents, OwnServer: c.OwnServer,
+		Pace: collect.DefaultPace, Lookback: collect.DefaultLookback,
+	}
+	s.url = c.URL
+	if c.Since == "" {
+		return s, errors.New("since is missing: the day from which on to collect, such as \"2024-01-01\"")
+	}
+	span, err := spanOf(c.Since, "")
+	if err != nil {
+		return s, fmt.Errorf("since: %w", err)
+	}
+	s.Since = span.From
+	for text, to := range map[string]*time.Duration{"pace=" + c.Pace: &s.Pace, "lookback=" + c.Lookback: &s.Lookback} {
+		key, value, _ := strings.Cut(text, "=")
+		if value == "" {
+			continue
+		}
+		if *to, err = time.ParseDuration(value); err != nil {
+			return s, fmt.Errorf("%s: %q is not a duration such as \"3.5s\" or \"120h\"", key, value)
+		}
+	}
+	if c.Schedule != "" {
+		if s.schedule, err = collect.ParseSchedule(c.Schedule, c.TimeZone); err != nil {
+			return s, err
+		}
+	}
+	key, err := secret(c.KeyFile, c.KeyEnv)
+	if err != nil {
+		return s, fmt.Errorf("key: %w", err)
+	}
+	if s.Client, err = client.New(c.URL, key, client.WithUserAgent("callvault/"+version())); err != nil {
+		return s, err
+	}
+	return s, s.Validate()
+}
+
+// secret reads a secret from a file or from the environment.
+func secret(file, env string) (string, error) {
+	switch {
+	case (file == "") == (env == ""):
+		return "", errors.New("name one of a file and an environment variable that holds it")
+	case file != "":
+		text, err := os.ReadFile(file)
+		return strings.TrimSpace(string(text)), err
+	}
+	value := strings.TrimSpace(os.Getenv(env))
+	if value == "" {
+		return "", fmt.Errorf("the environment variable %s is empty", env)
+	}
+	return value, nil
+}
+
+// alerts makes the sender of alerts; nil when none is configured.
+func (c *config) alerts(log *slog.Logger) (*collect.Alerts, error) {
+	if c.Alerts.Webhook == "" {
+		return nil, nil
+	}
+	a := &collect.Alerts{URL: c.Alerts.Webhook, Log: log, HTTP: &http.Client{Timeout: 20 * time.Second}}
+	if c.Alerts.SecretFile != "" || c.Alerts.SecretEnv != "" {
+		shared, err := secret(c.Alerts.SecretFile, c.Alerts.SecretEnv)
+		if err != nil {
+			return nil, fmt.Errorf("alerts: secret: %w", err)
+		}
+		a.Secret = []byte(shared)
+	}
+	return a, nil
+}
+
+func contains(words []string, word string) bool {
+	for _, w := range words {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}

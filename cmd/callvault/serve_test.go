@@ -1,0 +1,372 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"callvault/audio"
+)
+
+// serving starts a service on a data folder, and kills it at the end of the test
+// if it still runs.
+func serving(t *testing.T, data string, args ...string) *process {
+	t.Helper()
+	p, err := start(command(append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Process.Kill() })
+	return p
+}
+
+// request is a request with a key.
+func request(t *testing.T, method, url, key string, body io.Reader) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+key)
+	return r
+}
+
+// fetch sends a request and reads the whole answer.
+func fetch(t *testing.T, client *http.Client, r *http.Request) (status int, body []byte) {
+	t.Helper()
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if body, err = io.ReadAll(answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, body
+}
+
+// vaultWithOne makes a data folder with a tenant, a user and one recording, and
+// returns the user's key and the recording's audio path.
+func vaultWithOne(t *testing.T) (data, key, path string) {
+	t.Helper()
+	data = filepath.Join(t.TempDir(), "data")
+	file := filepath.Join(t.TempDir(), "one.opus")
+	if err := errors.Join(os.WriteFile(file, sampleClips(1)[0], 0o600),
+		os.WriteFile(strings.TrimSuffix(file, "opus")+"json", []byte(`{"recordingKey":"one","startTime":1707770449131}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	must(t, data, "tenant", "add", "acme-ns", "--request-limit", "off")
+	key = must(t, data, "user", "add", "robot", "--all-tenants", "--can", "read,write", "--request-limit", "off")
+	must(t, data, "import", "--tenant", "acme-ns", file)
+	return data, key, "/rest/api/v2/recordings/acme-ns/one/audio"
+}
+
+// TestStopFinishesADownload stops a service in the midst of a download, which
+// must come to its end. New connections are refused meanwhile.
+func TestStopFinishesADownload(t *testing.T) {
+	t.Parallel()
+	data, key, path := vaultWithOne(t)
+	p := serving(t, data)
+	address := strings.TrimPrefix(p.url, "http://")
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+	}}
+	conn, err := dialer.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s?format=wav HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", path, key)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		other, err := net.Dial("tcp", address)
+		if err != nil {
+			break
+		}
+		other.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("the stopping service still takes connections")
+		}
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || int64(len(body)) != answer.ContentLength {
+		t.Errorf("%d of %d bytes, %v", len(body), answer.ContentLength, err)
+	}
+	if err := p.wait(); err != nil {
+		t.Errorf("the service ends with %v", err)
+	}
+	if usage := must(t, data, "tenant", "usage", "acme-ns", "--json"); !strings.Contains(usage, fmt.Sprintf(`"used": %d`, len(body))) {
+		t.Errorf("usage after the stop: %s, want %d", usage, len(body))
+	}
+}
+
+// upload is the body of an upload of a clip under a key.
+func upload(key string, clip []byte) (body *bytes.Buffer, contentType string) {
+	body = &bytes.Buffer{}
+	form := multipart.NewWriter(body)
+	recording, _ := form.CreateFormField("recording") // a buffer takes all
+	fmt.Fprintf(recording, `{"recordingKey":%q,"startTime":1707770449131}`, key)
+	file, _ := form.CreateFormFile("audio", "x.opus")
+	_, _ = file.Write(clip)
+	form.Close()
+	return body, form.FormDataContentType()
+}
+
+// TestKilledServiceLosesNothing kills services in the midst of uploads. What was
+// acknowledged is there afterwards, and nothing half-written counts.
+func TestKilledServiceLosesNothing(t *testing.T) {
+	t.Parallel()
+	data, key, _ := vaultWithOne(t)
+	clip := sampleClips(1)[0]
+	var mu sync.Mutex
+	acknowledged := map[string]bool{"one": true}
+	for round := range 3 {
+		p := serving(t, data)
+		var senders sync.WaitGroup
+		for sender := range 4 {
+			senders.Go(func() {
+				for i := 0; ; i++ {
+					name := fmt.Sprintf("r%d-s%d-%d", round, sender, i)
+					body, contentType := upload(name, clip)
+					r, err := http.NewRequest("POST", p.url+"/rest/api/v2/recordings/acme-ns", body)
+					if err != nil {
+						panic(err)
+					}
+					r.Header.Set("Authorization", "Bearer "+key)
+					r.Header.Set("Content-Type", contentType)
+					answer, err := http.DefaultClient.Do(r)
+					if err != nil {
+						return
+					}
+					answer.Body.Close()
+					if answer.StatusCode == 201 {
+						mu.Lock()
+						acknowledged[name] = true
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		time.Sleep(time.Duration(300+150*round) * time.Millisecond)
+		_ = p.Process.Kill()
+		senders.Wait()
+		_ = p.wait()
+	}
+	if len(acknowledged) < 4 {
+		t.Fatalf("only %d uploads were acknowledged", len(acknowledged))
+	}
+	p := serving(t, data)
+	status, body := fetch(t, http.DefaultClient, request(t, "GET", p.url+"/rest/api/v2/recordings?startTime=2024-02-12T00:00Z&endTime=2024-02-13T00:00Z", key, nil))
+	var list []struct{ RecordingKey string }
+	if err := json.Unmarshal(body, &list); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+	for _, r := range list {
+		delete(acknowledged, r.RecordingKey)
+		if status, body := fetch(t, http.DefaultClient, request(t, "GET", p.url+"/rest/api/v2/recordings/acme-ns/"+r.RecordingKey+"/audio", key, nil)); status != 200 || !bytes.Equal(body, clip) {
+			t.Errorf("%s: %d, %d bytes", r.RecordingKey, status, len(body))
+		}
+	}
+	if len(acknowledged) > 0 {
+		t.Errorf("acknowledged and lost: %v", acknowledged)
+	}
+	stdout, _, _ := runOn(t, data, "verify")
+	for line := range strings.Lines(stdout) {
+		if !strings.Contains(line, "rebuild takes it in") && !strings.Contains(line, "without a recording") && !strings.Contains(line, " read, ") {
+			t.Errorf("verify says: %s", line) // a blob without a row is what a crash may leave
+		}
+	}
+}
+
+// TestTLS serves with a certificate of the test's own.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	data, key, path := vaultWithOne(t)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := errors.Join(
+		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o600),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	p := serving(t, data, "--tls-cert", certFile, "--tls-key", keyFile)
+	if !strings.HasPrefix(p.url, "https://") {
+		t.Errorf("url %s", p.url)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	for _, http2 := range []bool{false, true} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: http2}}
+		answer, err := client.Do(request(t, "GET", p.url+path, key, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode != 200 || !bytes.Equal(body, sampleClips(1)[0]) || (answer.ProtoMajor == 2) != http2 {
+			t.Errorf("%s %d, %d bytes, %v", answer.Proto, answer.StatusCode, len(body), err)
+		}
+		client.CloseIdleConnections()
+	}
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWarningBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string]bool{"0.0.0.0:0": true, "127.0.0.1:0": false} {
+		data := filepath.Join(t.TempDir(), "data")
+		p := serving(t, data, "--listen", listen)
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		log := <-p.log
+		if err := p.Cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(log, `"level":"WARN"`) && strings.Contains(log, "plain HTTP"); got != want {
+			t.Errorf("%s: warned %t, want %t:\n%s", listen, got, want, log)
+		}
+	}
+}
+
+// TestDemo runs the demo and the requests that it prints, and ends it.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	c := command("demo", "--listen", "127.0.0.1:0")
+	c.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill() })
+	var text strings.Builder
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && !strings.Contains(lines.Text(), "Ctrl-C") {
+		text.WriteString(lines.Text() + "\n")
+	}
+	key := regexp.MustCompile(`KEY=(\S+)`).FindStringSubmatch(text.String())
+	urls := regexp.MustCompile(`curl .*'(http://[^']+)'`).FindAllStringSubmatch(text.String(), -1)
+	if key == nil || len(urls) != 3 {
+		t.Fatalf("the demo prints\n%s%s", text.String(), stderr.String())
+	}
+	for i, url := range urls {
+		status, body := fetch(t, http.DefaultClient, request(t, "GET", url[1], key[1], nil))
+		if status != 200 {
+			t.Errorf("%s: %d %s", url[1], status, body)
+		}
+		var list []json.RawMessage
+		if i < 2 && (json.Unmarshal(body, &list) != nil || len(list) == 0) {
+			t.Errorf("%s: %.300s", url[1], body)
+		}
+		if info, err := audio.Check(bytes.NewReader(body)); i == 2 && (err != nil || info.Channels != 1 || info.InputRate != 8000) {
+			t.Errorf("the audio: %+v, %v", info, err)
+		}
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(stdout)
+	if err := errors.Join(err, c.Wait()); err != nil || stderr.Len() > 0 {
+		t.Errorf("the demo ends with %v\n%s%s", err, rest, stderr.String())
+	}
+	if left, _ := filepath.Glob(filepath.Join(c.Env[len(c.Env)-1][len("TMPDIR="):], "callvault-demo-*")); len(left) > 0 {
+		t.Errorf("the demo leaves %q", left)
+	}
+}
+
+// TestInterruptedImport stops an import of many files: status 130, and what was
+// taken in is whole; the next import takes the rest.
+func TestInterruptedImport(t *testing.T) {
+	t.Parallel()
+	if _, err := audio.Library(); err != nil {
+		if os.Getenv("CALLVAULT_TEST_ALL") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	const files, seconds = 60, 60
+	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	for i := range files {
+		wav := append([]byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data"), 0, 0, 0, 0)
+		n := seconds * 8000
+		wav[40], wav[41], wav[42] = byte(n), byte(n>>8), byte(n>>16)
+		wav[4], wav[5], wav[6] = byte(n+36), byte((n+36)>>8), byte((n+36)>>16)
+		for at := range n {
+			wav = append(wav, byte(128+at*(i+3)%50))
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02d.wav", i)), wav, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, data, "tenant", "add", "acme-ns")
+	c := command("import", "--data", data, "--tenant", "acme-ns", dir)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := c.Wait(); c.ProcessState.ExitCode() != 130 || stderr.String() != "callvault: interrupted\n" {
+		t.Errorf("interrupted: %v, %q", err, stderr.String())
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it ends after %v", took)
+	}
+	if stdout, _, status := runOn(t, data, "verify"); status != 0 {
+		t.Errorf("verify: %d %s", status, stdout)
+	}
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"callvault/collect"
+
+	"github.com/spf13/cobra"
+)
+
+// statusReport is what status prints as JSON (contract 7).
+type statusReport struct {
+	Sources []collect.SourceStatus `json:"sources"`
+	Tenants []collect.TenantStatus `json:"tenants"`
+}
+
+func statusCommand(o *options) *cobra.Command {
+	var days bool
+	var names []string
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "How complete the collecting is, by tenant and by day",
+		Long: `How complete the collecting is. The state of a tenant or day is complete, complete so far (late
+recordings may still come), incomplete (something that the source offers is not held), or unknown (not
+listed).
+
+Exit status 3: something that a source offers is not held.`,
+		Example: `  callvault status
+  callvault status --days --json`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return withCollector(c.Context(), o, names, func(v *vault, collector *collect.Collector, sources []scheduled) error {
+				report, err := gatherStatus(c, v, collector, sources, days)
+				if err != nil {
+					return err
+				}
+				return report.print(c.OutOrStdout(), o)
+			})
+		},
+	}
+	c.Flags().BoolVar(&days, "days", false, "day by day, with what is missing and why")
+	c.Flags().StringArrayVar(&names, "source", nil, "only this source (repeat for more)")
+	return c
+}
+
+func gatherStatus(c *cobra.Command, v *vault, collector *collect.Collector, sources []scheduled, days bool) (*statusReport, error) {
+	ctx, now := c.Context(), time.Now()
+	report := &statusReport{Tenants: []collect.TenantStatus{}}
+	zones, err := zonesOf(c, v)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sources {
+		one, err := collector.SourceStatus(ctx, s.Name)
+		if err != nil {
+			return nil, err
+		}
+		one.URL = s.url
+		if s.schedule != nil {
+			next := s.schedule.Next(now).UnixMilli()
+			one.NextRunAt = &next
+		}
+		report.Sources = append(report.Sources, one)
+		tenants, err := collector.TenantStatuses(ctx, s.Source, now)
+		if err != nil {
+			return nil, err
+		}
+		for i := range tenants {
+			if !days {
+				continue
+			}
+			zone := zones[tenants[i].Tenant]
+			if zone == nil {
+				zone = time.UTC
+			}
+			if tenants[i].Days, err = collector.Days(ctx, s.Source, tenants[i].Tenant, zone, now); err != nil {
+				return nil, err
+			}
+		}
+		report.Tenants = append(report.Tenants, tenants...)
+	}
+	return report, nil
+}
+
+// zonesOf is the tenants' time zones.
+func zonesOf(c *cobra.Command, v *vault) (map[string]*time.Location, error) {
+	tenants, err := v.accounts.Tenants(c.Context())
+	zones := map[string]*time.Location{}
+	for _, t := range tenants {
+		if zone, err := time.LoadLocation(t.TimeZone); err == nil {
+			zones[t.Name] = zone
+		}
+	}
+	return zones, err
+}
+
+func (report *statusReport) print(out io.Writer, o *options) error {
+	var outcome error
+	for _, t := range report.Tenants {
+		if t.Due+t.Quarantined+t.Denied+t.Missing > 0 {
+			outcome = errIncomplete
+		}
+	}
+	if o.json {
+		if err := printJSON(out, report); err != nil {
+			return err
+		}
+		return outcome
+	}
+	for _, s := range report.Sources {
+		fmt.Fprintln(out, sourceLine(&s))
+	}
+	var rows [][]string
+	for i := range report.Tenants {
+		rows = append(rows, statusRow(&report.Tenants[i]))
+	}
+	header := []string{"TENANT", "STATE", "HELD", "SIZE", "DUE", "QUARANTINED", "DENIED", "MISSING", "LAST COMPLETE", "EGRESS USED", "CLOSED UNTIL"}
+	if err := printTable(out, header, rows); err != nil {
+		return err
+	}
+	for i := range report.Tenants {
+		printDays(out, &report.Tenants[i])
+	}
+	return outcome
+}
+
+func sourceLine(s *collect.SourceStatus) string {
+	line := s.Source + " (" + s.URL + "): "
+	switch {
+	case s.Running:
+		line += "a run is at work"
+	case s.LastRun == nil:
+		line += "no run has ended yet"
+	default:
+		line += fmt.Sprintf("last run %s, %s", moment(s.LastRun.StartedAt), s.LastRun.Result)
+		if s.LastRun.Error != "" {
+			line += ": " + forPeople(fmt.Errorf("%s", s.LastRun.Error))
+		}
+	}
+	if s.NextRunAt != nil {
+		line += ", next run " + moment(*s.NextRunAt)
+	}
+	return line
+}
+
+func statusRow(t *collect.TenantStatus) []string {
+	last, closed, egress := int64(0), "-", byteCount(t.EgressUsed)
+	if t.LastCompleteAt != nil {
+		last = *t.LastCompleteAt
+	}
+	if t.ClosedUntil != nil {
+		closed = moment(*t.ClosedUntil)
+	}
+	if t.EgressLimit != nil {
+		egress += " of " + byteCount(*t.EgressLimit)
+	}
+	numbers := func(n int64) string { return strconv.FormatInt(n, 10) }
+	return []string{t.Tenant, t.State, numbers(t.Held), byteCount(t.HeldBytes), numbers(t.Due), numbers(t.Quarantined),
+		numbers(t.Denied), numbers(t.Missing), moment(last), egress, closed}
+}
+
+// printDays tells of the days, those that are alike in one line.
+func printDays(out io.Writer, t *collect.TenantStatus) {
+	if len(t.Days) == 0 {
+		return
+	}
+	fmt.Fprintln(out, t.Tenant)
+	for _, day := range t.Days {
+		if day.Listed == 0 && day.State != collect.DayIncomplete && day.State != collect.DayUnknown {
+			continue
+		}
+		fmt.Fprintf(out, "  %s  %-15s  %d of %d held\n", day.Day, day.State, day.Held, day.Listed)
+		for _, m := range day.Missing {
+			fmt.Fprintf(out, "    %s: %s\n", m.RecordingKey, forPeople(fmt.Errorf("%s", m.Reason)))
+		}
+	}
+}
+
+func settleCommand(o *options) *cobra.Command {
+	var s collect.Settlement
+	var giveUp bool
+	c := &cobra.Command{
+		Use:   "settle --tenant T KEY (--accept | --give-up) --reason \"...\"",
+		Short: "Decide about a recording that cannot be mended",
+		Long: `Decide about a recording that cannot be mended: --accept admits what was set aside as it is, --give-up
+stops asking for it. Either is written down with who, when and why, is shown by status, and no longer
+makes a run incomplete.`,
+		Example: `  callvault settle --tenant acme-ns 91a1e1e8-1707770449131 --give-up --reason "deleted there by request 4711"`,
+		Args:    oneArgument("the recording's KEY"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if s.Tenant == "" || s.Accept == giveUp || strings.TrimSpace(s.Reason) == "" {
+				return usageError{fmt.Errorf("say --tenant T, one of --accept and --give-up, and --reason \"...\"")}
+			}
+			s.Key, s.Who = args[0], operator()
+			return withVault(c.Context(), o, func(v *vault) error {
+				collector, closeIt, err := newCollector(v, quiet())
+				if err != nil {
+					return err
+				}
+				defer closeIt()
+				return collector.Settle(c.Context(), &s)
+			})
+		},
+	}
+	c.Flags().StringVar(&s.Tenant, "tenant", "", "the recording's tenant")
+	c.Flags().BoolVar(&s.Accept, "accept", false, "admit what was set aside, as it is")
+	c.Flags().BoolVar(&giveUp, "give-up", false, "do not ask for it any more")
+	c.Flags().StringVar(&s.Reason, "reason", "", "why, for who reads it in years")
+	return c
+}
+
+// operator is who runs this program.
+func operator() string {
+	if me, err := user.Current(); err == nil {
+		return me.Username
+	}
+	return "unknown"
+}

@@ -1,0 +1,172 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// The events that alerts tell of.
+const (
+	EventFinished   = "run_finished"
+	EventIncomplete = "run_incomplete"
+	EventFailed     = "source_failed"
+	EventClosed     = "tenant_closed"
+	EventStale      = "tenant_stale" // no complete run for StaleAfter
+	EventSilent     = "no_run"       // no run succeeded for SilentAfter
+)
+
+// StaleAfter is how old a tenant's last complete run may be (the sources keep
+// recordings for pulls "no less frequently than every 5 days"), SilentAfter how
+// long no run may have succeeded.
+const (
+	StaleAfter  = 4 * 24 * time.Hour
+	SilentAfter = 26 * time.Hour
+)
+
+// Event is something that an operator wants to hear of, as it is sent. At is Unix
+// milliseconds.
+type Event struct {
+	Event   string  `json:"event"`
+	At      int64   `json:"at"`
+	Source  string  `json:"source"`
+	Tenant  string  `json:"tenant,omitempty"`
+	Message string  `json:"message"`
+	Report  *Report `json:"report,omitempty"`
+}
+
+// Alerts sends events to a webhook. Each is signed: the header
+// X-Callvault-Signature is "sha256=" and the HMAC-SHA256 of the body in
+// hexadecimal, with the shared secret.
+type Alerts struct {
+	URL    string
+	Secret []byte
+	Log    *slog.Logger
+	HTTP   *http.Client
+}
+
+// alertTries is how often an event is sent at most.
+const alertTries = 6
+
+// Send sends an event; again, for a few minutes, while it does not arrive. Without
+// a URL it does nothing.
+func (a *Alerts) Send(ctx context.Context, e Event) {
+	if a == nil || a.URL == "" {
+		return
+	}
+	e.At = time.Now().UnixMilli()
+	body, err := json.Marshal(e)
+	if err != nil {
+		a.Log.Error("alert", "event", e.Event, "error", err)
+		return
+	}
+	_, err = backoff.Retry(ctx, func() (bool, error) { return true, a.post(ctx, body) }, backoff.WithMaxTries(alertTries))
+	if err != nil {
+		a.Log.Error("alert was not taken", "event", e.Event, "source", e.Source, "tenant", e.Tenant, "error", err)
+	}
+}
+
+func (a *Alerts) post(ctx context.Context, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(body))
+	if err != nil {
+		return backoff.Permanent(fmt.Errorf("webhook: %w", err))
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if len(a.Secret) > 0 {
+		mac := hmac.New(sha256.New, a.Secret)
+		mac.Write(body)
+		request.Header.Set("X-Callvault-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	response, err := a.HTTP.Do(request)
+	if err != nil {
+		return fmt.Errorf("webhook: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		return fmt.Errorf("webhook: the answer was %s", response.Status)
+	}
+	return nil
+}
+
+// Tell sends what a run's report is worth telling of.
+func (a *Alerts) Tell(ctx context.Context, report *Report) {
+	e := Event{Source: report.Source, Report: report}
+	switch report.Result {
+	case Complete:
+		e.Event, e.Message = EventFinished, fmt.Sprintf("%d recordings were fetched, nothing is missing", report.Held)
+	case Incomplete:
+		e.Event, e.Message = EventIncomplete, fmt.Sprintf("%d recordings were fetched; there are %d problems", report.Held, len(report.Problems))
+	default:
+		e.Event, e.Message = EventFailed, report.Error
+	}
+	a.Send(ctx, e)
+	for _, t := range report.Tenants {
+		if t.ClosedUntil != nil {
+			a.Send(ctx, Event{Event: EventClosed, Source: report.Source, Tenant: t.Tenant,
+				Message: fmt.Sprintf("the egress limit is used up until %s; %d recordings wait", moment(*t.ClosedUntil), t.Lacking)})
+		}
+	}
+}
+
+// Watch tells, until ctx ends, of tenants without a complete run for StaleAfter
+// and of sources without a successful run for SilentAfter: each once, and again
+// when it was mended in between. It asks the ledger, not the runs, which may not
+// have happened.
+func (c *Collector) Watch(ctx context.Context, sources []*Source, alerts *Alerts) error {
+	began := time.Now()
+	told := map[string]bool{}
+	tick := time.NewTicker(5 * time.Minute)
+	defer tick.Stop()
+	for {
+		for _, source := range sources {
+			if err := c.watchSource(ctx, source, alerts, told, began); err != nil && ctx.Err() == nil {
+				c.log.Error("watch", "source", source.Name, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Collector) watchSource(ctx context.Context, source *Source, alerts *Alerts, told map[string]bool, began time.Time) error {
+	tell := func(e Event, at int64, after time.Duration) {
+		since := began // what never happened is waited for since the watch began
+		if at > 0 {
+			since = time.UnixMilli(at)
+		}
+		id := e.Event + "/" + e.Source + "/" + e.Tenant
+		late := time.Since(since) > after
+		if late && !told[id] {
+			c.log.Error(e.Message, "source", e.Source, "tenant", e.Tenant)
+			alerts.Send(ctx, e)
+		}
+		told[id] = late
+	}
+	var succeeded int64
+	err := c.db.Reader.QueryRowContext(ctx, `SELECT coalesce(max(CASE WHEN result <> 'failed' THEN ended_ms ELSE complete_ms END), 0)
+		FROM sources WHERE name = $1`, source.Name).Scan(&succeeded)
+	if err != nil {
+		return err
+	}
+	tell(Event{Event: EventSilent, Source: source.Name, Message: "no run has succeeded for 26 hours"}, succeeded, SilentAfter)
+	sites, err := c.sites(ctx, source.Name)
+	for _, s := range sites {
+		tell(Event{Event: EventStale, Source: source.Name, Tenant: s.tenant, Message: "no complete run for 4 days; the source may delete what is not fetched"},
+			s.completeMs, StaleAfter)
+	}
+	return err
+}

@@ -1,0 +1,107 @@
+package collect
+
+import (
+	"slices"
+	"time"
+
+	"callvault"
+)
+
+// listing is a stretch of time that was fully listed, and when, in Unix
+// milliseconds.
+type listing struct {
+	callvault.Span
+	at int64
+}
+
+// final tells whether nothing that comes late can be missing from the listing: it
+// was made when the stretch had been over for lookback.
+func (l listing) final(lookback time.Duration) bool {
+	return l.at >= l.To+lookback.Milliseconds()
+}
+
+// add puts a new listing over those that are there, cutting them where it covers
+// them, and joins neighbours that are final. The result is in order of time and
+// nothing in it overlaps.
+func add(listings []listing, fresh listing, lookback time.Duration) []listing {
+	var all []listing
+	for _, l := range listings {
+		if left := (callvault.Span{From: l.From, To: min(l.To, fresh.From)}); !left.Empty() {
+			all = append(all, listing{left, l.at})
+		}
+		if right := (callvault.Span{From: max(l.From, fresh.To), To: l.To}); !right.Empty() {
+			all = append(all, listing{right, l.at})
+		}
+	}
+	if !fresh.Empty() {
+		all = append(all, fresh)
+	}
+	slices.SortFunc(all, func(a, b listing) int { return int(min(1, max(-1, a.From-b.From))) })
+	return join(all, lookback)
+}
+
+func join(listings []listing, lookback time.Duration) []listing {
+	var joined []listing
+	for _, l := range listings {
+		n := len(joined) - 1
+		touches := n >= 0 && joined[n].To == l.From
+		if touches && joined[n].final(lookback) && l.final(lookback) {
+			// The later part's time is the one that must be final for the later end.
+			joined[n].To, joined[n].at = l.To, max(l.at, joined[n].at)
+			continue
+		}
+		joined = append(joined, l)
+	}
+	return joined
+}
+
+// wanted is what of span must be listed: what never was, and what was not listed
+// finally. It is in order of time.
+func wanted(listings []listing, span callvault.Span, lookback time.Duration) []callvault.Span {
+	var gaps []callvault.Span
+	at := span.From
+	for _, l := range listings {
+		if !l.final(lookback) || l.To <= at {
+			continue
+		}
+		if l.From >= span.To {
+			break
+		}
+		if l.From > at {
+			gaps = append(gaps, callvault.Span{From: at, To: l.From})
+		}
+		at = max(at, l.To)
+	}
+	if at < span.To {
+		gaps = append(gaps, callvault.Span{From: at, To: span.To})
+	}
+	return gaps
+}
+
+// cover tells how much of span was listed: none of it, some, all of it, or all of
+// it finally.
+func cover(listings []listing, span callvault.Span, lookback time.Duration) (covered int64, final bool) {
+	final = true
+	for _, l := range listings {
+		part := callvault.Span{From: max(l.From, span.From), To: min(l.To, span.To)}
+		if part.Empty() {
+			continue
+		}
+		covered += part.To - part.From
+		final = final && l.final(lookback)
+	}
+	return covered, final && covered == span.To-span.From
+}
+
+const dayMs = int64(24 * time.Hour / time.Millisecond)
+
+// daysOf cuts a stretch of time into UTC days, the newest first.
+func daysOf(span callvault.Span) []callvault.Span {
+	var days []callvault.Span
+	for to := span.To; to > span.From; {
+		from := max(span.From, (to-1)/dayMs*dayMs)
+		days = append(days, callvault.Span{From: from, To: to})
+		to = from
+	}
+	return days
+}

@@ -1,0 +1,173 @@
+package collect
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"callvault"
+)
+
+// state is how a recording stands.
+type state string
+
+// The states: to be fetched; here; not asked for (PENDING, DELETED_* and unknown
+// statuses); refused and set aside; answered 403; answered 404; settled by an
+// operator.
+const (
+	due         state = "due"
+	held        state = "held"
+	noted       state = "noted"
+	quarantined state = "quarantined"
+	denied      state = "denied"
+	missing     state = "missing"
+	settled     state = "settled"
+)
+
+// item is a recording of a source, as the ledger has it.
+type item struct {
+	tenant, key, source string
+	remote              string // the tenant's name at the source; not in the table
+	startMs             int64
+	durationMs          int64
+	size                int64
+	status              callvault.Status
+	digest              []byte
+	state               state
+	reason, doubt       string
+	changedMs           int64
+	vanishedMs          int64
+	seenMs              int64
+	triedMs             int64
+	failedMs            int64
+}
+
+const itemColumns = `tenant, recording_key, source, start_ms, duration_ms, size, status, digest, state, reason, doubt,
+	changed_ms, vanished_ms, seen_ms, tried_ms, failed_ms`
+
+// itemOf is what a list tells of a recording.
+func itemOf(r *callvault.Recording, source string, now int64) *item {
+	return &item{
+		tenant: r.TenantName, key: r.RecordingKey, source: source, startMs: r.StartTime, durationMs: r.Duration,
+		size: r.Size, status: r.Status, digest: digestOf(r), seenMs: now,
+	}
+}
+
+// digestOf is of all that is told of a recording but its status, which changes as
+// a matter of course.
+func digestOf(r *callvault.Recording) []byte {
+	told := *r
+	told.Status = ""
+	sum := sha256.Sum256(told.AppendJSON(nil))
+	return sum[:16]
+}
+
+// urgency is 0 for what is about to be deleted at the source.
+func (i *item) urgency() int64 {
+	if strings.HasPrefix(string(i.status), "PENDING_DELETE") {
+		return 0
+	}
+	return 1
+}
+
+// follow takes over from the item as it was known what a new listing does not
+// change, and says how the item stands now. isHeld tells whether its audio is here.
+func (i *item) follow(known *item, isHeld bool, now int64) (changed bool) {
+	i.state = noted
+	if i.status.HasAudio() {
+		i.state = due
+	}
+	if known != nil {
+		i.doubt, i.changedMs, i.triedMs, i.failedMs = known.doubt, known.changedMs, known.triedMs, known.failedMs
+		keeps := known.state == quarantined || known.state == denied || known.state == missing
+		if known.state == settled || i.state == due && keeps {
+			i.state, i.reason = known.state, known.reason
+		}
+		changed = isHeld && string(known.digest) != string(i.digest)
+	}
+	if isHeld && i.state != settled {
+		i.state, i.reason = held, ""
+	}
+	if changed {
+		i.changedMs = now
+	}
+	return changed
+}
+
+func findItem(ctx context.Context, tx *sql.Tx, tenant, key string) (*item, error) {
+	found, err := scanItem(tx.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND recording_key = $2`, tenant, key))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger of %s: %w", key, err)
+	}
+	return found, nil
+}
+
+func scanItem(row interface{ Scan(...any) error }) (*item, error) {
+	i := &item{}
+	err := row.Scan(&i.tenant, &i.key, &i.source, &i.startMs, &i.durationMs, &i.size, &i.status, &i.digest, &i.state, &i.reason, &i.doubt,
+		&i.changedMs, &i.vanishedMs, &i.seenMs, &i.triedMs, &i.failedMs)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (i *item) write(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO items (`+itemColumns+`, urgency)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		ON CONFLICT (tenant, recording_key) DO UPDATE SET source = excluded.source, start_ms = excluded.start_ms,
+		duration_ms = excluded.duration_ms, size = excluded.size, status = excluded.status, digest = excluded.digest,
+		state = excluded.state, reason = excluded.reason, doubt = excluded.doubt, changed_ms = excluded.changed_ms,
+		vanished_ms = excluded.vanished_ms, seen_ms = excluded.seen_ms, tried_ms = excluded.tried_ms,
+		failed_ms = excluded.failed_ms, urgency = excluded.urgency`,
+		i.tenant, i.key, i.source, i.startMs, i.durationMs, i.size, string(i.status), i.digest, string(i.state), i.reason, i.doubt,
+		i.changedMs, i.vanishedMs, i.seenMs, i.triedMs, i.failedMs, i.urgency())
+	if err != nil {
+		return fmt.Errorf("ledger of %s: %w", i.key, err)
+	}
+	return nil
+}
+
+// setState writes how an item stands after it was asked for.
+func (i *item) setState(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `UPDATE items SET state = $1, reason = $2, doubt = $3, tried_ms = $4, failed_ms = $5
+		WHERE tenant = $6 AND recording_key = $7 AND state <> 'settled'`,
+		string(i.state), i.reason, i.doubt, i.triedMs, i.failedMs, i.tenant, i.key)
+	if err != nil {
+		return fmt.Errorf("ledger of %s: %w", i.key, err)
+	}
+	return nil
+}
+
+func queryItems(ctx context.Context, db *sql.DB, query string, args ...any) ([]*item, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	defer rows.Close()
+	var items []*item
+	for rows.Next() {
+		i, err := scanItem(rows)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: %w", err)
+		}
+		items = append(items, i)
+	}
+	return items, rows.Err()
+}
+
+// nextDue returns the tenant's next items to fetch that were not tried since
+// began: the urgent first, then the newest. What was denied or missing is due
+// again while it started, or failed first, after lookbackFrom.
+func (c *Collector) nextDue(ctx context.Context, tenant string, began, lookbackFrom int64, limit int) ([]*item, error) {
+	return queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items
+		WHERE tenant = $1 AND state IN ('due', 'quarantined', 'denied', 'missing') AND tried_ms < $2
+		AND (state IN ('due', 'quarantined') OR start_ms >= $3 OR failed_ms >= $3)
+		ORDER BY urgency, start_ms DESC, recording_key LIMIT $4`, tenant, began, lookbackFrom, limit)
+}

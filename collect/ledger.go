@@ -1,0 +1,208 @@
+package collect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"callvault"
+	"callvault/meter"
+)
+
+// hourMs is an hour in milliseconds.
+const hourMs = int64(time.Hour / time.Millisecond)
+
+// site is a tenant of a source, as the ledger has it.
+type site struct {
+	tenant, source, remote string
+	closedMs               int64  // no audio request before then, in Unix milliseconds
+	learned                *int64 // the egress limit that a 509 taught, in bytes
+	completeMs             int64  // the last run after which nothing was missing
+}
+
+const siteColumns = `tenant, source, remote, closed_ms, learned, complete_ms`
+
+func scanSite(row interface{ Scan(...any) error }) (*site, error) {
+	s := &site{}
+	if err := row.Scan(&s.tenant, &s.source, &s.remote, &s.closedMs, &s.learned, &s.completeMs); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// sites returns the tenants of a source; of all sources when it is "".
+func (c *Collector) sites(ctx context.Context, source string) ([]*site, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT `+siteColumns+` FROM collected_tenants
+		WHERE $1 = '' OR source = $1 ORDER BY tenant`, source)
+	if err != nil {
+		return nil, fmt.Errorf("collected tenants: %w", err)
+	}
+	defer rows.Close()
+	var all []*site
+	for rows.Next() {
+		s, err := scanSite(rows)
+		if err != nil {
+			return nil, fmt.Errorf("collected tenants: %w", err)
+		}
+		all = append(all, s)
+	}
+	return all, rows.Err()
+}
+
+// errOtherSource says that a tenant belongs to another source already.
+var errOtherSource = errors.New("belongs to another source")
+
+// claim makes a tenant a source's own, and returns it. One that is another
+// source's is errOtherSource.
+func (c *Collector) claim(ctx context.Context, source *Source, remote string) (*site, error) {
+	name := source.Prefix + remote
+	if err := callvault.CheckKey("tenant's name", name); err != nil {
+		return nil, err
+	}
+	var owned *site
+	err := c.db.Tx(ctx, func(tx *sql.Tx) (err error) {
+		_, err = tx.ExecContext(ctx, `INSERT INTO collected_tenants (`+siteColumns+`) VALUES ($1, $2, $3, 0, NULL, 0)
+			ON CONFLICT (tenant) DO NOTHING`, name, source.Name, remote)
+		if err == nil {
+			owned, err = scanSite(tx.QueryRowContext(ctx, `SELECT `+siteColumns+` FROM collected_tenants WHERE tenant = $1`, name))
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("tenant %s: %w", name, err)
+	case owned.source != source.Name || owned.remote != remote:
+		return nil, fmt.Errorf("the tenant %s of source %s %w, %s: give the source a prefix in the configuration",
+			name, source.Name, errOtherSource, owned.source)
+	}
+	return owned, c.ensureTenants(ctx, []string{name})
+}
+
+// saveSite writes what a run has learned of a tenant.
+func (c *Collector) saveSite(ctx context.Context, s *site) error {
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE collected_tenants SET closed_ms = $1, learned = $2, complete_ms = $3 WHERE tenant = $4`,
+			s.closedMs, s.learned, s.completeMs, s.tenant)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("tenant %s: %w", s.tenant, err)
+	}
+	return nil
+}
+
+// listings returns what was listed of a source, in order of time.
+func (c *Collector) listings(ctx context.Context, source string) ([]listing, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT from_ms, to_ms, listed_ms FROM listed WHERE source = $1 ORDER BY from_ms`, source)
+	if err != nil {
+		return nil, fmt.Errorf("listed stretches of %s: %w", source, err)
+	}
+	defer rows.Close()
+	var all []listing
+	for rows.Next() {
+		var l listing
+		if err := rows.Scan(&l.From, &l.To, &l.at); err != nil {
+			return nil, fmt.Errorf("listed stretches of %s: %w", source, err)
+		}
+		all = append(all, l)
+	}
+	return all, rows.Err()
+}
+
+// writeListings writes what was listed of a source in place of what was there.
+func writeListings(ctx context.Context, tx *sql.Tx, source string, all []listing) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM listed WHERE source = $1`, source); err != nil {
+		return fmt.Errorf("listed stretches of %s: %w", source, err)
+	}
+	for _, l := range all {
+		_, err := tx.ExecContext(ctx, `INSERT INTO listed (source, from_ms, to_ms, listed_ms) VALUES ($1, $2, $3, $4)`, source, l.From, l.To, l.at)
+		if err != nil {
+			return fmt.Errorf("listed stretches of %s: %w", source, err)
+		}
+	}
+	return nil
+}
+
+// paces returns the last requests by subject. known is false when the last run
+// did not end in order, and what it requested last is not known.
+func (c *Collector) paces(ctx context.Context, source string) (last map[string][3]int64, known bool, err error) {
+	var resting bool
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT resting FROM sources WHERE name = $1`, source).Scan(&resting)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, c.untouched(ctx), nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("paces of %s: %w", source, err)
+	}
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT subject, first_ms, second_ms, third_ms FROM paces WHERE source = $1`, source)
+	if err != nil {
+		return nil, false, fmt.Errorf("paces of %s: %w", source, err)
+	}
+	defer rows.Close()
+	last = map[string][3]int64{}
+	for rows.Next() {
+		var subject string
+		var l [3]int64
+		if err := rows.Scan(&subject, &l[0], &l[1], &l[2]); err != nil {
+			return nil, false, fmt.Errorf("paces of %s: %w", source, err)
+		}
+		last[subject] = l
+	}
+	return last, resting, rows.Err()
+}
+
+// untouched tells whether the archive is empty, so that no earlier run can have
+// been forgotten with a lost database.
+func (c *Collector) untouched(ctx context.Context) bool {
+	totals, err := c.archive.Totals(ctx)
+	return err == nil && len(totals) == 0
+}
+
+// ledgerOf reads the egress that a tenant was sent.
+func (c *Collector) ledgerOf(ctx context.Context, tenant string) (*meter.Ledger, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT hour, bytes FROM fetched WHERE tenant = $1 ORDER BY hour`, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("egress of %s: %w", tenant, err)
+	}
+	defer rows.Close()
+	l := &meter.Ledger{}
+	for rows.Next() {
+		var hour, bytes int64
+		if err := rows.Scan(&hour, &bytes); err != nil {
+			return nil, fmt.Errorf("egress of %s: %w", tenant, err)
+		}
+		l.Add(bytes, hour*hourMs)
+	}
+	return l, rows.Err()
+}
+
+// addFetched writes audio bytes that were fetched.
+func addFetched(ctx context.Context, tx *sql.Tx, tenant string, bytes, now int64) error {
+	if bytes == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO fetched (tenant, hour, bytes) VALUES ($1, $2, $3)
+		ON CONFLICT (tenant, hour) DO UPDATE SET bytes = fetched.bytes + excluded.bytes`, tenant, now/hourMs, bytes)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `DELETE FROM fetched WHERE tenant = $1 AND hour < $2`,
+			tenant, (now-callvault.EgressWindow.Milliseconds())/hourMs-1)
+	}
+	if err != nil {
+		return fmt.Errorf("egress of %s: %w", tenant, err)
+	}
+	return nil
+}
+
+// limitOf is the egress limit of a tenant at its source, in bytes over
+// callvault.EgressWindow: as its agents give it, or as a 509 taught it.
+func (s *site) limit(source *Source) (limit int64, known bool) {
+	if agents, ok := source.Agents[s.remote]; ok {
+		return agents * callvault.EgressPerAgent, true
+	}
+	if s.learned != nil {
+		return *s.learned, true
+	}
+	return 0, false
+}

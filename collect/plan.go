@@ -1,0 +1,139 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"callvault/meter"
+)
+
+// Plan is what a run over a source would do, were it begun now.
+type Plan struct {
+	Recordings int64        `json:"recordings"`
+	Bytes      int64        `json:"bytes"`
+	Seconds    int64        `json:"seconds"`
+	FinishAt   int64        `json:"finishAt"` // Unix milliseconds
+	DiskFree   *int64       `json:"diskFree"` // bytes; null where nobody knows
+	Tenants    []TenantPlan `json:"tenants"`
+	Problems   []Problem    `json:"problems"`
+}
+
+// TenantPlan is what a run would do for one tenant. CapReachedAt is when its
+// egress limit would stop it for a while; null when it would not, or the limit is
+// not known.
+type TenantPlan struct {
+	Tenant       string `json:"tenant"`
+	Source       string `json:"source"`
+	Recordings   int64  `json:"recordings"`
+	Bytes        int64  `json:"bytes"`
+	Requests     int64  `json:"requests"`
+	Seconds      int64  `json:"seconds"`
+	ClosedUntil  *int64 `json:"closedUntil"`
+	CapReachedAt *int64 `json:"capReachedAt"`
+	FinishAt     int64  `json:"finishAt"`
+}
+
+// Add puts a tenant into the plan. Tenants are fetched side by side.
+func (p *Plan) Add(t TenantPlan) {
+	p.Recordings, p.Bytes = p.Recordings+t.Recordings, p.Bytes+t.Bytes
+	p.Seconds, p.FinishAt = max(p.Seconds, t.Seconds), max(p.FinishAt, t.FinishAt)
+	p.Tenants = append(p.Tenants, t)
+}
+
+// Plan asks for the run's lists, and for nothing else, and tells what the run
+// would fetch. It is called in place of Wait.
+func (r *Run) Plan(ctx context.Context) (*Plan, error) {
+	defer r.release()
+	defer r.Stop()
+	r.launch = func(*turn) {}
+	for _, s := range r.sites {
+		if err := r.begin(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	err := r.lists(ctx)
+	if restErr := r.rest(context.WithoutCancel(ctx)); err == nil {
+		err = restErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{FinishAt: time.Now().UnixMilli(), Tenants: []TenantPlan{}, Problems: append([]Problem{}, r.problems...)}
+	for _, t := range r.turns {
+		one, err := t.plan(ctx, time.Now().UnixMilli())
+		if err != nil {
+			return nil, err
+		}
+		plan.Add(one)
+	}
+	return plan, nil
+}
+
+// plan tells what the turn would do, by going through it in thought.
+func (t *turn) plan(ctx context.Context, now int64) (TenantPlan, error) {
+	one := TenantPlan{Tenant: t.site.tenant, Source: t.r.source.Name}
+	rows, err := t.r.c.db.Reader.QueryContext(ctx, `SELECT size FROM items WHERE tenant = $1
+		AND (state IN ('due', 'quarantined') OR state IN ('denied', 'missing') AND (start_ms >= $2 OR failed_ms >= $2))
+		ORDER BY urgency, start_ms DESC, recording_key`, t.site.tenant, now-t.r.source.Lookback.Milliseconds())
+	if err != nil {
+		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
+	}
+	defer rows.Close()
+	course := t.course(now)
+	if t.site.closedMs > now {
+		one.ClosedUntil = &t.site.closedMs
+	}
+	for rows.Next() {
+		var size int64
+		if err := rows.Scan(&size); err != nil {
+			return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
+		}
+		one.Recordings, one.Bytes = one.Recordings+1, one.Bytes+size
+		course.fetch(size)
+	}
+	one.Requests = one.Recordings
+	one.FinishAt = max(now, course.at)
+	one.Seconds = (one.FinishAt - now + 999) / 1000
+	if course.capped > 0 {
+		one.CapReachedAt = &course.capped
+	}
+	return one, rows.Err()
+}
+
+// course is a turn gone through in thought.
+type course struct {
+	at     int64 // the last request, in Unix milliseconds
+	next   int64
+	step   int64
+	ledger meter.Ledger
+	limit  int64
+	known  bool
+	capped int64
+}
+
+// course begins a turn in thought: a request each pace, or each third of a burst.
+func (t *turn) course(now int64) *course {
+	_, next := t.pacer.state()
+	c := &course{next: max(now, next, t.site.closedMs), step: t.r.source.Pace.Milliseconds(), ledger: *t.ledger}
+	if !t.r.source.OwnServer {
+		c.step = max(c.step, (burst.Milliseconds()+2)/3)
+	}
+	c.limit, c.known = t.site.limit(t.r.source)
+	return c
+}
+
+// fetch takes a recording of so many bytes.
+func (c *course) fetch(size int64) {
+	c.at = c.next
+	if c.known {
+		if free, fits := c.ledger.FreesAt(c.limit, size, c.at); fits && free > c.at {
+			if c.capped == 0 {
+				c.capped = c.at
+			}
+			c.at = free
+		}
+		c.ledger.Add(size, c.at)
+	}
+	c.next = c.at + c.step
+}

@@ -1,0 +1,100 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"callvault/archive"
+)
+
+// evidence is an answer that was refused, as it is set aside.
+type evidence struct {
+	Tenant       string      `json:"tenant"`
+	RecordingKey string      `json:"recordingKey"`
+	Source       string      `json:"source"`
+	RefusedAt    int64       `json:"refusedAt"` // Unix milliseconds
+	Reason       string      `json:"reason"`
+	Status       int         `json:"status"`
+	Header       http.Header `json:"header"` // without secrets
+	Bytes        int64       `json:"bytes"`  // of the body beside this file
+	body         []byte      // where it is not in a spool
+}
+
+// The endings of the two files of a refused answer.
+const (
+	evidenceEnding = ".json"
+	bodyEnding     = ".body"
+)
+
+// evidencePath names the files of a refused answer without their endings.
+func evidencePath(tenant, key string) string {
+	return archive.FileName(tenant) + "/" + archive.FileName(key)
+}
+
+// quarantine sets a refused answer aside with the evidence, over that of an
+// earlier run. spool holds the body; nil when the answer does.
+func (t *turn) quarantine(ctx context.Context, it *item, refused *refusedBody, spool *archive.Spool) error {
+	proof := refused.answer
+	proof.Tenant, proof.RecordingKey, proof.Source = it.tenant, it.key, t.r.source.Name
+	proof.RefusedAt, proof.Reason = time.Now().UnixMilli(), refused.reason
+	if err := t.r.c.setAside(context.WithoutCancel(ctx), &proof, spool); err != nil {
+		return err
+	}
+	t.note(it, quarantined, refused.reason)
+	t.r.c.log.Error("refused and set aside", "tenant", it.tenant, "recording", it.key, "reason", refused.reason)
+	return nil
+}
+
+// setAside writes the body and then the evidence.
+func (c *Collector) setAside(ctx context.Context, proof *evidence, spool *archive.Spool) error {
+	file, err := c.quarantine.Stage()
+	if err != nil {
+		return archive.StorageError(err)
+	}
+	defer c.quarantine.Discard(file)
+	if spool != nil {
+		err = spool.CopyTo(file)
+	} else {
+		_, err = io.Copy(file, bytes.NewReader(proof.body))
+	}
+	if err == nil {
+		proof.Bytes, err = file.Seek(0, io.SeekCurrent)
+	}
+	if err != nil {
+		return fmt.Errorf("set aside %s: %w", proof.RecordingKey, archive.StorageError(err))
+	}
+	text, err := json.MarshalIndent(proof, "", "  ")
+	if err != nil {
+		return fmt.Errorf("set aside %s: %w", proof.RecordingKey, err)
+	}
+	path := evidencePath(proof.Tenant, proof.RecordingKey)
+	if err := archive.PutFile(ctx, c.quarantine, path+bodyEnding, file); err != nil {
+		return fmt.Errorf("set aside %s: %w", proof.RecordingKey, err)
+	}
+	return archive.PutBytes(ctx, c.quarantine, path+evidenceEnding, append(text, '\n'))
+}
+
+// readEvidence reads what was set aside of a recording; fs.ErrNotExist when
+// nothing was.
+func (c *Collector) readEvidence(ctx context.Context, tenant, key string) (*evidence, error) {
+	path := evidencePath(tenant, key)
+	size, err := c.quarantine.Size(ctx, path+evidenceEnding)
+	if err != nil {
+		return nil, err
+	}
+	file, err := c.quarantine.Open(ctx, path+evidenceEnding, size)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	proof := &evidence{}
+	if err := json.NewDecoder(file).Decode(proof); err != nil {
+		return nil, fmt.Errorf("evidence of %s: %w", key, err)
+	}
+	return proof, nil
+}

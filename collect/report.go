@@ -1,0 +1,187 @@
+package collect
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Result says how a run ended.
+type Result string
+
+// The results: all that the source offers is held; something is not; the source
+// could not be collected from.
+const (
+	Complete   Result = "complete"
+	Incomplete Result = "incomplete"
+	Failed     Result = "failed"
+)
+
+// Report is what came of a run.
+type Report struct {
+	Source    string         `json:"source"`
+	StartedAt int64          `json:"startedAt"` // Unix milliseconds
+	EndedAt   int64          `json:"endedAt"`
+	Result    Result         `json:"result"`
+	Error     string         `json:"error"`
+	Stopped   bool           `json:"stopped"` // before it was done
+	Held      int            `json:"held"`    // fetched in this run
+	Bytes     int64          `json:"bytes"`
+	Tenants   []TenantReport `json:"tenants"`
+	Problems  []Problem      `json:"problems"`
+}
+
+// TenantReport is what came of a tenant in a run.
+type TenantReport struct {
+	Tenant      string `json:"tenant"`
+	Held        int    `json:"held"` // fetched in this run
+	Bytes       int64  `json:"bytes"`
+	Lacking     int    `json:"lacking"`     // offered by the source, not here
+	ClosedUntil *int64 `json:"closedUntil"` // Unix milliseconds
+}
+
+// lacking is how a recording stands that a source offers and that is not here.
+const lacking = `state IN ('due', 'quarantined', 'denied', 'missing')`
+
+// maxProblems is how many recordings a report names of each tenant.
+const maxProblems = 20
+
+// end writes what came of the run, and lets the next one go on from its paces.
+func (r *Run) end(ctx context.Context, cause error) (*Report, error) {
+	report := &Report{
+		Source: r.source.Name, StartedAt: r.began, EndedAt: time.Now().UnixMilli(),
+		Stopped: !r.listsDone() || r.stopped(), Problems: r.problems, Tenants: []TenantReport{},
+	}
+	for _, t := range r.turns {
+		one, err := r.reportTenant(ctx, t, report)
+		if err != nil {
+			return nil, err
+		}
+		report.Tenants = append(report.Tenants, one)
+		report.Held, report.Bytes = report.Held+one.Held, report.Bytes+one.Bytes
+	}
+	slices.SortFunc(report.Tenants, func(a, b TenantReport) int { return cmp.Compare(a.Tenant, b.Tenant) })
+	report.Result = r.result(report, cause)
+	if cause != nil {
+		report.Error = cause.Error()
+	}
+	if err := r.writeEnd(ctx, report); err != nil {
+		return nil, err
+	}
+	if errors.Is(cause, context.Canceled) {
+		return report, cause
+	}
+	return report, nil
+}
+
+func (r *Run) result(report *Report, cause error) Result {
+	switch {
+	case cause != nil:
+		return Failed
+	case len(report.Problems) > 0 || report.Stopped:
+		return Incomplete
+	}
+	return Complete
+}
+
+func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report) (TenantReport, error) {
+	one := TenantReport{Tenant: t.site.tenant, Held: t.held, Bytes: t.bytes}
+	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items WHERE tenant = $1 AND `+lacking, t.site.tenant).Scan(&one.Lacking)
+	if err != nil {
+		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
+	}
+	if t.site.closedMs > report.EndedAt {
+		one.ClosedUntil = &t.site.closedMs
+	}
+	if one.Lacking == 0 {
+		if !report.Stopped && len(r.problems) == 0 {
+			t.site.completeMs = r.began
+			return one, r.c.saveSite(ctx, t.site)
+		}
+		return one, nil
+	}
+	items, err := queryItems(ctx, r.c.db.Reader, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND `+lacking+`
+		ORDER BY start_ms DESC, recording_key LIMIT $2`, t.site.tenant, maxProblems)
+	for _, it := range items {
+		report.Problems = append(report.Problems, Problem{Tenant: it.tenant, Key: it.key, Reason: it.why()})
+	}
+	if more := one.Lacking - len(items); more > 0 && err == nil {
+		report.Problems = append(report.Problems, Problem{Tenant: t.site.tenant, Reason: fmt.Sprintf("%d more recordings are not held", more)})
+	}
+	return one, err
+}
+
+// why says why a recording is not held.
+func (i *item) why() string {
+	if i.reason == "" {
+		return "not fetched yet"
+	}
+	if i.state == due || i.state == settled {
+		return i.reason
+	}
+	return string(i.state) + ": " + i.reason
+}
+
+// markStarted notes that requests are being made: until that ends in order, what
+// was requested last is not known.
+func (c *Collector) markStarted(ctx context.Context, source string) error {
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
+			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE`, source)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("source %s: %w", source, err)
+	}
+	return nil
+}
+
+// writeEnd writes what came of the run, and its paces.
+func (r *Run) writeEnd(ctx context.Context, report *Report) error {
+	if err := r.rest(ctx); err != nil {
+		return err
+	}
+	complete := int64(0)
+	if report.Result == Complete {
+		complete = r.began
+	}
+	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE sources SET started_ms = $1, ended_ms = $2, result = $3, error = $4,
+			complete_ms = CASE WHEN $5 > 0 THEN $5 ELSE complete_ms END WHERE name = $6`,
+			r.began, report.EndedAt, string(report.Result), report.Error, complete, r.source.Name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end of the run over %s: %w", r.source.Name, err)
+	}
+	return nil
+}
+
+// rest writes the paces, so that the next run can go on from them.
+func (r *Run) rest(ctx context.Context) error {
+	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		subjects := map[string]*pacer{listSubject: r.listPacer}
+		for tenant, t := range r.turns {
+			subjects[tenant] = t.pacer
+		}
+		for subject, p := range subjects {
+			last, _ := p.state()
+			_, err := tx.ExecContext(ctx, `INSERT INTO paces (source, subject, first_ms, second_ms, third_ms) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT (source, subject) DO UPDATE SET first_ms = excluded.first_ms, second_ms = excluded.second_ms, third_ms = excluded.third_ms`,
+				r.source.Name, subject, last[0], last[1], last[2])
+			if err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE sources SET resting = TRUE WHERE name = $1`, r.source.Name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("paces of %s: %w", r.source.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,294 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"callvault"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// soon is how long a run waits for a closed tenant, or for anything else; what
+// cannot be fetched within it is left for the next run.
+const soon = 15 * time.Minute
+
+// The requests for audio that run side by side: of one tenant at a pace, of one
+// tenant of a service of one's own, and of all tenants of a source.
+const (
+	abreastPaced = 1
+	abreastOwn   = 16
+	abreastAll   = 32
+)
+
+// Run is one run over one source.
+type Run struct {
+	c      *Collector
+	source *Source
+	began  int64          // Unix milliseconds
+	span   callvault.Span // what is to be listed
+
+	release    func()
+	paces      map[string][3]int64
+	pacesKnown bool
+	listPacer  *pacer
+	listMu     sync.Mutex // for what was listed
+	plainLists bool       // the source has no call-recording-info
+
+	launch    func(*turn) // starts a tenant's turn
+	slots     chan struct{}
+	stopping  chan struct{}
+	stopOnce  sync.Once
+	listsOver chan struct{}
+
+	mu        sync.Mutex
+	sites     map[string]*site // by the source's name of the tenant; nil for another source's
+	turns     map[string]*turn // by the tenant's name here
+	listsLeft int
+	problems  []Problem
+}
+
+// Problem is something that kept a run from being complete. Key is a recording's,
+// or says where in a list it stood; it is empty for what concerns the tenant or,
+// when that is empty too, the source.
+type Problem struct {
+	Tenant string `json:"tenant"`
+	Key    string `json:"recordingKey"`
+	Reason string `json:"reason"`
+}
+
+// Start takes the source's lock and begins a run; database.Held when another run
+// has it. Wait must follow. Only recordings that start in span are listed; what
+// is known already is fetched whenever it started.
+func (c *Collector) Start(ctx context.Context, source *Source, span callvault.Span) (*Run, error) {
+	if err := source.Validate(); err != nil {
+		return nil, err
+	}
+	release, err := c.db.Lock("source " + source.Name)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{
+		c: c, source: source, began: time.Now().UnixMilli(), span: span, release: release,
+		slots: make(chan struct{}, abreastAll), stopping: make(chan struct{}), listsOver: make(chan struct{}),
+		sites: map[string]*site{}, turns: map[string]*turn{},
+	}
+	if err := r.open(ctx); err != nil {
+		release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// open reads what earlier runs have left.
+func (r *Run) open(ctx context.Context) (err error) {
+	if r.paces, r.pacesKnown, err = r.c.paces(ctx, r.source.Name); err != nil {
+		return err
+	}
+	if err := r.c.markStarted(ctx, r.source.Name); err != nil {
+		return err
+	}
+	r.listPacer = newPacer(r.source, r.lastRequests(listSubject))
+	known, err := r.c.sites(ctx, r.source.Name)
+	for _, s := range known {
+		r.sites[s.remote] = s
+	}
+	return err
+}
+
+// listSubject names the pace of lists; tenants' names are never empty.
+const listSubject = ""
+
+// lastRequests is where the pace of a subject goes on.
+func (r *Run) lastRequests(subject string) [3]int64 {
+	if !r.pacesKnown {
+		return afterCrash(r.began)
+	}
+	return r.paces[subject]
+}
+
+// lister is the pacer of the lists: that of the tenant while the source has shown
+// only one.
+func (r *Run) lister() *pacer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if only := r.onlyTurn(); only != nil {
+		return only.pacer
+	}
+	return r.listPacer
+}
+
+// onlyTurn is the turn of the source's one tenant, nil when there are others or
+// none. r.mu is held.
+func (r *Run) onlyTurn() *turn {
+	if len(r.turns) != 1 {
+		return nil
+	}
+	for _, t := range r.turns {
+		return t
+	}
+	return nil
+}
+
+// Stop lets the run end soon: what is under way is finished, nothing new is begun.
+func (r *Run) Stop() { r.stopOnce.Do(func() { close(r.stopping) }) }
+
+func (r *Run) stopped() bool {
+	select {
+	case <-r.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// errStopped is the cause of a wait that Stop has ended.
+var errStopped = errors.New("stopped")
+
+// Wait does the run and tells what came of it. When ctx ends, what is under way is
+// broken off, and loses nothing that was held.
+func (r *Run) Wait(ctx context.Context) (*Report, error) {
+	defer r.release()
+	group, work := errgroup.WithContext(ctx)
+	waiting, stopWaiting := context.WithCancelCause(work)
+	defer stopWaiting(nil)
+	go func() {
+		<-r.stopping
+		stopWaiting(errStopped)
+	}()
+	defer r.Stop() // ends that goroutine
+	r.launch = func(t *turn) {
+		group.Go(func() error { return t.run(work, waiting) })
+	}
+	for _, s := range r.sites {
+		if err := r.begin(work, s); err != nil {
+			return nil, errors.Join(err, group.Wait())
+		}
+	}
+	var listErr error
+	group.Go(func() error {
+		defer close(r.listsOver)
+		if listErr = r.lists(waiting); errors.Is(listErr, errStopped) {
+			listErr = nil
+		}
+		if listErr != nil && sourceStops(listErr) {
+			return listErr
+		}
+		return nil
+	})
+	err := group.Wait()
+	if err == nil {
+		err = listErr
+	}
+	return r.end(context.WithoutCancel(ctx), err)
+}
+
+// site returns the tenant that the source calls remote; nil when it belongs to
+// another source, which is a problem of this run.
+func (r *Run) site(ctx context.Context, remote string) (*site, error) {
+	r.mu.Lock()
+	known, ok := r.sites[remote]
+	r.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	claimed, err := r.c.claim(ctx, r.source, remote)
+	if errors.Is(err, errOtherSource) || errors.Is(err, callvault.InvalidParameter) {
+		r.problem(Problem{Tenant: r.source.Prefix + remote, Reason: err.Error()})
+		r.c.log.Error("tenant refused", "source", r.source.Name, "error", err)
+		claimed, err = nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	r.sites[remote] = claimed
+	r.mu.Unlock()
+	if claimed == nil {
+		return nil, nil
+	}
+	return claimed, r.begin(ctx, claimed)
+}
+
+// begin starts a tenant's turn, once.
+func (r *Run) begin(ctx context.Context, s *site) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.turns[s.tenant] != nil {
+		return nil
+	}
+	ledger, err := r.c.ledgerOf(ctx, s.tenant)
+	if err != nil {
+		return err
+	}
+	count, err := r.c.countDue(ctx, s.tenant, r.began-r.source.Lookback.Milliseconds())
+	if err != nil {
+		return err
+	}
+	t := &turn{r: r, site: s, due: count, ledger: ledger, pacer: newPacer(r.source, r.lastRequests(s.tenant)), woken: make(chan struct{}, 1), state: "waiting"}
+	switch only := r.onlyTurn(); {
+	case len(r.turns) == 0:
+		// Until a second tenant shows up, lists and audio share one pace.
+		t.pacer.last = latest(t.pacer.last, r.listPacer.last)
+	case only != nil:
+		r.listPacer.last = latest(r.listPacer.last, only.pacer.last)
+	}
+	r.turns[s.tenant] = t
+	r.launch(t)
+	return nil
+}
+
+// latest is the last three of two paces' requests.
+func latest(a, b [3]int64) (last [3]int64) {
+	i, j := 2, 2
+	for n := 2; n >= 0; n-- {
+		if j < 0 || i >= 0 && a[i] >= b[j] {
+			last[n], i = a[i], i-1
+		} else {
+			last[n], j = b[j], j-1
+		}
+	}
+	return last
+}
+
+// wake tells the turns of these items' tenants what there is to do.
+func (r *Run) wake(fresh []*item) {
+	for _, it := range fresh {
+		r.mu.Lock()
+		t := r.turns[it.tenant]
+		r.mu.Unlock()
+		t.wake()
+	}
+}
+
+func (r *Run) listsPlanned(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listsLeft = n
+}
+
+func (r *Run) problem(p Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.problems = append(r.problems, p)
+}
+
+// setAside tells of an item of a list that could not be read or kept.
+func (r *Run) setAside(what string, err error) {
+	r.problem(Problem{Key: what, Reason: err.Error()})
+	r.c.log.Error("item set aside", "source", r.source.Name, "item", what, "error", err)
+}
+
+func (r *Run) listFailed(piece callvault.Span, err error) {
+	r.problem(Problem{Reason: fmt.Sprintf("the list from %s to %s failed: %v", moment(piece.From), moment(piece.To), err)})
+	r.c.log.Error("list failed", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "error", err)
+}
+
+// Abandon ends a run that was started and is not wanted any more.
+func (r *Run) Abandon(ctx context.Context) error {
+	defer r.release()
+	return r.rest(ctx)
+}

@@ -1,0 +1,120 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/database"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Schedule says when runs begin: a cron expression in a time zone.
+type Schedule struct {
+	cron cron.Schedule
+	zone *time.Location
+}
+
+// ParseSchedule reads a cron expression of five fields, or @daily and the like,
+// and the IANA name of a time zone; "" is UTC.
+func ParseSchedule(expression, zone string) (*Schedule, error) {
+	location, err := time.LoadLocation(zone)
+	if err != nil || zone == "Local" {
+		return nil, fmt.Errorf("%q is not a time zone; use an IANA name such as America/Denver", zone)
+	}
+	if strings.Contains(expression, "TZ=") { // the parser panics on some of these
+		return nil, fmt.Errorf("schedule %q: say the time zone with time_zone", expression)
+	}
+	parsed, err := cron.ParseStandard(expression)
+	if err != nil {
+		return nil, fmt.Errorf("schedule %q is not a cron expression such as \"0 1 * * *\": %w", expression, err)
+	}
+	return &Schedule{cron: parsed, zone: location}, nil
+}
+
+// Next is the first time after t at which a run begins.
+func (s *Schedule) Next(t time.Time) time.Time { return s.cron.Next(t.In(s.zone)) }
+
+// Serve runs over a source by its schedule until ctx ends, and in between when a
+// tenant opens again that was closed. A time that was missed is made up for at
+// once. Each report is given to tell.
+func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedule, tell func(*Report)) error {
+	last, err := c.SourceStatus(ctx, source.Name)
+	if err != nil {
+		return err
+	}
+	at := schedule.Next(time.Now())
+	if last.LastRun != nil && schedule.Next(time.UnixMilli(last.LastRun.StartedAt)).Before(at) {
+		at = time.Now()
+	}
+	for {
+		if err := sleepUntil(ctx, at); err != nil {
+			return nil
+		}
+		report, err := c.runScheduled(ctx, source)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			c.log.Error("scheduled run", "source", source.Name, "error", err)
+		default:
+			tell(report)
+		}
+		at = reopens(report, schedule.Next(time.Now()))
+	}
+}
+
+// runScheduled does one run that ends soon when ctx ends.
+func (c *Collector) runScheduled(ctx context.Context, source *Source) (*Report, error) {
+	r, err := c.Start(ctx, source, Always)
+	var taken database.Held
+	if errors.As(err, &taken) {
+		return nil, fmt.Errorf("another run is at work: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, r.Stop)()
+	return r.Wait(context.WithoutCancel(ctx))
+}
+
+// Always is the span of a run over everything that a source has.
+var Always = callvault.Span{From: 0, To: callvault.MaxTime}
+
+// reopens is when the next run begins: as planned, or as the first closed tenant
+// opens again.
+func reopens(report *Report, planned time.Time) time.Time {
+	if report == nil {
+		return planned
+	}
+	for _, t := range report.Tenants {
+		if t.ClosedUntil == nil || t.Lacking == 0 {
+			continue
+		}
+		if at := time.UnixMilli(*t.ClosedUntil); at.Before(planned) {
+			planned = at
+		}
+	}
+	return planned
+}
+
+// sleepUntil waits in steps, so that a clock that is set on is followed.
+func sleepUntil(ctx context.Context, at time.Time) error {
+	for {
+		left := time.Until(at.Round(0))
+		if left <= 0 {
+			return ctx.Err()
+		}
+		timer := time.NewTimer(min(left, time.Minute))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}

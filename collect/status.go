@@ -1,0 +1,152 @@
+package collect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"callvault"
+	"callvault/database"
+)
+
+// SourceStatus is how the collecting of a source stands (contract of status
+// --json). Times are Unix milliseconds.
+type SourceStatus struct {
+	Source    string   `json:"source"`
+	URL       string   `json:"url"`
+	Running   bool     `json:"running"`
+	LastRun   *LastRun `json:"lastRun"`
+	NextRunAt *int64   `json:"nextRunAt"`
+}
+
+// LastRun is what came of the last run that ended.
+type LastRun struct {
+	StartedAt int64  `json:"startedAt"`
+	EndedAt   int64  `json:"endedAt"`
+	Result    Result `json:"result"`
+	Error     string `json:"error"`
+}
+
+// TenantStatus is how the collecting of a tenant stands.
+type TenantStatus struct {
+	Tenant         string `json:"tenant"`
+	Source         string `json:"source"`
+	Held           int64  `json:"held"`
+	HeldBytes      int64  `json:"heldBytes"`
+	Due            int64  `json:"due"`
+	DueBytes       int64  `json:"dueBytes"`
+	Quarantined    int64  `json:"quarantined"`
+	Doubtful       int64  `json:"doubtful"`
+	Denied         int64  `json:"denied"`
+	Missing        int64  `json:"missing"`
+	Pending        int64  `json:"pending"`
+	Deleted        int64  `json:"deleted"`
+	Changed        int64  `json:"changed"`
+	Vanished       int64  `json:"vanished"`
+	Settled        int64  `json:"settled"`
+	ClosedUntil    *int64 `json:"closedUntil"`
+	EgressUsed     int64  `json:"egressUsed"`
+	EgressLimit    *int64 `json:"egressLimit"`
+	LastCompleteAt *int64 `json:"lastCompleteAt"`
+	State          string `json:"state"`
+	Days           []Day  `json:"days,omitempty"`
+}
+
+// SourceStatus tells how a source stands. URL and NextRunAt are the caller's.
+func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStatus, error) {
+	s := SourceStatus{Source: source}
+	release, err := c.db.Lock("source " + source)
+	var taken database.Held
+	switch {
+	case err == nil:
+		release()
+	case errors.As(err, &taken):
+		s.Running = true
+	default:
+		return s, err
+	}
+	last := LastRun{}
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT started_ms, ended_ms, result, error FROM sources WHERE name = $1 AND ended_ms > 0`, source).
+		Scan(&last.StartedAt, &last.EndedAt, &last.Result, &last.Error)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("source %s: %w", source, err)
+	}
+	s.LastRun = &last
+	return s, nil
+}
+
+// TenantStatuses tells how the tenants of the source stand at now.
+func (c *Collector) TenantStatuses(ctx context.Context, source *Source, now time.Time) ([]TenantStatus, error) {
+	sites, err := c.sites(ctx, source.Name)
+	if err != nil {
+		return nil, err
+	}
+	statuses := []TenantStatus{}
+	for _, s := range sites {
+		one, err := c.tenantStatus(ctx, s, source, now)
+		if err != nil {
+			return nil, err
+		}
+		statuses = append(statuses, one)
+	}
+	return statuses, nil
+}
+
+func (c *Collector) tenantStatus(ctx context.Context, s *site, source *Source, now time.Time) (TenantStatus, error) {
+	t := TenantStatus{Tenant: s.tenant, Source: s.source}
+	err := c.db.Reader.QueryRowContext(ctx, `SELECT
+		coalesce(sum(state = 'held'), 0), coalesce(sum(CASE WHEN state = 'held' THEN size ELSE 0 END), 0),
+		coalesce(sum(state = 'due'), 0), coalesce(sum(CASE WHEN state = 'due' THEN size ELSE 0 END), 0),
+		coalesce(sum(state = 'quarantined'), 0), coalesce(sum(doubt <> ''), 0), coalesce(sum(state = 'denied'), 0),
+		coalesce(sum(state = 'missing'), 0), coalesce(sum(state = 'noted' AND status = 'PENDING'), 0),
+		coalesce(sum(state = 'noted' AND status LIKE 'DELETED%'), 0), coalesce(sum(changed_ms > 0), 0),
+		coalesce(sum(vanished_ms > 0), 0), (SELECT count(DISTINCT recording_key) FROM settlements WHERE tenant = $1)
+		FROM items WHERE tenant = $1`, s.tenant).
+		Scan(&t.Held, &t.HeldBytes, &t.Due, &t.DueBytes, &t.Quarantined, &t.Doubtful, &t.Denied,
+			&t.Missing, &t.Pending, &t.Deleted, &t.Changed, &t.Vanished, &t.Settled)
+	if err != nil {
+		return t, fmt.Errorf("ledger of %s: %w", s.tenant, err)
+	}
+	ledger, err := c.ledgerOf(ctx, s.tenant)
+	if err != nil {
+		return t, err
+	}
+	t.EgressUsed = ledger.Use(now.UnixMilli())
+	if limit, known := s.limit(source); known {
+		t.EgressLimit = &limit
+	}
+	if s.closedMs > now.UnixMilli() {
+		t.ClosedUntil = &s.closedMs
+	}
+	if s.completeMs > 0 {
+		t.LastCompleteAt = &s.completeMs
+	}
+	t.State, err = c.tenantState(ctx, &t, source, now)
+	return t, err
+}
+
+// tenantState sums a tenant up in the words of its days.
+func (c *Collector) tenantState(ctx context.Context, t *TenantStatus, source *Source, now time.Time) (string, error) {
+	listings, err := c.listings(ctx, source.Name)
+	if err != nil {
+		return "", err
+	}
+	gone := callvault.Span{From: source.Since, To: now.Add(-24 * time.Hour).UnixMilli()}
+	covered, _ := cover(listings, gone, source.Lookback)
+	switch {
+	case t.Due+t.Quarantined+t.Denied+t.Missing > 0:
+		return DayIncomplete, nil
+	case len(listings) == 0:
+		return DayUnknown, nil
+	case !gone.Empty() && covered < gone.To-gone.From:
+		return DayUnknown, nil
+	case t.Pending > 0:
+		return DaySoFar, nil
+	}
+	return DayComplete, nil
+}

@@ -1,0 +1,281 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callvault/server"
+)
+
+// pipes is a net.Listener whose connections live within a synctest bubble: their
+// deadlines pass by its clock.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// dial starts the service on pipes, and returns what connects to it.
+func (w *world) dial(t *testing.T) func() net.Conn {
+	p := &pipes{make(chan net.Conn), make(chan struct{})}
+	h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
+	go h.Serve(p)
+	t.Cleanup(func() { h.Close() })
+	return func() net.Conn {
+		client, service := net.Pipe()
+		t.Cleanup(func() { client.Close() })
+		p.conns <- service
+		return client
+	}
+}
+
+func (w *world) ask(conn net.Conn, method, path string, header ...string) {
+	w.t.Helper()
+	lines := append(header, "Host: x", "Authorization: Bearer "+w.keys["robot"])
+	_, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\n%s\r\n\r\n", method, path, strings.Join(lines, "\r\n"))
+	must(w.t, err)
+}
+
+// TestStalledReadersAreDropped begins to read a list and audio, and reads no more.
+func TestStalledReadersAreDropped(t *testing.T) {
+	for _, path := range []string{list, audioPath("acme-ns", "a"), audioPath("acme-ns", "a") + "?format=wav"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.fill(2000)
+			conn := w.dial(t)()
+			began := time.Now()
+			w.ask(conn, "GET", path)
+			_, err := io.ReadFull(conn, make([]byte, 600))
+			must(t, err)
+			synctest.Wait()
+			time.Sleep(29 * time.Second)
+			if strings.Contains(w.log.String(), `"status":200`) {
+				t.Errorf("%s: dropped before half a minute", path)
+			}
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			if !strings.Contains(w.log.String(), `"status":200`) {
+				t.Errorf("%s: not dropped after %v", path, time.Since(began))
+			}
+			rest, err := io.ReadAll(conn)
+			if err == nil && len(rest) > 1<<20 {
+				t.Errorf("%s: %d more bytes came", path, len(rest))
+			}
+			if used := w.used("acme-ns"); used >= int64(len(clips()[0])) && !strings.Contains(path, "wav") {
+				t.Errorf("%s: charged %d bytes", path, used)
+			}
+		})
+	}
+}
+
+// TestSlowReadersAreServed reads audio at a telephone modem's pace for minutes.
+func TestSlowReadersAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keep(recording("a", 0))
+		conn := w.dial(t)()
+		w.ask(conn, "GET", audioPath("acme-ns", "a")+"?format=wav", "Connection: close")
+		total := 0
+		for piece := make([]byte, 5<<10); ; time.Sleep(time.Second) {
+			n, err := io.ReadFull(conn, piece)
+			if total += n; err != nil {
+				break
+			}
+		}
+		if total < 500_000 {
+			t.Errorf("cut off after %d bytes", total)
+		}
+	})
+}
+
+func TestTricklingReadersAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keep(recording("a", 0))
+		conn := w.dial(t)()
+		w.ask(conn, "GET", audioPath("acme-ns", "a")+"?format=wav")
+		began, total := time.Now(), 0
+		for piece := make([]byte, 2500); ; time.Sleep(time.Second) {
+			n, err := io.ReadFull(conn, piece)
+			if total += n; err != nil {
+				break
+			}
+		}
+		if took := time.Since(began); took < time.Minute || took > 4*time.Minute || total > 500_000 {
+			t.Errorf("dropped after %v and %d bytes", took, total)
+		}
+	})
+}
+
+// TestSlowSenders stalls within the headers and within an upload.
+func TestSlowSenders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		dial := w.dial(t)
+		conn := dial()
+		began := time.Now()
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n", list)
+		_, _ = io.ReadAll(conn)
+		if took := time.Since(began); took > 11*time.Second {
+			t.Errorf("half a header was waited for for %v", took)
+		}
+		conn, began = dial(), time.Now()
+		w.ask(conn, "POST", uploadPath, "Content-Type: multipart/form-data; boundary=x", "Content-Length: 1000")
+		_, err := io.WriteString(conn, "--x\r\n")
+		must(t, err)
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if took := time.Since(began); took > 31*time.Second {
+			t.Errorf("half an upload was waited for for %v", took)
+		}
+		if err == nil && answer.StatusCode < 400 {
+			t.Errorf("half an upload: %d", answer.StatusCode)
+		}
+		conn, began = dial(), time.Now()
+		_, _ = io.ReadAll(conn)
+		if took := time.Since(began); took > 3*time.Minute {
+			t.Errorf("an idle connection was kept for %v", took)
+		}
+	})
+}
+
+// TestConnectionIsUsedAgain asks on a connection that was idle for longer than a
+// reader may stall: an answer without a body must not meet the old deadline.
+func TestConnectionIsUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keep(recording("a", 0))
+		conn := w.dial(t)()
+		from := bufio.NewReader(conn)
+		for i, c := range []struct {
+			method, path, header string
+			status               int
+		}{
+			{"GET", audioPath("acme-ns", "a"), "X: y", 200},
+			{"HEAD", audioPath("acme-ns", "a"), "X: y", 200},
+			{"GET", audioPath("acme-ns", "a"), "If-None-Match: *", 304},
+			{"HEAD", list, "X: y", 200},
+			{"HEAD", "/nothing", "X: y", 404},
+			{"GET", list, "X: y", 200},
+		} {
+			w.ask(conn, c.method, c.path, c.header)
+			answer, err := http.ReadResponse(from, &http.Request{Method: c.method})
+			if err != nil || answer.StatusCode != c.status {
+				t.Fatalf("request %d: %v %v", i, answer, err)
+			}
+			_, err = io.Copy(io.Discard, answer.Body)
+			must(t, err)
+			time.Sleep(100 * time.Second)
+		}
+	})
+}
+
+// TestIdleConnectionsCostNothing opens a thousand connections, of which half have
+// asked once.
+func TestIdleConnectionsCostNothing(t *testing.T) {
+	w := newWorld(t)
+	w.keep(recording("a", 0))
+	var before, after runtime.MemStats
+	w.get(list)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	goroutines := runtime.NumGoroutine()
+	var conns []net.Conn
+	for i := range 1000 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url(), "http://"))
+		must(t, err)
+		defer conn.Close()
+		conns = append(conns, conn)
+		if i%2 == 0 {
+			w.ask(conn, "GET", "/healthz")
+		}
+	}
+	for i := 0; i < len(conns); i += 2 {
+		_, err := http.ReadResponse(bufio.NewReader(conns[i]), nil)
+		must(t, err)
+	}
+	began := time.Now()
+	if got := w.get(audioPath("acme-ns", "a")); got.StatusCode != 200 || time.Since(began) > 5*time.Second {
+		t.Errorf("beside them: %d in %v", got.StatusCode, time.Since(began))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if more := runtime.NumGoroutine() - goroutines; more > 2100 {
+		t.Errorf("%d goroutines for 1000 connections", more)
+	}
+	if more := int64(after.HeapAlloc+after.StackInuse) - int64(before.HeapAlloc+before.StackInuse); more > 40<<20 {
+		t.Errorf("%d MB for 1000 connections", more>>20)
+	}
+}
+
+// TestStopFinishesWhatIsBeingSent stops the service under a slow download.
+func TestStopFinishesWhatIsBeingSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keep(recording("a", 0))
+		p := &pipes{make(chan net.Conn), make(chan struct{})}
+		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
+		go h.Serve(p)
+		client, service := net.Pipe()
+		p.conns <- service
+		w.ask(client, "GET", audioPath("acme-ns", "a"))
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		must(t, err)
+		stopped := make(chan error)
+		go func() { stopped <- server.Stop(h) }()
+		time.Sleep(20 * time.Second)
+		body, err := io.ReadAll(answer.Body)
+		if err != nil || len(body) != len(clips()[0]) {
+			t.Errorf("%d bytes, %v", len(body), err)
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+	// One who never reads on is cut off.
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keep(recording("a", 0))
+		p := &pipes{make(chan net.Conn), make(chan struct{})}
+		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
+		go h.Serve(p)
+		client, service := net.Pipe()
+		defer client.Close()
+		p.conns <- service
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { // reads a little now and then, so that it is not dropped before
+			for piece := make([]byte, 100); ctx.Err() == nil; time.Sleep(5 * time.Second) {
+				_, _ = client.Read(piece)
+			}
+		}()
+		w.ask(client, "GET", audioPath("acme-ns", "a"))
+		synctest.Wait()
+		began := time.Now()
+		must(t, server.Stop(h))
+		if took := time.Since(began); took < server.StopTime || took > server.StopTime+time.Second {
+			t.Errorf("stopped after %v", took)
+		}
+		cancel()
+		time.Sleep(time.Minute)
+	})
+}
