@@ -50,6 +50,9 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
+// Register adds metrics of others to those that the server shows.
+func (s *Server) Register(more prometheus.Collector) { s.metrics.registry.MustRegister(more) }
+
 // count counts an answer.
 func (m *metrics) count(w *response, took time.Duration) {
 	status := strconv.Itoa(w.status)

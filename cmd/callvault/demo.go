@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"callvault"
 	"callvault/archive"
+	"callvault/client"
+	"callvault/collect"
 	"callvault/sample"
 	"callvault/server"
 
@@ -23,9 +26,11 @@ func demoCommand(o *options) *cobra.Command {
 	var listen string
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "See it work: a service with a month of sample calls",
-		Long: `See it work: three sample tenants with a month of calls are loaded into a temporary archive (or the
-one that --data names), the service is started over it, and requests to try are printed.`,
+		Short: "See it work: a source, a collector, and a service over what was collected",
+		Long: `See it work, in one process and a minute. A source with three sample tenants and a month of calls is
+started; a collector pulls them over HTTP into an archive of its own, two tenants as fast as it can, the
+third at the pace that a provider's limits ask for; then a service is started over the collected archive,
+and requests to try are printed. All of it is in a temporary folder, or in the one that --data names.`,
 		Example: `  callvault demo
   callvault demo --data demo-data --listen 127.0.0.1:8080`,
 		Args: noArguments,
@@ -34,13 +39,11 @@ one that --data names), the service is started over it, and requests to try are 
 			if err != nil {
 				return err
 			}
-			at := *o
-			at.data = dir
-			err = withVault(c.Context(), &at, func(v *vault) error { return demo(c.Context(), c.OutOrStdout(), v, listen) })
-			return errors.Join(err, cleanUp())
+			d := &demonstration{out: c.OutOrStdout(), dir: dir, listen: listen}
+			return errors.Join(d.run(c.Context()), cleanUp())
 		},
 	}
-	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "address of the service")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "address of the service over the collected archive")
 	return c
 }
 
@@ -53,37 +56,191 @@ func demoFolder(c *cobra.Command, o *options) (dir string, cleanUp func() error,
 	return dir, func() error { return os.RemoveAll(dir) }, err
 }
 
-// demo loads the sample calls and serves them until ctx ends.
-func demo(ctx context.Context, out io.Writer, v *vault, listen string) error {
+// demonstration is the whole trip: a source, a collector, and a service over what
+// it has collected.
+type demonstration struct {
+	out         io.Writer
+	dir, listen string
+}
+
+// run makes the trip and serves until ctx ends.
+func (d *demonstration) run(ctx context.Context) error {
+	at := &options{data: d.dir}
+	err := withVault(ctx, at, func(v *vault) error {
+		if err := d.collect(ctx, v); err != nil {
+			return err
+		}
+		return d.serve(ctx, v)
+	})
+	if ctx.Err() != nil {
+		fmt.Fprintln(d.out, "The demo has ended.")
+		return nil
+	}
+	return err
+}
+
+// collect starts the source and pulls its recordings into v.
+func (d *demonstration) collect(ctx context.Context, v *vault) error {
+	source, err := openVault(ctx, filepath.Join(d.dir, "source"))
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	fmt.Fprintln(d.out, "Making a source of three tenants with a month of sample calls...")
+	if err := loadSample(ctx, source); err != nil {
+		return err
+	}
+	s, err := newService(ctx, source, server.DefaultMaxUpload, quiet())
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.release()
+		return err
+	}
+	sources, err := d.sources(ctx, source, base(listener))
+	if err != nil {
+		s.release()
+		return errors.Join(err, listener.Close())
+	}
+	serving, stop := context.WithCancel(ctx)
+	var group errgroup.Group
+	group.Go(func() error { return s.run(serving, map[net.Listener]http.Handler{listener: s.server}) })
+	fmt.Fprintf(d.out, "Collecting from %s over HTTP: two tenants unpaced, %s at a request every 3.5 seconds...\n", base(listener), pacedTenant)
+	err = d.pull(ctx, v, sources)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// pull runs the collector over the sources, shows how far it is and how complete
+// the result.
+func (d *demonstration) pull(ctx context.Context, v *vault, sources []scheduled) error {
+	collector, closeIt, err := newCollector(v, quiet())
+	if err != nil {
+		return err
+	}
+	defer closeIt()
+	runs, err := startRuns(ctx, collector, sources, collect.Always, false)
+	if err != nil {
+		return err
+	}
+	reports, err := waitRuns(ctx, runs)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_ = printReports(d.out, &options{}, reports) // what is not complete is shown as such
+	status := &statusReport{}
+	for _, s := range sources {
+		tenants, err := collector.TenantStatuses(ctx, s.Source, time.Now())
+		if err != nil {
+			return err
+		}
+		status.Tenants = append(status.Tenants, tenants...)
+	}
+	fmt.Fprintln(d.out)
+	_ = status.print(d.out, &options{})
+	return nil
+}
+
+// pacedTenant is the sample tenant that is collected at a provider's pace, and
+// pacedRecordings how many of its recordings fit into the demo.
+const (
+	pacedTenant     = "kestrelby-freight"
+	pacedRecordings = 4
+)
+
+// sources are the demo's: one for the tenants whose limits are eased, and one for
+// the tenant that keeps the real limit, from so late on that it takes a minute.
+func (d *demonstration) sources(ctx context.Context, source *vault, url string) ([]scheduled, error) {
+	var eased []string
+	for _, tenant := range sample.Tenants() {
+		if tenant.Name != pacedTenant {
+			eased = append(eased, tenant.Name)
+		}
+	}
+	for _, name := range eased {
+		err := source.accounts.SetTenant(ctx, name, func(t *callvault.Tenant) error {
+			t.RequestLimit = false
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	now := time.Now()
+	fast := &collect.Source{Name: "eased", OwnServer: true, Since: now.AddDate(0, 0, -31).UnixMilli(), Lookback: collect.DefaultLookback}
+	paced := &collect.Source{Name: "paced", Pace: collect.DefaultPace, Since: pacedSince(now), Lookback: collect.DefaultLookback}
+	for grants, s := range map[*collect.Source][]string{fast: eased, paced: {pacedTenant}} {
+		user := callvault.ServiceUser{
+			Name: "collector-" + grants.Name, Grant: callvault.Grant{Tenants: s}, Enabled: true, Can: []callvault.Capability{callvault.Read},
+		}
+		key, err := keyOf(ctx, source, user)
+		if err == nil {
+			grants.Client, err = client.New(url, key)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return []scheduled{{Source: fast, url: url}, {Source: paced, url: url}}, nil
+}
+
+// pacedSince is the UTC day from which on the paced tenant has as many recordings
+// as fit into the demo.
+func pacedSince(now time.Time) int64 {
+	var starts []int64
+	for item := range sample.Month(now) {
+		if item.Recording.TenantName == pacedTenant {
+			starts = append(starts, item.Recording.StartTime)
+		}
+	}
+	first := time.UnixMilli(starts[max(0, len(starts)-pacedRecordings)])
+	return first.UTC().UnixMilli()
+}
+
+// serve starts the service over what was collected and tells what to try.
+func (d *demonstration) serve(ctx context.Context, v *vault) error {
 	s, err := newService(ctx, v, server.DefaultMaxUpload, quiet())
 	if err != nil {
 		return err
 	}
-	listener, err := demoListener(listen)
+	listener, err := demoListener(d.listen)
 	if err != nil {
 		s.release()
 		return err
 	}
-	fmt.Fprintln(out, "Loading a month of sample calls...")
-	example, err := loadSample(ctx, v)
+	text, err := d.text(ctx, v, base(listener))
 	if err != nil {
 		s.release()
 		return errors.Join(err, listener.Close())
 	}
-	key, err := demoUser(ctx, v)
+	printDemo(d.out, text)
+	return s.run(ctx, map[net.Listener]http.Handler{listener: s.server})
+}
+
+// text gathers what the demo tells at its end.
+func (d *demonstration) text(ctx context.Context, v *vault, url string) (*demoText, error) {
+	key, err := keyOf(ctx, v, callvault.ServiceUser{
+		Name: "demo", Grant: callvault.Grant{AllTenants: true}, Enabled: true, RequestLimit: true,
+		Can: []callvault.Capability{callvault.Read, callvault.Write, callvault.Admin},
+	})
 	if err != nil {
-		s.release()
-		return errors.Join(err, listener.Close())
+		return nil, err
 	}
-	totals, err := v.archive.Totals(ctx)
-	if err != nil {
-		s.release()
-		return errors.Join(err, listener.Close())
+	text := &demoText{url: url, key: key, dir: d.dir}
+	if text.totals, err = v.archive.Totals(ctx); err != nil {
+		return nil, err
 	}
-	printDemo(out, &demoText{url: base(listener), key: key, dir: v.dir, totals: totals, example: example})
-	err = s.run(ctx, map[net.Listener]http.Handler{listener: s.server})
-	fmt.Fprintln(out, "The demo has ended.")
-	return err
+	for item := range sample.Month(time.Now()) {
+		if item.Audio != nil && item.Recording.TenantName != pacedTenant {
+			text.example = item.Recording
+		}
+	}
+	return text, nil
 }
 
 // demoListener listens where it is told to; where that is taken, on any port.
@@ -99,55 +256,9 @@ func demoListener(listen string) (net.Listener, error) {
 	return listener, nil
 }
 
-// loadSample takes the sample month in, and returns its last recording that has
-// audio.
-func loadSample(ctx context.Context, v *vault) (example callvault.Recording, err error) {
-	for _, tenant := range sample.Tenants() {
-		err := v.accounts.AddTenant(ctx, tenant, time.Now())
-		if err != nil && !errors.Is(err, callvault.Conflict) {
-			return example, err
-		}
-	}
-	loaders, ctx := errgroup.WithContext(ctx)
-	loaders.SetLimit(32) // so many are made durable together
-	for item := range sample.Month(time.Now()) {
-		if item.Audio != nil {
-			example = item.Recording
-		}
-		loaders.Go(func() error { return loadItem(ctx, v, item) })
-	}
-	return example, loaders.Wait()
-}
-
-func loadItem(ctx context.Context, v *vault, item sample.Item) error {
-	in := &archive.Intake{Recording: item.Recording, Call: &item.Call, Source: "sample", Added: time.Now()}
-	if item.Audio != nil {
-		spool, err := v.archive.NewSpool()
-		if err != nil {
-			return err
-		}
-		defer spool.Discard()
-		if _, err := spool.Write(item.Audio); err != nil {
-			return err
-		}
-		if in.Audio, err = spool.Finish(); err != nil {
-			return err
-		}
-		in.UploadSHA256 = in.Audio.SHA256
-	}
-	_, _, err := v.archive.Keep(ctx, in)
-	if errors.Is(err, callvault.Conflict) {
-		return nil // an earlier demo's, whose status has moved on since
-	}
-	return err
-}
-
-// demoUser makes the demo's service user, or gives him a new key.
-func demoUser(ctx context.Context, v *vault) (key string, err error) {
-	user := callvault.ServiceUser{
-		Name: "demo", Grant: callvault.Grant{AllTenants: true}, Enabled: true, RequestLimit: true,
-		Can: []callvault.Capability{callvault.Read, callvault.Write, callvault.Admin},
-	}
+// keyOf makes a service user and returns his key, or gives an earlier demo's a new
+// one.
+func keyOf(ctx context.Context, v *vault, user callvault.ServiceUser) (key string, err error) {
 	key, err = v.accounts.AddUser(ctx, user, time.Now())
 	if errors.Is(err, callvault.Conflict) {
 		return v.accounts.RefreshUser(ctx, user.Name, time.Now())
@@ -166,11 +277,11 @@ func printDemo(out io.Writer, t *demoText) {
 	var held int64
 	for _, total := range t.totals {
 		held += total.Held
-		fmt.Fprintf(out, "  %-18s %d recordings, %d with audio, %s\n", total.Tenant, total.Recordings, total.Held, byteCount(total.Bytes))
 	}
 	from := time.UnixMilli(t.example.StartTime).UTC()
 	fmt.Fprintf(out, `
-The service is at %[1]s, with %[2]d recordings in %[3]s. Try, in another terminal:
+The service over the collected archive is at %[1]s: %[2]d recordings in %[3]s.
+Try, in another terminal:
 
   KEY=%[4]s
 
@@ -182,6 +293,9 @@ The service is at %[1]s, with %[2]d recordings in %[3]s. Try, in another termina
 
   # the audio of one: Ogg Opus, 8 kHz, mono
   curl -H "Authorization: Bearer $KEY" -o call.opus '%[1]s/rest/api/v2/recordings/%[7]s/%[8]s/audio'
+
+  # each recording is a file, with what is known of it beside it
+  find %[3]s/audio -name '*.opus' | head -3
 
 Ctrl-C ends it.
 `, t.url, held, t.dir, t.key, from.Truncate(time.Hour).Format(time.RFC3339), from.Truncate(time.Hour).Add(time.Hour).Format(time.RFC3339),

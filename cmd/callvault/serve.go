@@ -28,7 +28,7 @@ func serveCommand(o *options) *cobra.Command {
 	var flags serveFlags
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the service",
+		Short: "Run the service, and collect from the configured sources by their schedules",
 		Example: `  callvault serve
   callvault serve --listen :8443 --tls-cert cert.pem --tls-key key.pem --metrics-listen 127.0.0.1:9090`,
 		Args: noArguments,
@@ -37,9 +37,17 @@ func serveCommand(o *options) *cobra.Command {
 				return usageError{errors.New("--tls-cert and --tls-key come together")}
 			}
 			log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+			config, err := readConfig(o)
+			if err != nil {
+				return err
+			}
 			return withVault(c.Context(), o, func(v *vault) error {
 				s, err := newService(c.Context(), v, flags.maxUpload, log)
 				if err != nil {
+					return err
+				}
+				if err := s.collectBySchedule(config); err != nil {
+					s.release()
 					return err
 				}
 				return s.serve(c.Context(), &flags)
@@ -60,7 +68,8 @@ type service struct {
 	meter   *meter.Memory
 	server  *server.Server
 	log     *slog.Logger
-	release func() // the lock that keeps a second service from the data folder
+	release func()                        // the lock that keeps a second service from the data folder
+	jobs    []func(context.Context) error // at work beside the serving until it ends
 }
 
 // newService makes a service over a data folder. Only one may be there: limits
@@ -133,6 +142,9 @@ func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handl
 	counters.Go(func() error { return s.vault.accounts.Run(counting) })
 
 	serving, serve := errgroup.WithContext(ctx)
+	for _, job := range s.jobs {
+		serving.Go(func() error { return job(serve) })
+	}
 	for listener, handler := range listeners {
 		h := server.HTTP(handler, s.log)
 		serving.Go(func() error {

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"callvault"
+	"callvault/archive"
+	"callvault/audio"
+
+	"github.com/spf13/cobra"
+)
+
+// exported is what came of an export, as --json prints it.
+type exported struct {
+	Tenant     string         `json:"tenant"`
+	Recordings int            `json:"recordings"`
+	Bytes      int64          `json:"bytes"`
+	Missing    []withoutAudio `json:"missing"`
+}
+
+// withoutAudio is a recording whose audio could not be exported.
+type withoutAudio struct {
+	RecordingKey string `json:"recordingKey"`
+	Reason       string `json:"reason"`
+}
+
+func exportCommand(o *options) *cobra.Command {
+	var tenant, since, until, to, format string
+	c := &cobra.Command{
+		Use:   "export --tenant T --since T --until T --to DIR",
+		Short: "Audio and metadata of a tenant's recordings for someone else",
+		Long: `Write the audio of a tenant's recordings of a period into a folder, with what is known of each as JSON
+lines (recordings.jsonl) and as a table (recordings.csv). In the table, a text that a spreadsheet would
+take for a formula begins with an apostrophe.
+
+Exit status 3: the audio of some recordings is not held; each is named.`,
+		Example: "  callvault export --tenant acme-ns --since 2024-02-01 --until 2024-03-01 --to february --format wav",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if tenant == "" || since == "" || until == "" || to == "" {
+				return usageError{errors.New("say --tenant T, --since T, --until T and --to DIR")}
+			}
+			if format != "opus" && format != "wav" {
+				return usageError{fmt.Errorf("--format %q is neither opus nor wav", format)}
+			}
+			span, err := spanOf(since, until)
+			if err != nil {
+				return err
+			}
+			return withVault(c.Context(), o, func(v *vault) error {
+				if _, err := v.accounts.Tenant(c.Context(), tenant); err != nil {
+					return err
+				}
+				e := exporter{vault: v, dir: to, format: format, done: exported{Tenant: tenant, Missing: []withoutAudio{}}}
+				if err := e.run(c.Context(), span); err != nil {
+					return err
+				}
+				return e.done.print(c, o)
+			})
+		},
+	}
+	c.Flags().StringVar(&tenant, "tenant", "", "the tenant")
+	c.Flags().StringVar(&since, "since", "", "recordings that start then or later: a day, or a time with an offset")
+	c.Flags().StringVar(&until, "until", "", "recordings that start before then")
+	c.Flags().StringVar(&to, "to", "", "the folder to write into")
+	c.Flags().StringVar(&format, "format", "opus", "of the audio: opus or wav")
+	return c
+}
+
+// exporter writes recordings into a folder.
+type exporter struct {
+	vault  *vault
+	dir    string
+	format string
+	lines  *os.File
+	table  *csv.Writer
+	done   exported
+}
+
+// columns are the table's: the API's fields, the audio file, and its SHA-256 as
+// it is held.
+var columns = []string{"recordingKey", "callKey", "startTime", "duration", "size", "eventId", "recordingSystemId", "status", "callingParty",
+	"receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file", "sha256"}
+
+func (e *exporter) run(ctx context.Context, span callvault.Span) (err error) {
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return err
+	}
+	if e.lines, err = os.Create(filepath.Join(e.dir, "recordings.jsonl")); err != nil {
+		return err
+	}
+	defer e.lines.Close()
+	table, err := os.Create(filepath.Join(e.dir, "recordings.csv"))
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	e.table = csv.NewWriter(table)
+	e.table.UseCRLF = true // RFC 4180 2.1
+	if err := e.table.Write(columns); err != nil {
+		return err
+	}
+	grant := callvault.Grant{Tenants: []string{e.done.Tenant}}
+	for row, err := range e.vault.archive.Recordings(ctx, span, &grant) {
+		if err != nil {
+			return err
+		}
+		var r callvault.Recording
+		if err := json.Unmarshal(row, &r); err != nil {
+			return err
+		}
+		if err := e.export(ctx, &r); err != nil {
+			return fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+		}
+	}
+	e.table.Flush()
+	return errors.Join(e.table.Error(), e.lines.Sync(), table.Sync())
+}
+
+// export writes one recording: its audio, if it is held, and its metadata.
+func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
+	entry, err := e.vault.archive.Find(ctx, r.TenantName, r.RecordingKey)
+	if err != nil {
+		return err
+	}
+	name, sum := "", ""
+	if r.Status.HasAudio() {
+		name, sum = archive.FileName(r.RecordingKey)+"."+e.format, fmt.Sprintf("%x", entry.SHA256)
+		n, err := e.writeAudio(ctx, entry, filepath.Join(e.dir, name))
+		if errors.Is(err, callvault.NotFound) {
+			e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, forPeople(err)})
+			name = ""
+		} else if err != nil {
+			return err
+		}
+		e.done.Bytes += n
+	} else {
+		e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, "its status is " + string(r.Status)})
+	}
+	e.done.Recordings++
+	line, err := json.Marshal(struct {
+		callvault.Recording
+		File   string `json:"file"`
+		SHA256 string `json:"sha256"`
+	}{*r, name, sum})
+	if err != nil {
+		return err
+	}
+	if _, err := e.lines.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	return e.table.Write(tableRow(r, name, sum))
+}
+
+func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path string) (int64, error) {
+	from, err := e.vault.archive.OpenAudio(ctx, entry)
+	if err != nil {
+		return 0, err
+	}
+	defer from.Close()
+	var content io.Reader = from
+	if e.format == "wav" {
+		info, err := audio.Check(from)
+		if err != nil {
+			return 0, err
+		}
+		if content, err = audio.NewWAV(from, info); err != nil {
+			return 0, err
+		}
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(file, content)
+	return n, errors.Join(err, file.Close())
+}
+
+func tableRow(r *callvault.Recording, file, sum string) []string {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	row := []string{r.RecordingKey, r.CallKey, number(r.StartTime), number(r.Duration), number(r.Size), number(r.EventID),
+		number(r.RecordingSystemID), string(r.Status), r.CallingParty, r.ReceivingParty, r.TenantName, r.TagData,
+		r.CallDirection, r.Skill, r.Agent, file, sum}
+	for i := range row {
+		row[i] = harmless(row[i])
+	}
+	return row
+}
+
+// harmless keeps a spreadsheet from taking a text for a formula.
+func harmless(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
+
+func (done *exported) print(c *cobra.Command, o *options) error {
+	var outcome error
+	if len(done.Missing) > 0 {
+		outcome = errIncomplete
+	}
+	if o.json {
+		return errors.Join(printJSON(c.OutOrStdout(), done), outcome)
+	}
+	for _, m := range done.Missing {
+		fmt.Fprintf(c.ErrOrStderr(), "without audio: %s: %s\n", m.RecordingKey, m.Reason)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%d recordings of %s exported, %s of audio; %d without audio\n", done.Recordings, done.Tenant, byteCount(done.Bytes), len(done.Missing))
+	return outcome
+}
