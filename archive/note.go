@@ -101,6 +101,7 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 		}
 		side.History = append(side.History, sidecarChange{ReplacedAt: entry.Added, Recording: earlier.Recording})
 		side.Recording, side.AddedAt = entry.Recording, entry.Added
+		side.Path = earlier.path
 		if given != nil {
 			side.Call, side.CallGiven = given.call, true
 		}

@@ -22,13 +22,24 @@ type Rebuilt struct {
 	Dropped    int // rows without files, taken away
 	Tenants    []string
 	Faults     []Checked // files that tell nothing, or are not whole
+	// Recent is the bytes held within callvault.EgressWindow: what the sources'
+	// egress limits have counted can be told from them.
+	Recent map[HeldHour]int64
+}
+
+// HeldHour is an hour, since the Unix epoch, in which a tenant's audio came from a
+// source.
+type HeldHour struct {
+	Tenant, Source string
+	Hour           int64
 }
 
 // Rebuild makes the tables of recordings and calls again from the files alone,
 // beside what is at work on them. Audio is trusted by its length here; Verify
 // reads it. progress is called now and then. It is safe to run again.
-func (a *Archive) Rebuild(ctx context.Context, _ time.Time, progress func(Rebuilt)) (Rebuilt, error) {
-	var done Rebuilt
+func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebuilt)) (Rebuilt, error) {
+	done := Rebuilt{Recent: map[HeldHour]int64{}}
+	recent := now.Add(-callvault.EgressWindow - time.Hour).UnixMilli()
 	var batch []*sidecar
 	flush := func() error {
 		err := a.takeIn(ctx, batch)
@@ -46,6 +57,10 @@ func (a *Archive) Rebuild(ctx context.Context, _ time.Time, progress func(Rebuil
 		}
 		if side == nil {
 			continue
+		}
+		if held := side.Audio; held != nil && held.HeldAt > recent {
+			hour := held.HeldAt / time.Hour.Milliseconds()
+			done.Recent[HeldHour{side.Recording.TenantName, side.Source, hour}] += held.Bytes
 		}
 		if batch = append(batch, side); len(batch) == rebuildBatch {
 			if err := flush(); err != nil {
@@ -219,6 +234,9 @@ func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error
 		for _, entry := range page {
 			r := &entry.Recording
 			tenant, startMs, key = r.TenantName, r.StartTime, r.RecordingKey
+			if entry.path == "" {
+				continue // only noted: it never had files
+			}
 			_, err := a.blobs.Size(ctx, entry.path+sidecarEnding)
 			if errors.Is(err, fs.ErrNotExist) {
 				gone = append(gone, entry)

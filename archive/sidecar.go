@@ -28,6 +28,9 @@ type sidecar struct {
 	Source    string              `json:"source"`
 	AddedAt   int64               `json:"addedAt"` // Unix milliseconds
 	History   []sidecarChange     `json:"history"` // earlier forms, oldest first
+	// Path is where the files stand, where that does not follow from the recording
+	// because its start was told otherwise since.
+	Path string `json:"path,omitempty"`
 }
 
 // sidecarAudio tells of the audio beside the sidecar.
@@ -36,6 +39,11 @@ type sidecarAudio struct {
 	Bytes        int64  `json:"bytes"`
 	Duration     int64  `json:"duration"`     // measured, in milliseconds
 	UploadSHA256 string `json:"uploadSha256"` // of what was sent in, before it was encoded
+	HeldAt       int64  `json:"heldAt"`       // when it was kept, or fetched, in Unix milliseconds
+	// Doubt says what speaks against it, though it is held; Accepted, why an
+	// operator took it though it is not whole.
+	Doubt    string `json:"doubt,omitempty"`
+	Accepted string `json:"accepted,omitempty"`
 }
 
 // sidecarChange is what was known until it was replaced.
@@ -64,6 +72,9 @@ func sidecarOf(in *Intake) sidecar {
 			Bytes:        in.Audio.Info.Bytes,
 			Duration:     in.Audio.Info.Duration().Milliseconds(),
 			UploadSHA256: hex.EncodeToString(in.UploadSHA256[:]),
+			HeldAt:       in.Added.UnixMilli(),
+			Doubt:        in.Doubt,
+			Accepted:     in.Accepted,
 		}
 	}
 	return s
@@ -79,6 +90,9 @@ func (s *sidecar) given() *callRow {
 
 // path names the files of the sidecar's recording.
 func (s *sidecar) path() string {
+	if s.Path != "" {
+		return s.Path
+	}
 	return pathOf(s.Recording.TenantName, s.Recording.RecordingKey, s.Recording.StartTime)
 }
 
@@ -145,7 +159,8 @@ func (s *sidecar) check(path string) error {
 func (a *Archive) remember(ctx context.Context, s *sidecar, earlier *Entry) error {
 	old, err := a.readSidecar(ctx, earlier.path)
 	switch {
-	case earlier.path == "": // it was only noted
+	case earlier.path == "": // it was only noted: where it comes from remembers
+		return nil
 	case err == nil:
 		s.History = append(s.History, old.History...)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errSidecar):

@@ -180,11 +180,11 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 	if [sha256.Size]byte(sum.Sum(nil)) != entry.SHA256 {
 		return fmt.Sprintf("the audio is damaged: its SHA-256 is %x, not %x", sum.Sum(nil), entry.SHA256), nil
 	}
-	if _, err := checker.Finish(); err != nil {
-		return fmt.Sprintf("the audio is no whole Ogg Opus stream: %v", err), nil
-	}
+	_, unsound := checker.Finish()
 	side, err := a.readSidecar(ctx, entry.path)
 	switch {
+	case unsound != nil && (err != nil || side.Audio == nil || side.Audio.Accepted == ""):
+		return fmt.Sprintf("the audio is no whole Ogg Opus stream: %v", unsound), nil
 	case err != nil:
 		return fmt.Sprintf("the sidecar cannot be read: %v", err), ctx.Err()
 	case side.Recording != entry.Recording:

@@ -143,7 +143,7 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 			return err
 		}
 		e.done.Bytes += n
-	} else {
+	} else if !r.Status.Deleted() {
 		e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, "its status is " + string(r.Status)})
 	}
 	e.done.Recordings++

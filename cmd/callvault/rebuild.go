@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,9 @@ func rebuild(c *cobra.Command, o *options, v *vault) error {
 	if err != nil {
 		return err
 	}
+	if err := reconcile(c, o, v, &done); err != nil {
+		return err
+	}
 	if err := v.accounts.EnsureTenants(c.Context(), done.Tenants, time.Now()); err != nil {
 		return err
 	}
@@ -66,4 +70,21 @@ func rebuild(c *cobra.Command, o *options, v *vault) error {
 		return errIncomplete
 	}
 	return nil
+}
+
+// reconcile brings the collector's ledger into line with what was rebuilt.
+func reconcile(c *cobra.Command, o *options, v *vault, done *archive.Rebuilt) error {
+	config, err := readConfig(o)
+	if err != nil {
+		return err
+	}
+	var sources []string
+	for i := range config.Source {
+		sources = append(sources, config.Source[i].Name)
+	}
+	collector, closeIt, err := newCollector(v, quiet())
+	if err != nil {
+		return err
+	}
+	return errors.Join(collector.Reconcile(c.Context(), sources, done.Recent), closeIt())
 }
