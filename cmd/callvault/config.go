@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,8 @@ import (
 type config struct {
 	Source []sourceConfig `toml:"source"`
 	Alerts alertsConfig   `toml:"alerts"`
+
+	dir string // of the file, to which the files that it names are relative
 }
 
 // sourceConfig is a [[source]] of the configuration file.
@@ -69,6 +72,7 @@ func readConfig(o *options) (*config, error) {
 	if err := decoder.Decode(c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, tomlError(err))
 	}
+	c.dir = filepath.Dir(path)
 	names := map[string]bool{}
 	for _, s := range c.Source {
 		if names[s.Name] {
@@ -107,10 +111,10 @@ type scheduled struct {
 func (c *config) sources(names []string) ([]scheduled, error) {
 	var all []scheduled
 	for i := range c.Source {
-		if len(names) > 0 && !contains(names, c.Source[i].Name) {
+		if len(names) > 0 && !slices.Contains(names, c.Source[i].Name) {
 			continue
 		}
-		s, err := c.Source[i].source()
+		s, err := c.Source[i].source(c.dir)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", c.Source[i].Name, err)
 		}
@@ -125,7 +129,8 @@ func (c *config) sources(names []string) ([]scheduled, error) {
 	return all, nil
 }
 
-func (c *sourceConfig) source() (s scheduled, err error) {
+// source makes the source; files that it names are relative to dir.
+func (c *sourceConfig) source(dir string) (s scheduled, err error) {
 	s.Source = &collect.Source{
 		Name: c.Name, Prefix: c.Prefix, Agents: c.Agents, OwnServer: c.OwnServer,
 		Pace: collect.DefaultPace, Lookback: collect.DefaultLookback,
@@ -153,7 +158,7 @@ func (c *sourceConfig) source() (s scheduled, err error) {
 			return s, err
 		}
 	}
-	key, err := secret(c.KeyFile, c.KeyEnv)
+	key, err := secret(dir, c.KeyFile, c.KeyEnv)
 	if err != nil {
 		return s, fmt.Errorf("key: %w", err)
 	}
@@ -163,12 +168,15 @@ func (c *sourceConfig) source() (s scheduled, err error) {
 	return s, s.Validate()
 }
 
-// secret reads a secret from a file or from the environment.
-func secret(file, env string) (string, error) {
+// secret reads a secret from a file, relative to dir, or from the environment.
+func secret(dir, file, env string) (string, error) {
 	switch {
 	case (file == "") == (env == ""):
 		return "", errors.New("name one of a file and an environment variable that holds it")
 	case file != "":
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
+		}
 		text, err := os.ReadFile(file)
 		return strings.TrimSpace(string(text)), err
 	}
@@ -186,20 +194,11 @@ func (c *config) alerts(log *slog.Logger) (*collect.Alerts, error) {
 	}
 	a := &collect.Alerts{URL: c.Alerts.Webhook, Log: log, HTTP: &http.Client{Timeout: 20 * time.Second}}
 	if c.Alerts.SecretFile != "" || c.Alerts.SecretEnv != "" {
-		shared, err := secret(c.Alerts.SecretFile, c.Alerts.SecretEnv)
+		shared, err := secret(c.dir, c.Alerts.SecretFile, c.Alerts.SecretEnv)
 		if err != nil {
 			return nil, fmt.Errorf("alerts: secret: %w", err)
 		}
 		a.Secret = []byte(shared)
 	}
 	return a, nil
-}
-
-func contains(words []string, word string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
