@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "clips": clips, "serve": startServe, "get": get, "stopserve": stopServe, "oneline": oneLine, "damage": damage,
+			"source": configureSource,
 		},
 	})
 }
@@ -117,6 +118,14 @@ func startServe(ts *testscript.TestScript, _ bool, args []string) {
 	*ts.Value(serviceOf{}).(*process) = *p
 	ts.Setenv("URL", p.url)
 	ts.Setenv("METRICS", p.metrics)
+}
+
+// configureSource writes a configuration that collects from the script's service,
+// with the key in robot.key beside it, what was recorded in the last two days.
+func configureSource(ts *testscript.TestScript, _ bool, args []string) {
+	since := time.Now().AddDate(0, 0, -2).UTC().Format(time.DateOnly)
+	text := fmt.Sprintf("[[source]]\nname = \"own\"\nurl = %q\nkey_file = \"robot.key\"\nsince = %q\nown_server = true\npace = \"0s\"\n", ts.Getenv("URL"), since)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // serviceOf is where a script keeps its service.

@@ -27,9 +27,7 @@ func statusCommand(o *options) *cobra.Command {
 		Short: "How complete the collecting is, by tenant and by day",
 		Long: `How complete the collecting is. The state of a tenant or day is complete, complete so far (late
 recordings may still come), incomplete (something that the source offers is not held), or unknown (not
-listed).
-
-Exit status 3: something that a source offers is not held.`,
+listed).`,
 		Example: `  callvault status
   callvault status --days --json`,
 		Args: noArguments,
@@ -100,17 +98,8 @@ func zonesOf(c *cobra.Command, v *vault) (map[string]*time.Location, error) {
 }
 
 func (report *statusReport) print(out io.Writer, o *options) error {
-	var outcome error
-	for _, t := range report.Tenants {
-		if t.Due+t.Quarantined+t.Denied+t.Missing > 0 {
-			outcome = errIncomplete
-		}
-	}
 	if o.json {
-		if err := printJSON(out, report); err != nil {
-			return err
-		}
-		return outcome
+		return printJSON(out, report)
 	}
 	for _, s := range report.Sources {
 		fmt.Fprintln(out, sourceLine(&s))
@@ -126,7 +115,7 @@ func (report *statusReport) print(out io.Writer, o *options) error {
 	for i := range report.Tenants {
 		printDays(out, &report.Tenants[i])
 	}
-	return outcome
+	return nil
 }
 
 func sourceLine(s *collect.SourceStatus) string {
