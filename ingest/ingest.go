@@ -104,7 +104,7 @@ func (m *metadata) fill(tenant, source string, now time.Time) (*archive.Intake, 
 	if !r.Status.Known() {
 		return nil, fmt.Errorf("%q is not a status of a recording; SAVED is the usual one: %w", r.Status, callvault.InvalidParameter)
 	}
-	if r.RecordingKey == "" && r.StartTime > 0 {
+	if r.RecordingKey == "" {
 		r.RecordingKey = callvault.NewRecordingKey(r.StartTime)
 	}
 	return in, nil

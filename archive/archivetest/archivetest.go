@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"VerifyStrays", verifyStrays},
 		{"VerifyParts", verifyParts},
 		{"VerifyBesideKeep", verifyBesideKeep},
+		{"HalfKept", halfKept},
 		{"Rebuild", rebuild},
 		{"RebuildWithoutAudio", rebuildWithoutAudio},
 		{"RebuildDamagedFiles", rebuildDamagedFiles},
@@ -61,6 +62,9 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"ClockThatJumpsBack", clockThatJumpsBack},
 		{"ClockThatJumpsBackUnderACall", clockThatJumpsBackUnderACall},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(&suite{T: t, Fixture: open(t)}) })
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(&suite{T: t, Fixture: open(t)})
+		})
 	}
 }

@@ -107,6 +107,11 @@ func callFarFromItsRecordings(s *suite) {
 func callGivenBeforeOrAfter(s *suite) {
 	first := &callvault.Call{StartTime: noon - 5000, EndTime: noon + 5000, Location: "<first>", AccountCodes: []json.RawMessage{[]byte(`{"a":"<&>"}`)}}
 	later := &callvault.Call{StartTime: noon - 6000, EndTime: noon + 6000, Location: "later"}
+	changed := func(key string, event int64) callvault.Recording {
+		r := pending(key, noon)
+		r.EventID = event
+		return r
+	}
 	for i, step := range []struct {
 		in   *archive.Intake
 		want archive.Outcome
@@ -114,10 +119,11 @@ func callGivenBeforeOrAfter(s *suite) {
 	}{
 		{s.intakeOf(pending("1", noon), nil), archive.Added, ""},
 		{s.intakeOf(pending("2", noon), first), archive.Added, "<first>"},
+		{s.intakeOf(changed("2", 8), nil), archive.Updated, "<first>"},
 		{s.intakeOf(pending("0", noon-1), nil), archive.Added, "<first>"},
 		{s.intakeOf(pending("3", noon), later), archive.Added, "later"},
 		// Completed without a call, it does not bring back the one that it came with.
-		{s.intakeOf(func() callvault.Recording { r := pending("2", noon); r.EventID = 9; return r }(), nil), archive.Updated, "later"},
+		{s.intakeOf(changed("2", 9), nil), archive.Updated, "later"},
 	} {
 		s.keep(step.in, step.want)
 		after, _ := s.rebuilt()

@@ -27,14 +27,14 @@ type model struct {
 func lifelike(rng *rand.Rand) (m model) {
 	m.calls = map[[2]string]callvault.Call{}
 	pick := func(words ...string) string { return words[rng.IntN(len(words))] }
-	for i := range 640 {
+	for i := range 520 {
 		start := noon + int64(rng.IntN(400))*1000
 		call := callvault.Call{
 			CallKey: fmt.Sprintf("%s%d", pick("a", "B", "é", "\ufffd", "📼", "-", "~"), i), TenantName: pick("acme-ns", "beta-co", "Acme"),
 			StartTime: start, EndTime: start + 60_000, Location: "Reno, NV",
 		}
 		m.calls[[2]string{call.TenantName, call.CallKey}] = call
-		for range 1 + rng.IntN(4) {
+		for range 1 + rng.IntN(3) {
 			r := pending(fmt.Sprintf("%s%d", pick("a", "B", "é", "\ufffd", "📼", "-", "~"), len(m.recordings)), start+int64(rng.IntN(60)-10)*1000)
 			r.TenantName, r.CallKey = call.TenantName, call.CallKey
 			r.Agent, r.Skill = pick("x", "y", ""), pick("x", "y", "<&>")

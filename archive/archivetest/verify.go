@@ -1,11 +1,14 @@
 package archivetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"callvault"
@@ -52,7 +55,8 @@ func verifyFaults(s *suite) {
 		spoil func(path string)
 	}{
 		"whole":     {"", func(string) {}},
-		"damaged":   {"damaged", func(path string) { s.putBlob(path+".opus", flip(second)) }},
+		"exchanged": {"SHA-256", func(path string) { s.putBlob(path+".opus", Opus(2, time.Second)) }},
+		"damaged":   {"SHA-256", func(path string) { s.putBlob(path+".opus", flip(second)) }},
 		"truncated": {"bytes, not", func(path string) { s.putBlob(path+".opus", second[:len(second)-1]) }},
 		"emptied":   {"bytes, not", func(path string) { s.putBlob(path+".opus", nil) }},
 		"missing":   {"audio file is missing", func(path string) { s.deleteBlob(path + ".opus") }},
@@ -152,6 +156,51 @@ func verifyParts(s *suite) {
 			s.Errorf("%d parts read %d recordings, named the stray %d times", of, len(times), strays)
 		}
 	}
+}
+
+// slowBlobs is a disk on which a recording's audio lies for a while before its
+// sidecar does.
+type slowBlobs struct {
+	archive.Blobs
+	half, rest chan struct{}
+}
+
+func (b *slowBlobs) Put(ctx context.Context, keys []string, files []*os.File) error {
+	if err := b.Blobs.Put(ctx, keys[:1], files[:1]); err != nil {
+		return err
+	}
+	close(b.half)
+	<-b.rest
+	return b.Blobs.Put(ctx, keys[1:], files[1:])
+}
+
+// halfKept: a recording of which half the files are there, because it is being
+// kept just now, is no fault to those who look at all files.
+func halfKept(s *suite) {
+	disk := &slowBlobs{Blobs: s.Blobs, half: make(chan struct{}), rest: make(chan struct{})}
+	a := s.Open(s.T, disk)
+	in := s.intake(a, row("one", noon), second)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if _, _, err := a.Keep(s.Context(), in); err != nil {
+			s.Error(err)
+		}
+	})
+	<-disk.half
+	wait.Go(func() {
+		if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) > 0 {
+			s.Errorf("verify: %v", faults)
+		}
+	})
+	wait.Go(func() {
+		if done := s.rebuild(s.Open(s.T, s.Blobs)); len(done.Faults) > 0 {
+			s.Errorf("rebuild: %+v", done)
+		}
+	})
+	time.Sleep(300 * time.Millisecond) // long enough for them to meet the audio
+	close(disk.rest)
+	wait.Wait()
+	s.sound(s.Archive, 1)
 }
 
 // verifyBesideKeep: what is being kept just now is no fault.
