@@ -79,6 +79,10 @@ func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("a service runs on %s already: %w", v.dir, err)
 	}
+	if err := v.warnIfLost(ctx, log); err != nil {
+		release()
+		return nil, err
+	}
 	counts, err := meter.Open(ctx, v.db)
 	if err != nil {
 		release()

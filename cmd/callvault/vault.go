@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"callvault/account"
@@ -48,4 +49,20 @@ func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
 		return err
 	}
 	return errors.Join(fn(v), v.Close())
+}
+
+// warnIfLost tells when the audio folder holds recordings of which the database
+// knows none: it was lost, and what is taken in now might meet what is there.
+func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
+	totals, err := v.archive.Totals(ctx)
+	if err != nil || len(totals) > 0 {
+		return err
+	}
+	for key, err := range v.blobs.Keys(ctx, "") {
+		if err == nil {
+			log.Warn("the database knows no recordings, but the audio folder holds some: stop, and run callvault rebuild", "data", v.dir, "found", key)
+		}
+		return err
+	}
+	return nil
 }
