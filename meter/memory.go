@@ -164,8 +164,8 @@ func (r refusal) err(now int64) error {
 	wait := callvault.Wait{Code: callvault.BandwidthExceeded, For: time.Duration(r.frees-now) * time.Millisecond}
 	if !r.fits {
 		wait.For = max(wait.For, time.Hour)
-		return fmt.Errorf("the %d bytes asked for are %w of tenant %s, %d bytes in 5 days: %w",
-			r.bytes, ErrNeverFits, r.tenant, r.limit, wait)
+		return fmt.Errorf("the %d bytes asked for are %w of tenant %s, %d bytes in 5 days; what was used is free again at %s, but these fit only once the limit is raised: %w",
+			r.bytes, ErrNeverFits, r.tenant, r.limit, time.UnixMilli(now).Add(wait.For).UTC().Format(time.RFC3339), wait)
 	}
 	return fmt.Errorf("tenant %s has used its egress limit of %d bytes in 5 days; room for these %d bytes frees up at %s: %w",
 		r.tenant, r.limit, r.bytes, time.UnixMilli(r.frees).UTC().Format(time.RFC3339), wait)

@@ -264,14 +264,14 @@ func TestCallCarriesAllItsRecordings(t *testing.T) {
 	}
 }
 
-// fill makes many rows without audio by way of SQL alone.
+// fill makes many rows by way of SQL alone, which do not compress to nothing.
 func (w *world) fill(n int) {
 	w.t.Helper()
 	w.keep(recording("a", 0))
 	must(w.t, w.db.Tx(context.Background(), func(tx *sql.Tx) error {
 		_, err := tx.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
 			INSERT INTO recordings SELECT tenant, start_ms + i, 'k' || i, call_key, status, agent, skill,
-			replace(json, '"startTime":' || start_ms, '"startTime":' || (start_ms + i)),
+			replace(replace(json, '"startTime":' || start_ms, '"startTime":' || (start_ms + i)), '"tagData":""', '"tagData":"' || hex(randomblob(99)) || '"'),
 			bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms FROM recordings, n`, n)
 		return err
 	}))

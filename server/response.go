@@ -6,11 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 )
 
@@ -162,7 +165,7 @@ func (b *impatient) Read(p []byte) (int, error) {
 func (s *Server) finish(w *response, r *http.Request) {
 	fault := recover()
 	if fault != nil && fault != http.ErrAbortHandler {
-		s.Log.Error("panic", "request_id", w.id, "panic", fault, "stack", string(debug.Stack()))
+		s.Log.Error("panic", "request_id", w.id, "panic", fault, "at", panicPlace())
 		w.err = errPanic
 		if w.status == 0 {
 			s.answer(w, errPanic)
@@ -174,6 +177,25 @@ func (s *Server) finish(w *response, r *http.Request) {
 	s.logRequest(w, r, took)
 	if fault != nil {
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// panicPlace is the line of our code, or of a library's, at which the panic began
+// that is being recovered from.
+func panicPlace() string {
+	var callers [32]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
+	panicking := false
+	for {
+		frame, more := frames.Next()
+		internal := strings.HasPrefix(frame.Function, "runtime.")
+		if panicking && !internal {
+			return fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line)
+		}
+		panicking = panicking || frame.Function == "runtime.gopanic"
+		if !more {
+			return ""
+		}
 	}
 }
 
