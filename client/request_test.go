@@ -73,7 +73,7 @@ func TestRedirectDowngrade(t *testing.T) {
 
 func TestRedirectAtHome(t *testing.T) {
 	hops, visits := 0, 0
-	c, server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	_, server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+testKey || r.Header.Get("Accept-Encoding") != "identity" {
 			t.Errorf("hop %d came with %v", visits, r.Header)
 		}
@@ -83,7 +83,7 @@ func TestRedirectAtHome(t *testing.T) {
 		}
 		http.Redirect(w, r, fmt.Sprintf("/%%2E%%2E/%d", visits), http.StatusTemporaryRedirect)
 	})
-	c = newClient(t, strings.Replace(server.URL, "http:", "HTTP:", 1))
+	c := newClient(t, strings.Replace(server.URL, "http:", "HTTP:", 1))
 	for hops = range 6 {
 		visits = 0
 		audio, err := c.Audio(t.Context(), "t", "k")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/meter"
 )
 
 var errPanic = errors.New("panic")
@@ -69,9 +70,8 @@ func (s *Server) admitUser(w *response, r *http.Request, user *callvault.Service
 // where the asker stands (draft-ietf-httpapi-ratelimit-headers).
 func (s *Server) admit(w *response, r *http.Request, subject, words string) error {
 	standing, err := s.Meter.Admit(r.Context(), subject, time.Now())
-	// Set as the draft spells them; Header.Set would write Ratelimit.
-	w.Header()["RateLimit-Policy"] = []string{`"recordings";q=3;w=10`}
-	w.Header()["RateLimit"] = []string{standing.String()}
+	w.Header().Set("RateLimit-Policy", meter.Policy)
+	w.Header().Set("RateLimit", standing.String())
 	var wait callvault.Wait
 	if errors.As(err, &wait) {
 		return fmt.Errorf("over 3 requests within 10 seconds for %s; ask again in %d s, and best once every 3 s: %w",

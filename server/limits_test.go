@@ -148,10 +148,10 @@ func TestRateLimitHeaders(t *testing.T) {
 		for i, want := range []string{"r=2;t=10", "r=1;t=9", "r=0;t=8", "r=0;t=7"} {
 			for _, path := range []string{audioPath("acme-ns", "a"), list} {
 				header := w.direct("GET", path, "robot").Result().Header
-				if got := header["RateLimit"]; len(got) != 1 || got[0] != `"recordings";`+want {
+				if got := header.Values("RateLimit"); len(got) != 1 || got[0] != `"recordings";`+want {
 					t.Errorf("request %d: RateLimit %q, want %s", i+1, got, want)
 				}
-				if got := header["RateLimit-Policy"]; len(got) != 1 || got[0] != `"recordings";q=3;w=10` {
+				if got := header.Values("RateLimit-Policy"); len(got) != 1 || got[0] != `"recordings";q=3;w=10` {
 					t.Errorf("request %d: RateLimit-Policy %q", i+1, got)
 				}
 				if after := header.Get("Retry-After"); (i == 3) != (after == "7") {
@@ -165,7 +165,7 @@ func TestRateLimitHeaders(t *testing.T) {
 		for _, path := range []string{audioPath("acme-ns", "a"), list, list + "&tenantName=acme-ns"} {
 			for range 5 {
 				got := w.direct("GET", path, "robot")
-				if got.Code != 200 || got.Result().Header["RateLimit"] != nil || got.Result().Header["RateLimit-Policy"] != nil {
+				if got.Code != 200 || got.Result().Header.Values("RateLimit") != nil || got.Result().Header.Values("RateLimit-Policy") != nil {
 					t.Errorf("limit off: %d %v", got.Code, got.Result().Header)
 				}
 			}

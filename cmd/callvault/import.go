@@ -20,11 +20,10 @@ import (
 
 // imported is what became of the files of an import.
 type imported struct {
-	Tenant   string         `json:"tenant"`
-	Added    int            `json:"added"`
-	Known    int            `json:"known"`
-	Refused  []importFault  `json:"refused"`
-	outcomes map[string]int // nothing of it is printed
+	Tenant  string        `json:"tenant"`
+	Added   int           `json:"added"`
+	Known   int           `json:"known"`
+	Refused []importFault `json:"refused"`
 }
 
 type importFault struct {
