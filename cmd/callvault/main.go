@@ -39,17 +39,16 @@ func run() int {
 	if err == nil {
 		return exitDone
 	}
-	if errors.Is(err, errIncomplete) {
-		return exitIncomplete
-	}
 	var usage usageError
 	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "callvault: interrupted")
+		return exitInterrupted
+	case errors.Is(err, errIncomplete):
+		return exitIncomplete
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "callvault: %v (see --help)\n", err)
 		return exitUsage
-	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "callvault: interrupted")
-		return exitInterrupted
 	}
 	fmt.Fprintf(os.Stderr, "callvault: %v\n", forPeople(err))
 	return exitFailed
