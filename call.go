@@ -1,7 +1,6 @@
 package callvault
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -65,11 +64,9 @@ func (c *Call) Validate() error {
 	return nil
 }
 
-// noRecordings stands in a call's JSON where its recordings go. It cannot stand
-// inside a string there, where its quotes would be escaped.
-var noRecordings = []byte(`"recordings":[]`)
-
-// AppendJSON appends the call's published JSON form to b, lists never null.
+// AppendJSON appends the call's published JSON form to b, lists never null. Its
+// first "recordings":[ stands where the recordings are: inside a string its
+// quotes would be escaped.
 func (c *Call) AppendJSON(b []byte) []byte {
 	filled := *c
 	if filled.Recordings == nil {
@@ -79,16 +76,4 @@ func (c *Call) AppendJSON(b []byte) []byte {
 		filled.AccountCodes = []json.RawMessage{}
 	}
 	return appendJSON(b, &filled)
-}
-
-// SplitCallJSON parts a call's JSON, made by AppendJSON of a call without
-// recordings, at the place where its recordings go: head + recordings, separated
-// by commas, + tail is the call with them.
-func SplitCallJSON(call []byte) (head, tail []byte, err error) {
-	at := bytes.Index(call, noRecordings)
-	if at < 0 {
-		return nil, nil, fmt.Errorf("no empty list of recordings in the call's JSON %.80q", call)
-	}
-	at += len(noRecordings) - 1
-	return call[:at], call[at:], nil
 }

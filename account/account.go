@@ -32,6 +32,7 @@ type Accounts struct {
 	mu    sync.Mutex
 	done  int64
 	known *directory
+	look  *sql.Stmt // nil until it is first needed
 
 	usedMu sync.Mutex
 	used   map[string]int64 // last use by user name, not yet saved, in Unix milliseconds
@@ -49,9 +50,19 @@ func New(db *database.DB) *Accounts {
 	return &Accounts{db: db, known: &directory{}, used: map[string]int64{}}
 }
 
+// Caller is a service user as one request meets him, beside the tenants as they
+// were known in the same moment.
+type Caller struct {
+	*callvault.ServiceUser
+	known *directory
+}
+
+// Tenant returns the tenant of this name, or callvault.NotFound.
+func (c *Caller) Tenant(name string) (*callvault.Tenant, error) { return c.known.tenant(name) }
+
 // Authenticate returns the enabled user whose key this is. Any other key is
 // callvault.Unauthorized.
-func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) (*callvault.ServiceUser, error) {
+func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) (*Caller, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
@@ -69,7 +80,7 @@ func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) 
 	a.usedMu.Lock()
 	a.used[user.Name] = now.UnixMilli()
 	a.usedMu.Unlock()
-	return user, nil
+	return &Caller{user, known}, nil
 }
 
 // Tenant returns the tenant of this name, or callvault.NotFound.
@@ -78,7 +89,11 @@ func (a *Accounts) Tenant(ctx context.Context, name string) (*callvault.Tenant, 
 	if err != nil {
 		return nil, err
 	}
-	tenant, ok := known.tenants[name]
+	return known.tenant(name)
+}
+
+func (d *directory) tenant(name string) (*callvault.Tenant, error) {
+	tenant, ok := d.tenants[name]
 	if !ok {
 		return nil, unknownTenant(name)
 	}
@@ -91,6 +106,9 @@ func unknownTenant(name string) error {
 
 // current returns the directory as the database has it now.
 func (a *Accounts) current(ctx context.Context) (*directory, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("account revision: %w", err)
+	}
 	begun := a.begun.Load()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,8 +116,10 @@ func (a *Accounts) current(ctx context.Context) (*directory, error) {
 		return a.known, nil
 	}
 	mine := a.begun.Add(1)
-	var revision int64
-	if err := a.db.Reader.QueryRowContext(ctx, `SELECT revision FROM account_revision`).Scan(&revision); err != nil {
+	// Others wait for this answer too; and to watch for the end of ctx would take
+	// longer than the look.
+	revision, err := a.revision(context.WithoutCancel(ctx))
+	if err != nil {
 		return nil, fmt.Errorf("account revision: %w", err)
 	}
 	if revision != a.known.revision {
@@ -111,6 +131,17 @@ func (a *Accounts) current(ctx context.Context) (*directory, error) {
 	}
 	a.done = mine
 	return a.known, nil
+}
+
+// revision asks the database for the accounts' revision. a.mu must be held.
+func (a *Accounts) revision(ctx context.Context) (revision int64, err error) {
+	if a.look == nil {
+		if a.look, err = a.db.Reader.PrepareContext(ctx, `SELECT revision FROM account_revision`); err != nil {
+			return 0, err
+		}
+	}
+	err = a.look.QueryRowContext(ctx).Scan(&revision)
+	return revision, err
 }
 
 // load reads the whole directory in one transaction, so that it is of one

@@ -69,7 +69,7 @@ func wantUser(t *testing.T, accounts *account.Accounts, key string) *callvault.S
 	if err != nil {
 		t.Fatal(err)
 	}
-	return user
+	return user.ServiceUser
 }
 
 func TestEveryChangeActsOnTheNextRequest(t *testing.T) {

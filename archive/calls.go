@@ -78,11 +78,13 @@ func remakeCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording) error {
 	return writeCall(ctx, tx, made)
 }
 
+const findOfCall = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_call
+	WHERE tenant = $1 AND call_key = $2 ORDER BY start_ms, recording_key LIMIT $3`
+
 // callOfRecordings makes a call of the first recordings of r's call, up to limit
 // of them; nil when there are none.
 func callOfRecordings(ctx context.Context, tx *sql.Tx, r *callvault.Recording, limit int64) (*callRow, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT `+entryColumns+` FROM recordings WHERE tenant = $1 AND call_key = $2
-		ORDER BY start_ms, recording_key LIMIT $3`, r.TenantName, r.CallKey, limit)
+	rows, err := tx.QueryContext(ctx, findOfCall, r.TenantName, r.CallKey, limit)
 	if err != nil {
 		return nil, fmt.Errorf("recordings of call %s: %w", r.CallKey, err)
 	}

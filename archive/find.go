@@ -32,6 +32,11 @@ const entryColumns = `json, audio_ms, sha256, upload_sha256, path, added_ms, rea
 
 const findEntry = `SELECT ` + entryColumns + ` FROM recordings WHERE tenant = $1 AND recording_key = $2`
 
+// findUpload names its index, as other statements with an order do: left to
+// itself SQLite reads the whole tenant, which is in that order.
+const findUpload = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_upload
+	WHERE tenant = $1 AND upload_sha256 = $2 ORDER BY start_ms, recording_key LIMIT 1`
+
 // Find returns a tenant's recording, or callvault.NotFound.
 func (a *Archive) Find(ctx context.Context, tenant, key string) (*Entry, error) {
 	entry, err := scanEntry(a.lists.find.QueryRowContext(ctx, tenant, key))
@@ -44,12 +49,32 @@ func (a *Archive) Find(ctx context.Context, tenant, key string) (*Entry, error) 
 	return entry, nil
 }
 
+const findAudio = `SELECT status, agent, skill, bytes, sha256, path, added_ms FROM recordings WHERE tenant = $1 AND recording_key = $2`
+
+// FindAudio returns what is asked of a tenant's recording when its audio is sent,
+// or callvault.NotFound: of Recording only the key, the tenant, the status, the
+// agent, the skill and the size, and neither AudioMs nor Read.
+func (a *Archive) FindAudio(ctx context.Context, tenant, key string) (*Entry, error) {
+	e := &Entry{Recording: callvault.Recording{RecordingKey: key, TenantName: tenant}}
+	r := &e.Recording
+	var hash []byte
+	// Watching for the end of ctx would take longer than the look-up.
+	row := a.lists.audio.QueryRowContext(context.WithoutCancel(ctx), tenant, key)
+	err := row.Scan(&r.Status, &r.Agent, &r.Skill, &r.Size, &hash, &e.path, &e.Added)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("there is no recording %s of tenant %s: %w", key, tenant, callvault.NotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("recording %s of %s: %w", key, tenant, err)
+	}
+	e.Held = copy(e.SHA256[:], hash) == sha256.Size
+	return e, nil
+}
+
 // FindUpload returns the tenant's recording that was made from an upload of this
 // hash, or callvault.NotFound.
 func (a *Archive) FindUpload(ctx context.Context, tenant string, upload [sha256.Size]byte) (*Entry, error) {
-	row := a.db.Reader.QueryRowContext(ctx, `SELECT `+entryColumns+` FROM recordings
-		WHERE tenant = $1 AND upload_sha256 = $2 ORDER BY start_ms, recording_key LIMIT 1`, tenant, upload[:])
-	entry, err := scanEntry(row)
+	entry, err := scanEntry(a.db.Reader.QueryRowContext(ctx, findUpload, tenant, upload[:]))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, callvault.NotFound
 	}

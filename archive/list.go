@@ -15,12 +15,12 @@ import (
 // connection nor a transaction. A page of recordings is some 250 KB.
 const (
 	pageRecordings = 512
-	pageCalls      = 256
+	pageCalls      = 128
 )
 
 // lists are the statements that requests run.
 type lists struct {
-	find, all, ofTenant, calls *sql.Stmt
+	find, audio, all, ofTenant, calls *sql.Stmt
 }
 
 // granted is the part of a WHERE clause that a grant adds: $1 to $3 are JSON
@@ -46,7 +46,7 @@ const listOfTenant = `SELECT coalesce(group_concat(json, char(10)), '') FROM (
 func prepareLists(ctx context.Context, db *sql.DB) (*lists, error) {
 	l := &lists{}
 	for query, statement := range map[string]**sql.Stmt{
-		findEntry: &l.find, listAll: &l.all, listOfTenant: &l.ofTenant, listCalls: &l.calls,
+		findEntry: &l.find, findAudio: &l.audio, listAll: &l.all, listOfTenant: &l.ofTenant, listCalls: &l.calls,
 	} {
 		var err error
 		if *statement, err = db.PrepareContext(ctx, query); err != nil {
@@ -91,55 +91,61 @@ func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *ca
 	if tenant != "" {
 		filter[0] = nil // the statement asks for the tenant itself
 	}
-	return func(yield func([]byte, error) bool) {
-		after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
-		for {
+	after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
+	return pages(pageRecordings, func(last []byte) (page []byte, err error) {
+		if last != nil {
+			err = json.Unmarshal(last, &after)
+		}
+		if err == nil {
 			args := append(filter[:3:3], after.StartTime, after.RecordingKey, after.TenantName, span.To, pageRecordings)
-			var page []byte
-			if err := statement.QueryRowContext(ctx, args...).Scan(&page); err != nil {
-				yield(nil, fmt.Errorf("list of recordings: %w", err))
+			err = statement.QueryRowContext(ctx, args...).Scan(&page)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list of recordings: %w", err)
+		}
+		return page, nil
+	})
+}
+
+// pages yields the lines of pages of size lines, each the page that next gives
+// for the last line of the one before, nil before the first.
+func pages(size int, next func(last []byte) ([]byte, error)) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var last []byte
+		for {
+			page, err := next(last)
+			if err != nil {
+				yield(nil, err)
 				return
 			}
-			n, last := 0, []byte(nil)
-			for row := range bytes.SplitSeq(page, []byte{'\n'}) {
-				if len(row) == 0 || !yield(row, nil) {
+			n := 0
+			for line := range bytes.SplitSeq(page, []byte{'\n'}) {
+				if len(line) == 0 || !yield(line, nil) {
 					return
 				}
-				n, last = n+1, row
+				n, last = n+1, line
 			}
-			if n < pageRecordings {
-				return
-			}
-			if err := json.Unmarshal(last, &after); err != nil {
-				yield(nil, fmt.Errorf("list of recordings: %w", err))
+			if n < size {
 				return
 			}
 		}
 	}
 }
 
-// listCalls reads a page of calls with their recordings. $4 to $6 are the call
-// after which it begins, $7 the end of the stretch of calls that can have a
-// recording in the span $8 to $9, $10 the size of the page in calls.
-const listCalls = `SELECT c.start_ms, c.call_key, c.tenant, c.json, r.json
-	FROM (SELECT tenant, start_ms, call_key, json FROM calls INDEXED BY calls_by_start
-		WHERE (start_ms, call_key, tenant) > ($4, $5, $6) AND start_ms <= $7
-		AND EXISTS (SELECT 1 FROM recordings x WHERE x.tenant = calls.tenant AND x.call_key = calls.call_key
-			AND x.start_ms >= $8 AND x.start_ms < $9 AND ` + granted + `)
-		ORDER BY start_ms, call_key, tenant LIMIT $10) c
-	JOIN recordings r ON r.tenant = c.tenant AND r.call_key = c.call_key
-	WHERE ($1 IS NULL OR r.tenant IN (SELECT value FROM json_each($1)))
-	AND ($2 IS NULL OR r.agent IN (SELECT value FROM json_each($2)))
-	AND ($3 IS NULL OR r.skill IN (SELECT value FROM json_each($3)))
-	ORDER BY c.start_ms, c.call_key, c.tenant, r.start_ms, r.recording_key`
-
-// callPage is the place in a list of calls, and the call that is being gathered.
-type callPage struct {
-	startMs     int64
-	key, tenant string
-	calls       int
-	json        []byte
-}
+// listCalls gives a page of calls likewise, each with its recordings put where
+// its own JSON has none yet. $4 to $6 are the call after which it begins, $7 the
+// end of the stretch of calls that can have a recording in the span $8 to $9, $10
+// the size of the page.
+const listCalls = `SELECT coalesce(group_concat(substr(json, 1, place) || recordings || substr(json, place + 1), char(10)), '') FROM (
+	SELECT json, instr(json, '"recordings":[]') + length('"recordings":[') - 1 AS place, (SELECT group_concat(json) FROM (
+		SELECT json FROM recordings INDEXED BY recordings_by_call
+		WHERE tenant = calls.tenant AND call_key = calls.call_key AND ` + granted + `
+		ORDER BY start_ms, recording_key)) AS recordings
+	FROM calls INDEXED BY calls_by_start
+	WHERE (start_ms, call_key, tenant) > ($4, $5, $6) AND start_ms <= $7
+	AND EXISTS (SELECT 1 FROM recordings INDEXED BY recordings_by_call
+		WHERE tenant = calls.tenant AND call_key = calls.call_key AND start_ms >= $8 AND start_ms < $9 AND ` + granted + `)
+	ORDER BY start_ms, call_key, tenant LIMIT $10)`
 
 // Calls yields, in the published JSON form, the calls of which a granted
 // recording starts in the span, each with all its granted recordings, ascending
@@ -147,31 +153,23 @@ type callPage struct {
 // list; what came before it is no whole list.
 func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[[]byte, error] {
 	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // so that the margins fit
-	return func(yield func([]byte, error) bool) {
-		lead, reach, err := a.callMargins(ctx)
+	var after callvault.Call
+	var lead, reach int64
+	return pages(pageCalls, func(last []byte) (page []byte, err error) {
+		if last != nil {
+			err = json.Unmarshal(last, &after)
+		} else if lead, reach, err = a.callMargins(ctx); err == nil {
+			after.StartTime = span.From - reach // no key is empty
+		}
+		if err == nil {
+			args := append(grantArgs(grant), after.StartTime, after.CallKey, after.TenantName, span.To+lead, span.From, span.To, pageCalls)
+			err = a.lists.calls.QueryRowContext(ctx, args...).Scan(&page)
+		}
 		if err != nil {
-			yield(nil, err)
-			return
+			return nil, fmt.Errorf("list of calls: %w", err)
 		}
-		at := callPage{startMs: span.From - reach} // no key is empty
-		for {
-			args := append(grantArgs(grant), at.startMs, at.key, at.tenant, span.To+lead, span.From, span.To, pageCalls)
-			at.calls = 0
-			page, err := a.readCalls(ctx, args, &at)
-			if err != nil {
-				yield(nil, fmt.Errorf("list of calls: %w", err))
-				return
-			}
-			for _, call := range page {
-				if !yield(call, nil) {
-					return
-				}
-			}
-			if at.calls < pageCalls {
-				return
-			}
-		}
-	}
+		return page, nil
+	})
 }
 
 // callMargins says how long before the start of its call a recording starts at
@@ -180,43 +178,7 @@ func (a *Archive) callMargins(ctx context.Context) (lead, reach int64, err error
 	err = a.db.Reader.QueryRowContext(ctx, `SELECT max(0, coalesce((SELECT max(lead_ms) FROM calls), 0)),
 		max(0, coalesce((SELECT max(reach_ms) FROM calls), 0))`).Scan(&lead, &reach)
 	if err != nil {
-		return 0, 0, fmt.Errorf("list of calls: %w", err)
+		return 0, 0, fmt.Errorf("margins: %w", err)
 	}
 	return lead, reach, nil
-}
-
-// readCalls reads a page of calls, and moves at to its last one.
-func (a *Archive) readCalls(ctx context.Context, args []any, at *callPage) ([][]byte, error) {
-	rows, err := a.lists.calls.QueryContext(ctx, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var page [][]byte
-	var tail []byte
-	for rows.Next() {
-		next := callPage{}
-		var recording []byte
-		if err := rows.Scan(&next.startMs, &next.key, &next.tenant, &next.json, &recording); err != nil {
-			return nil, err
-		}
-		if at.calls > 0 && next.key == at.key && next.tenant == at.tenant {
-			at.json = append(append(at.json, ','), recording...)
-			continue
-		}
-		if at.calls > 0 {
-			page = append(page, append(at.json, tail...))
-		}
-		var head []byte
-		if head, tail, err = callvault.SplitCallJSON(next.json); err != nil {
-			return nil, err
-		}
-		next.json = append(append([]byte(nil), head...), recording...)
-		next.calls = at.calls + 1
-		*at = next
-	}
-	if at.calls > 0 {
-		page = append(page, append(at.json, tail...))
-	}
-	return page, rows.Err()
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/account"
 	"callvault/meter"
 )
 
@@ -16,7 +16,7 @@ var errPanic = errors.New("panic")
 
 // authenticate finds out who asks: a service user, by the authentication key in
 // the header "Authorization: Bearer …" (RFC 6750 2.1).
-func (s *Server) authenticate(w *response, r *http.Request) (*callvault.ServiceUser, error) {
+func (s *Server) authenticate(w *response, r *http.Request) (*account.Caller, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
 		return nil, fmt.Errorf("the request has no authentication key; send the header Authorization: Bearer {authentication_key}: %w", callvault.Unauthorized)
@@ -34,7 +34,7 @@ func (s *Server) authenticate(w *response, r *http.Request) (*callvault.ServiceU
 }
 
 // may tells whether the user has the capability.
-func may(user *callvault.ServiceUser, capability callvault.Capability) error {
+func may(user *account.Caller, capability callvault.Capability) error {
 	if user.May(capability) {
 		return nil
 	}
@@ -43,11 +43,11 @@ func may(user *callvault.ServiceUser, capability callvault.Capability) error {
 
 // reach finds a tenant that the user may reach. One who may not learns nothing of
 // whether it exists.
-func (s *Server) reach(ctx context.Context, user *callvault.ServiceUser, tenant string) (*callvault.Tenant, error) {
+func reach(user *account.Caller, tenant string) (*callvault.Tenant, error) {
 	if !user.MayReach(tenant) {
 		return nil, fmt.Errorf("the user %s has no access to the tenant %q: %w", user.Name, tenant, callvault.Forbidden)
 	}
-	return s.Accounts.Tenant(ctx, tenant)
+	return user.Tenant(tenant)
 }
 
 // admitTenant counts a request against a tenant, or refuses it.
@@ -59,7 +59,7 @@ func (s *Server) admitTenant(w *response, r *http.Request, tenant *callvault.Ten
 }
 
 // admitUser counts a request against a service user, or refuses it.
-func (s *Server) admitUser(w *response, r *http.Request, user *callvault.ServiceUser) error {
+func (s *Server) admitUser(w *response, r *http.Request, user *account.Caller) error {
 	if !user.RequestLimit {
 		return nil
 	}

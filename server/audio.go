@@ -37,14 +37,14 @@ func (s *Server) audio(w *response, r *http.Request) error {
 	if err := may(user, callvault.Read); err != nil {
 		return err
 	}
-	tenant, err := s.reach(r.Context(), user, w.tenant)
+	tenant, err := reach(user, w.tenant)
 	if err != nil {
 		return err
 	}
 	if err := s.admitTenant(w, r, tenant); err != nil {
 		return err
 	}
-	entry, err := s.Archive.Find(r.Context(), w.tenant, w.key)
+	entry, err := s.Archive.FindAudio(r.Context(), w.tenant, w.key)
 	if err != nil {
 		return err
 	}

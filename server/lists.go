@@ -89,7 +89,7 @@ func (s *Server) admitList(w *response, r *http.Request) (q query, grant *callva
 	}
 	var tenant *callvault.Tenant
 	for _, name := range q.tenants {
-		if tenant, err = s.reach(r.Context(), user, name); err != nil {
+		if tenant, err = reach(user, name); err != nil {
 			return q, nil, err
 		}
 	}

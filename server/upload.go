@@ -22,7 +22,7 @@ func (s *Server) upload(w *response, r *http.Request) error {
 	if err := may(user, callvault.Write); err != nil {
 		return err
 	}
-	if _, err := s.reach(r.Context(), user, w.tenant); err != nil {
+	if _, err := reach(user, w.tenant); err != nil {
 		return err
 	}
 	if r.ContentLength > s.MaxUpload {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"callvault/meter"
@@ -140,6 +141,11 @@ func loopback(addr net.Addr) bool {
 // come to its end, and saves what was counted.
 func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handler) error {
 	defer s.release()
+	if os.Getenv("GOGC") == "" {
+		// A request leaves next to nothing that lives on: with little in memory,
+		// half the collections are worth more than the few megabytes they free.
+		debug.SetGCPercent(200)
+	}
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
 	var counters errgroup.Group
 	counters.Go(func() error { return s.meter.Run(counting) })
