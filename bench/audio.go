@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	workingSet = 2_000 // recordings that are asked for
+	workingSet = 2_000  // recordings that are asked for
+	leastBytes = 20_000 // on average of a whole recording
 	rangeBytes = 16 << 10
 )
 
@@ -55,9 +56,9 @@ func (b *bench) compare(ctx context.Context, l *loaded, servers []*process, part
 	if err != nil {
 		return err
 	}
-	what := "whole recordings"
+	what, least := "whole recordings", int64(leastBytes)
 	if part > 0 {
-		what = fmt.Sprintf("ranges of %d KiB", part>>10)
+		what, least = fmt.Sprintf("ranges of %d KiB", part>>10), part
 	}
 	loads := make([][]load, len(servers))
 	for round := range b.rounds + 1 {
@@ -70,7 +71,7 @@ func (b *bench) compare(ctx context.Context, l *loaded, servers []*process, part
 			if round == 0 {
 				length = time.Second // warms up, and is not counted
 			}
-			got, err := b.measure(ctx, t, length, max(part, 20_000*min(1, 1-part)))
+			got, err := b.measure(ctx, t, length, least)
 			if err != nil {
 				return err
 			}
@@ -125,8 +126,7 @@ func printLoads(what string, servers []*process, loads [][]load) {
 	}
 	table(fmt.Sprintf("audio, %s: %d recordings, %d connections", what, workingSet, connections), rows...)
 	ours := perSecond["callvault"]
-	table("",
-		targetHeader,
+	table("", targetHeader,
 		atLeast("requests/s ÷ nginx", ratios(ours, perSecond["nginx"]), 0.45, ""),
 		atLeast("requests/s ÷ caddy", ratios(ours, perSecond["caddy"]), 1.1, ""),
 		reference("requests/s ÷ Go's bare ServeContent", ratios(ours, perSecond["bare"]), ""))

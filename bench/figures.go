@@ -24,9 +24,12 @@ func ratios(of, to []float64) []float64 {
 	return out
 }
 
-// table prints rows in columns under a title.
+// table prints rows in columns under a title; one without belongs to the last.
 func table(title string, rows ...[]string) {
-	fmt.Printf("\n%s\n", title)
+	fmt.Println()
+	if title != "" {
+		fmt.Println(title)
+	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))

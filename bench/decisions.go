@@ -1,0 +1,17 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+)
+
+// decisions measures what each request is decided by, without HTTP: the limits
+// in memory, and who asks, held against the database each time.
+func decisions(ctx context.Context, _ *bench) error {
+	table("decisions: go test -bench, nanoseconds each")
+	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Admit|AdmitRefused|ReserveSettle|Authenticate)$",
+		"-benchmem", "./meter", "./account")
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	return command.Run()
+}
