@@ -69,7 +69,9 @@ func (a *Alerts) Send(ctx context.Context, e Event) {
 		a.Log.Error("alert", "event", e.Event, "error", err)
 		return
 	}
-	_, err = backoff.Retry(ctx, func() (bool, error) { return true, a.post(ctx, body) }, backoff.WithMaxTries(alertTries))
+	waits := backoff.NewExponentialBackOff()
+	waits.InitialInterval, waits.Multiplier, waits.MaxInterval = time.Second, 3, time.Minute
+	_, err = backoff.Retry(ctx, func() (bool, error) { return true, a.post(ctx, body) }, backoff.WithBackOff(waits), backoff.WithMaxTries(alertTries))
 	if err != nil {
 		a.Log.Error("alert was not taken", "event", e.Event, "source", e.Source, "tenant", e.Tenant, "error", err)
 	}
@@ -157,7 +159,7 @@ func (c *Collector) watchSource(ctx context.Context, source *Source, alerts *Ale
 		told[id] = late
 	}
 	var succeeded int64
-	err := c.db.Reader.QueryRowContext(ctx, `SELECT coalesce(max(CASE WHEN result <> 'failed' THEN ended_ms ELSE complete_ms END), 0)
+	err := c.db.Reader.QueryRowContext(ctx, `SELECT coalesce(max(complete_ms), 0)
 		FROM sources WHERE name = $1`, source.Name).Scan(&succeeded)
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zon
 			}
 		}
 		wanted := callvault.Span{From: max(span.From, source.Since), To: min(span.To, now.UnixMilli())}
-		one.State = stateOf(&one, listings, wanted, source.Lookback)
+		one.State = stateOf(&one, listings, wanted, source.Lookback, now)
 		days = append(days, one)
 	}
 	return days, nil
@@ -101,18 +101,24 @@ func (c *Collector) day(ctx context.Context, tenant string, span callvault.Span)
 	return one, err
 }
 
+// awaited is how long ago the last run may have been, so that what came since
+// makes a day not unknown.
+const awaited = 24 * time.Hour
+
 // stateOf says how complete a day is of which span was to be listed by now.
-func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Duration) string {
+func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Duration, now time.Time) string {
 	covered, final := cover(listings, span, lookback)
-	// The last run was some time ago: what came since is not known yet, and the
-	// day is complete so far if all before is listed.
-	today := len(listings) > 0 && listings[len(listings)-1].To > span.From
+	var last int64
+	if len(listings) > 0 {
+		last = listings[len(listings)-1].To
+	}
+	lately := last > span.From && last > now.Add(-awaited).UnixMilli()
 	switch {
 	case len(d.Missing) > 0:
 		return DayIncomplete
-	case final && covered > 0:
+	case covered > 0 && final:
 		return DayComplete
-	case covered == span.To-span.From && covered > 0, today && covered == listings[len(listings)-1].To-span.From:
+	case covered > 0 && (covered == span.To-span.From || lately && covered == last-span.From):
 		return DaySoFar
 	}
 	return DayUnknown
@@ -142,9 +148,9 @@ func (c *Collector) malformed(ctx context.Context, source string) ([]badList, er
 }
 
 func startOfDay(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
+	return inZone(clock(t).Truncate(24*time.Hour), t.Location())
 }
 
 func nextDay(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), t.Day()+1, 0, 0, 0, 0, t.Location())
+	return inZone(clock(t).Truncate(24*time.Hour).Add(24*time.Hour), t.Location())
 }

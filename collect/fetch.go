@@ -16,7 +16,6 @@ import (
 // refusedBody is audio that was not admitted.
 type refusedBody struct {
 	reason string
-	spool  *archive.Spool // nil when no body came
 	answer evidence
 }
 
@@ -24,33 +23,64 @@ type refusedBody struct {
 func (e *refusedBody) Error() string { return e.reason }
 
 // fetch asks for one recording, as often as transient failures allow, and notes
-// how it stands then. An error ends the run over the source.
+// how it stands then. errStopped and errLater end the turn, any other error the
+// run over the source.
 func (t *turn) fetch(ctx, waiting context.Context, it *item, final bool) error {
 	entry, err := t.r.c.archive.Find(ctx, it.tenant, it.key)
-	if err == nil && entry.Held {
+	switch {
+	case err == nil && entry.Held:
 		t.note(it, held, "") // by a run that was killed before it could write so
 		return nil
+	case errors.Is(err, callvault.NotFound):
+		return t.forget(ctx, it)
+	case err != nil:
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("recording %s is in the ledger but not in the archive: run rebuild: %w", it.key, err)
-	}
-	for try := 0; ; try++ {
+	var tries patience
+	var failed error
+	for {
+		if err := t.ready(waiting, it); err != nil {
+			if failed != nil {
+				t.note(it, due, failed.Error())
+			}
+			return err
+		}
 		err := t.request(ctx, it, entry, final)
 		if done, err := t.outcome(ctx, it, err, final); done {
 			return err
 		}
-		if !t.r.again(t.pacer, err, try) {
-			if ctx.Err() == nil {
-				t.note(it, due, err.Error())
-				t.r.c.log.Warn("left for the next run", "tenant", it.tenant, "recording", it.key, "reason", err.Error())
-			}
-			return nil
+		if !tries.again(t.pacer, err) {
+			return t.leave(it, err)
 		}
+		failed = err
 		t.is("waiting")
-		if err := t.pacer.wait(waiting); err != nil {
-			return nil // due as before
-		}
 	}
+}
+
+// leave leaves a recording that could not be had for the next run, and the tenant
+// with it when it seems that nothing can be had.
+func (t *turn) leave(it *item, err error) error {
+	t.note(it, due, err.Error())
+	t.r.c.log.Warn("left for the next run", "tenant", it.tenant, "recording", it.key, "reason", err.Error())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failed++; t.failed >= audioFailures || errors.Is(err, callvault.TooManyRequests) {
+		t.state = "left for the next run"
+		return errLater
+	}
+	return nil
+}
+
+// forget puts right that the archive has lost the recording's row: the next run
+// lists it anew.
+func (t *turn) forget(ctx context.Context, it *item) error {
+	t.r.listMu.Lock()
+	defer t.r.listMu.Unlock()
+	t.r.problem(Problem{Tenant: it.tenant, Key: it.key, Reason: "its row was lost here; the next run lists it anew"})
+	t.mu.Lock()
+	t.due--
+	t.mu.Unlock()
+	return t.r.c.forget(context.WithoutCancel(ctx), it)
 }
 
 // outcome answers each refusal for what it is. done is false for what may be
@@ -61,17 +91,19 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 	errors.As(err, &wait)
 	switch {
 	case err == nil:
-		return true, nil
+	case errors.As(err, new(ownFault)), errors.Is(err, callvault.InsufficientStorage) && !answered(err):
+		return true, err
 	case ctx.Err() != nil:
 		return true, nil // due as before
-	case errors.Is(err, callvault.InsufficientStorage):
-		return true, err
 	case errors.As(err, &body):
-		return true, t.refused(ctx, it, body, final)
+		err = t.refused(ctx, it, body, final)
+		if err != nil {
+			return true, err
+		}
 	case errors.Is(err, callvault.Unauthorized):
 		return true, err
 	case errors.Is(err, callvault.BandwidthExceeded):
-		return true, t.close(ctx, wait.For)
+		return true, t.close(context.WithoutCancel(ctx), wait.For)
 	case errors.Is(err, callvault.Forbidden):
 		t.note(it, denied, err.Error())
 	case errors.Is(err, callvault.NotFound):
@@ -79,11 +111,22 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 	default:
 		return false, nil
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = 0
 	return true, nil
+}
+
+// answered tells whether the error is the source's answer.
+func answered(err error) bool {
+	_, ok := client.RefusalOf(err)
+	return ok
 }
 
 // request asks for one recording's audio and keeps it.
 func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, final bool) error {
+	n := int64(0)
+	defer func() { t.done(it, n) }()
 	answer, err := t.r.source.Client.Audio(ctx, t.site.remote, it.key)
 	if refusal, ok := client.RefusalOf(err); ok && strange(refusal.Status) {
 		return &refusedBody{reason: err.Error(), answer: evidence{Status: refusal.Status, Header: refusal.Header, body: refusal.Body}}
@@ -94,11 +137,10 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	defer answer.Body.Close()
 	spool, err := t.r.c.archive.NewSpool()
 	if err != nil {
-		return err
+		return ownFault{err}
 	}
 	defer spool.Discard()
-	n, err := io.Copy(spool, answer.Body)
-	t.count(n)
+	n, err = io.Copy(spool, answer.Body)
 	if err != nil && !errors.Is(err, client.Cut) {
 		return err
 	}
@@ -117,7 +159,7 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	}
 	audio, err := spool.Finish()
 	if err != nil {
-		return err
+		return ownFault{err}
 	}
 	return t.keep(ctx, it, entry, audio, verdict.doubt)
 }
@@ -132,24 +174,19 @@ func strange(status int) bool {
 	return status < 500
 }
 
-// count counts audio bytes against the tenant's egress.
-func (t *turn) count(n int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ledger.Add(n, time.Now().UnixMilli())
-	t.fresh += n
-	t.bytes += n
-}
-
 // keep makes a recording held.
 func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *archive.Audio, doubt string) error {
+	ctx = context.WithoutCancel(ctx)
+	if told, err := t.r.c.archive.Find(ctx, it.tenant, it.key); err == nil {
+		entry = told // a list may have told otherwise since
+	}
 	in := &archive.Intake{
 		Recording: entry.Recording, Audio: audio, UploadSHA256: audio.SHA256,
 		Source: t.r.source.Name, Added: time.Now(), Doubt: doubt,
 	}
 	in.Recording.Status = callvault.Saved
-	if _, _, err := t.r.c.archive.Keep(context.WithoutCancel(ctx), in); err != nil {
-		return err
+	if _, _, err := t.r.c.archive.Keep(ctx, in); err != nil {
+		return ownFault{fmt.Errorf("keep recording %s of %s: %w", it.key, it.tenant, err)}
 	}
 	it.doubt = doubt
 	t.note(it, held, "")
@@ -165,9 +202,14 @@ func (t *turn) refused(ctx context.Context, it *item, body *refusedBody, final b
 	if final {
 		return t.quarantine(ctx, it, body, nil)
 	}
-	t.note(it, quarantined, "refused, to be fetched once more: "+body.reason)
+	stands := due
+	if it.state == quarantined {
+		stands = quarantined // by an earlier run, whose evidence is there
+	}
+	t.note(it, stands, "refused, to be fetched once more: "+body.reason)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.due++ // once more
 	t.again = append(t.again, it)
 	return nil
 }

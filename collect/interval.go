@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -24,20 +25,24 @@ func (l listing) final(lookback time.Duration) bool {
 // them, and joins neighbours that are final. The result is in order of time and
 // nothing in it overlaps.
 func add(listings []listing, fresh listing, lookback time.Duration) []listing {
-	var all []listing
-	for _, l := range listings {
-		if left := (callvault.Span{From: l.From, To: min(l.To, fresh.From)}); !left.Empty() {
-			all = append(all, listing{left, l.at})
-		}
-		if right := (callvault.Span{From: max(l.From, fresh.To), To: l.To}); !right.Empty() {
-			all = append(all, listing{right, l.at})
-		}
+	if fresh.Empty() {
+		return listings
 	}
-	if !fresh.Empty() {
-		all = append(all, fresh)
-	}
-	slices.SortFunc(all, func(a, b listing) int { return int(min(1, max(-1, a.From-b.From))) })
+	all := append(without(listings, fresh.Span), fresh)
+	slices.SortFunc(all, func(a, b listing) int { return cmp.Compare(a.From, b.From) })
 	return join(all, lookback)
+}
+
+// without is what is left of listings when a stretch of time is forgotten.
+func without(listings []listing, span callvault.Span) (left []listing) {
+	for _, l := range listings {
+		for _, part := range []callvault.Span{{From: l.From, To: min(l.To, span.From)}, {From: max(l.From, span.To), To: l.To}} {
+			if !part.Empty() {
+				left = append(left, listing{part, l.at})
+			}
+		}
+	}
+	return left
 }
 
 func join(listings []listing, lookback time.Duration) []listing {

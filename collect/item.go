@@ -30,7 +30,6 @@ const (
 // item is a recording of a source, as the ledger has it.
 type item struct {
 	tenant, key, source string
-	remote              string // the tenant's name at the source; not in the table
 	startMs             int64
 	durationMs          int64
 	size                int64
@@ -56,11 +55,11 @@ func itemOf(r *callvault.Recording, source string, now int64) *item {
 	}
 }
 
-// digestOf is of all that is told of a recording but its status, which changes as
-// a matter of course.
+// digestOf is of all that is told of a recording but its status and size, which
+// change as a matter of course.
 func digestOf(r *callvault.Recording) []byte {
 	told := *r
-	told.Status = ""
+	told.Status, told.Size = "", 0
 	sum := sha256.Sum256(told.AppendJSON(nil))
 	return sum[:16]
 }
@@ -74,15 +73,16 @@ func (i *item) urgency() int64 {
 }
 
 // follow takes over from the item as it was known what a new listing does not
-// change, and says how the item stands now. isHeld tells whether its audio is here.
-func (i *item) follow(known *item, isHeld bool, now int64) (changed bool) {
+// change, and says how the item stands now. isHeld tells whether its audio is here,
+// changed whether what is told of held audio is not what was told before.
+func (i *item) follow(known *item, isHeld bool) (changed bool) {
 	i.state = noted
 	if i.status.HasAudio() {
 		i.state = due
 	}
 	if known != nil {
 		i.doubt, i.changedMs, i.triedMs, i.failedMs = known.doubt, known.changedMs, known.triedMs, known.failedMs
-		keeps := known.state == quarantined || known.state == denied || known.state == missing
+		keeps := known.state == due || known.state == quarantined || known.state == denied || known.state == missing
 		if known.state == settled || i.state == due && keeps {
 			i.state, i.reason = known.state, known.reason
 		}
@@ -90,9 +90,6 @@ func (i *item) follow(known *item, isHeld bool, now int64) (changed bool) {
 	}
 	if isHeld && i.state != settled {
 		i.state, i.reason = held, ""
-	}
-	if changed {
-		i.changedMs = now
 	}
 	return changed
 }
@@ -160,6 +157,18 @@ func queryItems(ctx context.Context, db *sql.DB, query string, args ...any) ([]*
 		items = append(items, i)
 	}
 	return items, rows.Err()
+}
+
+// refresh reads items anew.
+func (c *Collector) refresh(ctx context.Context, items []*item) (fresh []*item, err error) {
+	for _, it := range items {
+		found, err := queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND recording_key = $2`, it.tenant, it.key)
+		if err != nil {
+			return nil, err
+		}
+		fresh = append(fresh, found...)
+	}
+	return fresh, nil
 }
 
 // nextDue returns the tenant's next items to fetch that were not tried since

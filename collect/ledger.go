@@ -195,7 +195,7 @@ func addFetched(ctx context.Context, tx *sql.Tx, tenant string, bytes, now int64
 	return nil
 }
 
-// limitOf is the egress limit of a tenant at its source, in bytes over
+// limit is the egress limit of a tenant at its source, in bytes over
 // callvault.EgressWindow: as its agents give it, or as a 509 taught it.
 func (s *site) limit(source *Source) (limit int64, known bool) {
 	if agents, ok := source.Agents[s.remote]; ok {
@@ -205,4 +205,17 @@ func (s *site) limit(source *Source) (limit int64, known bool) {
 		return *s.learned, true
 	}
 	return 0, false
+}
+
+// opens is when the tenant may next be asked for so many bytes: the source may
+// have closed it, or its egress limit, where it is configured, leave no room.
+func (s *site) opens(source *Source, ledger *meter.Ledger, size, now int64) int64 {
+	agents, configured := source.Agents[s.remote]
+	if !configured {
+		return s.closedMs
+	}
+	if at, fits := ledger.FreesAt(agents*callvault.EgressPerAgent, size, now); fits {
+		return max(s.closedMs, at)
+	}
+	return s.closedMs
 }

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"time"
 
 	"callvault"
-	"callvault/archive"
 	"callvault/client"
 )
 
@@ -19,10 +17,6 @@ const noteBatch = 500
 
 // shortestSlice is the stretch of time that is not halved any further.
 const shortestSlice = int64(time.Minute / time.Millisecond)
-
-// listFailures is how many lists in a row may fail before the source is left for
-// this run.
-const listFailures = 5
 
 // told is a recording with its call, as a list tells of it.
 type told struct {
@@ -33,20 +27,15 @@ type told struct {
 // lists asks for all that must be listed, the newest first, and notes what it is
 // told. An error ends the source for this run.
 func (r *Run) lists(ctx context.Context) error {
-	listings, err := r.c.listings(ctx, r.source.Name)
+	pieces, err := r.pieces(ctx)
 	if err != nil {
 		return err
 	}
-	span := callvault.Span{From: max(r.source.Since, r.span.From), To: min(r.began, r.span.To)}
-	var pieces []callvault.Span
-	for _, gap := range wanted(listings, span, r.source.Lookback) {
-		pieces = append(daysOf(gap), pieces...)
-	}
-	r.listsPlanned(len(pieces))
 	failed := 0
 	for len(pieces) > 0 {
+		r.listsPlanned(len(pieces))
 		if r.stopped() {
-			return nil
+			return errStopped
 		}
 		piece := pieces[0]
 		pieces = pieces[1:]
@@ -54,15 +43,17 @@ func (r *Run) lists(ctx context.Context) error {
 		switch {
 		case err == nil:
 			failed = 0
-			r.listsPlanned(len(pieces))
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case sourceStops(err):
+		case sourceStops(err), errors.As(err, new(ownFault)):
 			return err
-		case halves(err) && piece.To-piece.From > shortestSlice:
+		case halves(err, piece):
 			middle := piece.From + (piece.To-piece.From)/2
 			pieces = append([]callvault.Span{{From: middle, To: piece.To}, {From: piece.From, To: middle}}, pieces...)
 			r.c.log.Info("list halved", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "reason", err.Error())
+		case errors.Is(err, errLater):
+			r.listFailed(piece, err)
+			return err
 		default:
 			failed++
 			r.listFailed(piece, err)
@@ -71,7 +62,18 @@ func (r *Run) lists(ctx context.Context) error {
 			return fmt.Errorf("%d lists in a row failed, the last with: %w", failed, err)
 		}
 	}
+	r.listsPlanned(0)
 	return nil
+}
+
+// pieces are the stretches of time that are to be listed, the newest first.
+func (r *Run) pieces(ctx context.Context) (pieces []callvault.Span, err error) {
+	listings, err := r.c.listings(ctx, r.source.Name)
+	span := callvault.Span{From: max(r.source.Since, r.span.From), To: min(r.began, r.span.To)}
+	for _, gap := range wanted(listings, span, r.source.Lookback) {
+		pieces = append(daysOf(gap), pieces...)
+	}
+	return pieces, err
 }
 
 // sourceStops tells whether a refused list means that nothing more can be had.
@@ -80,85 +82,62 @@ func sourceStops(err error) bool {
 }
 
 // halves tells whether a list that failed might come when asked for less.
-func halves(err error) bool {
-	return errors.Is(err, client.TimedOut) || errors.Is(err, client.Cut)
+func halves(err error, piece callvault.Span) bool {
+	return (errors.Is(err, client.TimedOut) || errors.Is(err, client.Cut)) && piece.To-piece.From > shortestSlice
 }
 
 // listSlice asks for one stretch of time, as often as transient failures allow,
 // and notes it.
-func (r *Run) listSlice(ctx context.Context, piece callvault.Span) error {
-	for try := 0; ; try++ {
-		if err := r.lister().wait(ctx); err != nil {
-			return err
+func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
+	var tries patience
+	for {
+		if waited := r.lister().wait(ctx); waited != nil {
+			return errors.Join(waited, err)
 		}
-		err := r.listOnce(ctx, piece)
-		if err == nil || halves(err) || !r.again(r.lister(), err, try) {
+		err = r.listOnce(ctx, piece)
+		if err == nil || halves(err, piece) || !tries.again(r.lister(), err) {
 			return err
 		}
 	}
-}
-
-// backoffs are the waits before a transient failure is tried again.
-var backoffs = []time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
-
-// longestRetryAfter is the longest Retry-After that a run waits for.
-const longestRetryAfter = 15 * time.Minute
-
-// again tells whether a request that failed is worth another try, and makes the
-// pacer wait as long as it should. 429 is never counted as a try.
-func (r *Run) again(p *pacer, err error, try int) bool {
-	var code callvault.Code
-	refused := errors.As(err, &code)
-	var wait callvault.Wait
-	after := errors.As(err, &wait)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return false
-	case errors.Is(err, callvault.TooManyRequests):
-		d := 10 * time.Second
-		if after {
-			d = wait.For
-		}
-		p.delay(d)
-		p.slower()
-		return try < 10*len(backoffs) && d <= longestRetryAfter
-	case refused && code < callvault.Internal, errors.Is(err, client.Untrusted), errors.Is(err, client.Redirected), errors.Is(err, client.BadAnswer):
-		return false
-	case try >= len(backoffs):
-		return false
-	case after:
-		p.delay(wait.For)
-		return wait.For <= longestRetryAfter
-	}
-	p.delay(backoffs[try] + rand.N(backoffs[try]/4))
-	return true
 }
 
 // listOnce asks for one stretch of time and notes what it is told. What came of a
 // list that broke off stays noted, but the stretch does not count as listed.
 func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
-	asked := time.Now().UnixMilli()
-	var batch []told
-	var malformed []*client.MalformedItem
+	l := listing{piece, time.Now().UnixMilli()}
+	keep := context.WithoutCancel(ctx)
+	var batch []entry
+	var bad badItems
 	for t, err := range r.tell(ctx, piece) {
 		if m, ok := client.MalformedOf(err); ok {
-			malformed = append(malformed, m)
+			bad.add(fmt.Sprintf("item %d of the list from %s", m.Index, moment(piece.From)), m.Raw, m)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if batch = append(batch, t); len(batch) == noteBatch {
-			if err := r.note(ctx, batch); err != nil {
-				return err
+		e, err := r.prepare(keep, &t, l.at, &bad)
+		if err != nil {
+			return ownFault{err}
+		}
+		if e.item != nil {
+			batch = append(batch, e)
+		}
+		if len(batch) == noteBatch {
+			if err := r.note(keep, batch); err != nil {
+				return ownFault{err}
 			}
 			batch = batch[:0]
 		}
 	}
-	if err := r.note(ctx, batch); err != nil {
-		return err
+	err := r.note(keep, batch)
+	if err == nil {
+		err = r.listed(keep, l, &bad)
 	}
-	return r.listed(ctx, listing{piece, asked}, malformed)
+	if err != nil {
+		return ownFault{err}
+	}
+	return nil
 }
 
 // tell yields the recordings that the source lists, by call-recording-info or,
@@ -214,106 +193,21 @@ func yieldCall(yield func(told, error) bool, call *client.CallItem, err error) b
 	return true
 }
 
-// note writes what a list tells: into the archive, so that it is listed here, and
-// into the ledger.
-func (r *Run) note(ctx context.Context, batch []told) error {
-	now := time.Now()
-	var notes []archive.Note
-	var items []*item
-	for i := range batch {
-		n, it, err := r.prepare(ctx, &batch[i], now.UnixMilli())
-		if err != nil {
-			return err
-		}
-		if it != nil {
-			notes, items = append(notes, n), append(items, it)
-		}
-	}
-	isHeld, err := r.c.archive.Note(ctx, notes, now)
-	if err != nil {
-		return err
-	}
-	var changed []int
-	var fresh []*item // due, and not so before
-	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
-		for i, it := range items {
-			known, err := findItem(ctx, tx, it.tenant, it.key)
-			if err != nil {
-				return err
-			}
-			if it.follow(known, isHeld[i], now.UnixMilli()) {
-				changed = append(changed, i)
-			}
-			if it.state == due && (known == nil || known.state != due) {
-				fresh = append(fresh, it)
-			}
-			if err := it.write(ctx, tx); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, i := range changed {
-		if err := r.c.archive.Amend(ctx, &notes[i], now); err != nil {
-			return err
-		}
-	}
-	r.wake(fresh)
-	return nil
-}
-
-// prepare brings what a list tells into the form of this archive: the tenant's
-// name here, a status that says whether the audio is here. The item is nil when
-// it cannot be kept, or its tenant is another source's.
-func (r *Run) prepare(ctx context.Context, t *told, now int64) (n archive.Note, it *item, err error) {
-	rec := t.recording
-	site, err := r.site(ctx, rec.TenantName)
-	if site == nil {
-		return n, nil, err
-	}
-	rec.TenantName = site.tenant
-	rec.Size, rec.Duration = max(0, rec.Size), max(0, rec.Duration)
-	if rec.CallKey == "" {
-		rec.CallKey = rec.RecordingKey // a call of its own
-	}
-	if rec.Status == "" {
-		rec.Status = "UNKNOWN"
-	}
-	if err := rec.Validate(); err != nil {
-		r.setAside(t.recording.RecordingKey, err)
-		return n, nil, nil
-	}
-	it = itemOf(&rec, r.source.Name, now)
-	n.Recording = rec
-	if !rec.Status.Deleted() {
-		n.Recording.Status = callvault.Pending
-	}
-	if t.call != nil && t.call.CallKey == rec.CallKey && r.source.Prefix+t.call.TenantName == rec.TenantName {
-		call := *t.call
-		call.TenantName = site.tenant
-		call.EndTime = max(call.EndTime, call.StartTime) // a call that goes on has no end yet
-		call.TotalHoldDuration = max(0, call.TotalHoldDuration)
-		if call.Validate() == nil {
-			n.Call = &call
-		}
-	}
-	return n, it, nil
-}
-
 // listed writes that a stretch was fully listed: recordings that were known in it
 // and were not told of now have vanished at the source.
-func (r *Run) listed(ctx context.Context, l listing, malformed []*client.MalformedItem) error {
+func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 	r.listMu.Lock()
 	defer r.listMu.Unlock()
 	all, err := r.c.listings(ctx, r.source.Name)
 	if err != nil {
 		return err
 	}
-	return r.c.db.Tx(ctx, func(tx *sql.Tx) error {
-		if err := writeListings(ctx, tx, r.source.Name, add(all, l, r.source.Lookback)); err != nil {
+	done := l
+	if bad.refused { // never final, so that all is listed again once the tenant may be collected
+		done.at = min(l.at, l.To-1)
+	}
+	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		if err := writeListings(ctx, tx, r.source.Name, add(all, done, r.source.Lookback)); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE items SET vanished_ms = $1
@@ -321,26 +215,12 @@ func (r *Run) listed(ctx context.Context, l listing, malformed []*client.Malform
 		if err != nil {
 			return fmt.Errorf("vanished recordings: %w", err)
 		}
-		return r.writeMalformed(ctx, tx, l, malformed)
+		return bad.write(ctx, tx, r.source.Name, l)
 	})
-}
-
-// writeMalformed writes the malformed items of a list in place of those that were
-// found in the same stretch before.
-func (r *Run) writeMalformed(ctx context.Context, tx *sql.Tx, l listing, malformed []*client.MalformedItem) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM malformed WHERE source = $1 AND from_ms >= $2 AND to_ms <= $3`, r.source.Name, l.From, l.To)
-	for place, m := range malformed {
-		if err != nil {
-			break
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO malformed (source, from_ms, to_ms, place, raw, reason, seen_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			r.source.Name, l.From, l.To, place, string(m.Raw), m.Error(), l.at)
-		r.setAside(fmt.Sprintf("item %d of the list from %s", m.Index, moment(l.From)), m)
+	if err == nil {
+		bad.tell(r)
 	}
-	if err != nil {
-		return fmt.Errorf("malformed items: %w", err)
-	}
-	return nil
+	return err
 }
 
 // moment writes Unix milliseconds for the log, in UTC.

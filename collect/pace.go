@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -13,16 +14,18 @@ const burst = 10250 * time.Millisecond
 // pacer spaces the requests to one tenant, or of one source's lists. All waiting
 // of a run happens here.
 type pacer struct {
-	mu   sync.Mutex
-	pace time.Duration
-	own  bool
-	last [3]int64 // the last requests, oldest first, in Unix milliseconds
-	hold int64    // no request before then, in Unix milliseconds
+	mu      sync.Mutex
+	pace    time.Duration
+	slowest time.Duration
+	own     bool
+	last    [3]int64 // the last requests, oldest first, in Unix milliseconds
+	hold    int64    // no request before then, in Unix milliseconds
+	holdFor int64    // how long that was when it was said
 }
 
 // newPacer returns a pacer that goes on from the last three requests.
 func newPacer(source *Source, last [3]int64) *pacer {
-	return &pacer{pace: source.Pace, own: source.OwnServer, last: last}
+	return &pacer{pace: source.Pace, slowest: max(4*source.Pace, time.Second), own: source.OwnServer, last: last}
 }
 
 // afterCrash is the last three requests of a pacer whose own were lost: three may
@@ -38,29 +41,76 @@ func (p *pacer) next() int64 {
 	return at
 }
 
-// wait waits for the next request's turn and takes it. A clock that was set back
-// does not stop the pace for longer than a burst takes.
+// now is the time. A clock that was set back does not stop the pace for longer
+// than it would have stopped anyway.
+func (p *pacer) now() int64 {
+	now := time.Now().UnixMilli()
+	for i := range p.last {
+		p.last[i] = min(p.last[i], now)
+	}
+	p.hold = min(p.hold, now+p.holdFor)
+	return now
+}
+
+// take takes the next request's turn, if that has come.
+func (p *pacer) take() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if p.next() > now {
+		return false
+	}
+	p.last = [3]int64{p.last[1], p.last[2], now}
+	return true
+}
+
+// errLater says that what is wanted cannot be had within this run.
+var errLater = errors.New("not to be had within this run")
+
+// until waits until the next request's turn has come, without taking it. A source
+// that wants to be left alone for longer than soon is errLater.
+func (p *pacer) until(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		p.mu.Lock()
+		now := p.now()
+		left, hold := p.next()-now, p.hold-now
+		p.mu.Unlock()
+		switch {
+		case left <= 0:
+			return nil
+		case hold > soon.Milliseconds():
+			return errLater
+		}
+		if err := pause(ctx, left); err != nil {
+			return err
+		}
+	}
+}
+
+// wait waits for the next request's turn and takes it.
 func (p *pacer) wait(ctx context.Context) error {
 	for {
-		p.mu.Lock()
-		now := time.Now().UnixMilli()
-		for i := range p.last {
-			p.last[i] = min(p.last[i], now)
+		if err := p.until(ctx); err != nil {
+			return err
 		}
-		at := p.next()
-		if at <= now {
-			p.last = [3]int64{p.last[1], p.last[2], now}
-			p.mu.Unlock()
-			return ctx.Err()
+		if p.take() {
+			return nil
 		}
-		p.mu.Unlock()
-		timer := time.NewTimer(time.Duration(at-now) * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
-		case <-timer.C:
-		}
+	}
+}
+
+// pause waits for so many milliseconds.
+func pause(ctx context.Context, ms int64) error {
+	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
 	}
 }
 
@@ -68,14 +118,37 @@ func (p *pacer) wait(ctx context.Context) error {
 func (p *pacer) delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hold = max(p.hold, time.Now().Add(d).UnixMilli())
+	if at := p.now() + d.Milliseconds(); at > p.hold {
+		p.hold, p.holdFor = at, d.Milliseconds()
+	}
 }
 
 // slower lowers the pace for the rest of the run.
 func (p *pacer) slower() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pace += max(p.pace/4, 100*time.Millisecond)
+	p.pace = min(p.slowest, p.pace+max(p.pace/4, 100*time.Millisecond))
+}
+
+// follow makes the pace go on from another's requests too.
+func (p *pacer) follow(other *pacer) {
+	last, _ := other.state()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = latest(p.last, last)
+}
+
+// latest is the last three of two paces' requests.
+func latest(a, b [3]int64) (last [3]int64) {
+	i, j := 2, 2
+	for n := 2; n >= 0; n-- {
+		if j < 0 || i >= 0 && a[i] >= b[j] {
+			last[n], i = a[i], i-1
+		} else {
+			last[n], j = b[j], j-1
+		}
+	}
+	return last
 }
 
 // state is what must be kept for the next run, and when the next request may pass.

@@ -3,6 +3,8 @@ package collect
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"callvault/meter"
@@ -47,10 +49,8 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	defer r.release()
 	defer r.Stop()
 	r.launch = func(*turn) {}
-	for _, s := range r.sites {
-		if err := r.begin(ctx, s); err != nil {
-			return nil, err
-		}
+	if err := r.beginAll(ctx); err != nil {
+		return nil, err
 	}
 	err := r.lists(ctx)
 	if restErr := r.rest(context.WithoutCancel(ctx)); err == nil {
@@ -60,8 +60,12 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	plan := &Plan{FinishAt: time.Now().UnixMilli(), Tenants: []TenantPlan{}, Problems: append([]Problem{}, r.problems...)}
-	for _, t := range r.turns {
-		one, err := t.plan(ctx, time.Now().UnixMilli())
+	shared, err := r.listsOnOnePace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(r.turns)) {
+		one, err := r.turns[tenant].plan(ctx, time.Now().UnixMilli(), shared)
 		if err != nil {
 			return nil, err
 		}
@@ -70,9 +74,28 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	return plan, nil
 }
 
-// plan tells what the turn would do, by going through it in thought.
-func (t *turn) plan(ctx context.Context, now int64) (TenantPlan, error) {
+// listsOnOnePace is how many lists a run would ask for at the pace of the source's
+// one tenant; 0 when it has more.
+func (r *Run) listsOnOnePace(ctx context.Context) (int64, error) {
+	if len(r.turns) != 1 {
+		return 0, nil
+	}
+	pieces, err := r.pieces(ctx)
+	if r.plainLists {
+		return int64(len(pieces)) + 1, err // each run asks for calls once
+	}
+	return int64(len(pieces)), err
+}
+
+// plan tells what the turn would do, by going through it in thought, with so many
+// lists at its pace.
+func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 	one := TenantPlan{Tenant: t.site.tenant, Source: t.r.source.Name}
+	course, err := t.course(ctx, now)
+	if err != nil {
+		return one, err
+	}
+	course.next += lists * course.step
 	rows, err := t.r.c.db.Reader.QueryContext(ctx, `SELECT size FROM items WHERE tenant = $1
 		AND (state IN ('due', 'quarantined') OR state IN ('denied', 'missing') AND (start_ms >= $2 OR failed_ms >= $2))
 		ORDER BY urgency, start_ms DESC, recording_key`, t.site.tenant, now-t.r.source.Lookback.Milliseconds())
@@ -80,7 +103,6 @@ func (t *turn) plan(ctx context.Context, now int64) (TenantPlan, error) {
 		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
 	}
 	defer rows.Close()
-	course := t.course(now)
 	if t.site.closedMs > now {
 		one.ClosedUntil = &t.site.closedMs
 	}
@@ -92,7 +114,7 @@ func (t *turn) plan(ctx context.Context, now int64) (TenantPlan, error) {
 		one.Recordings, one.Bytes = one.Recordings+1, one.Bytes+size
 		course.fetch(size)
 	}
-	one.Requests = one.Recordings
+	one.Requests = one.Recordings + lists
 	one.FinishAt = max(now, course.at)
 	one.Seconds = (one.FinishAt - now + 999) / 1000
 	if course.capped > 0 {
@@ -106,21 +128,35 @@ type course struct {
 	at     int64 // the last request, in Unix milliseconds
 	next   int64
 	step   int64
-	ledger meter.Ledger
+	ledger *meter.Ledger
 	limit  int64
 	known  bool
 	capped int64
 }
 
-// course begins a turn in thought: a request each pace, or each third of a burst.
-func (t *turn) course(now int64) *course {
-	_, next := t.pacer.state()
-	c := &course{next: max(now, next, t.site.closedMs), step: t.r.source.Pace.Milliseconds(), ledger: *t.ledger}
+// rhythm is when the next request may be made, and the time between requests: the
+// pace, or a third of a burst.
+func (t *turn) rhythm(now int64) (next, step int64) {
+	_, next = t.pacer.state()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	step = t.r.source.Pace.Milliseconds()
 	if !t.r.source.OwnServer {
-		c.step = max(c.step, (burst.Milliseconds()+2)/3)
+		step = max(step, (burst.Milliseconds()+2)/3)
 	}
+	return max(now, next, t.site.closedMs), step
+}
+
+// course begins a turn in thought.
+func (t *turn) course(ctx context.Context, now int64) (*course, error) {
+	ledger, err := t.r.c.ledgerOf(ctx, t.site.tenant)
+	if err != nil {
+		return nil, err
+	}
+	c := &course{ledger: ledger}
+	c.next, c.step = t.rhythm(now)
 	c.limit, c.known = t.site.limit(t.r.source)
-	return c
+	return c, nil
 }
 
 // fetch takes a recording of so many bytes.

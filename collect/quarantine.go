@@ -43,7 +43,7 @@ func (t *turn) quarantine(ctx context.Context, it *item, refused *refusedBody, s
 	proof.Tenant, proof.RecordingKey, proof.Source = it.tenant, it.key, t.r.source.Name
 	proof.RefusedAt, proof.Reason = time.Now().UnixMilli(), refused.reason
 	if err := t.r.c.setAside(context.WithoutCancel(ctx), &proof, spool); err != nil {
-		return err
+		return ownFault{err}
 	}
 	t.note(it, quarantined, refused.reason)
 	t.r.c.log.Error("refused and set aside", "tenant", it.tenant, "recording", it.key, "reason", refused.reason)

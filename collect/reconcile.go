@@ -53,12 +53,12 @@ func (c *Collector) forget(ctx context.Context, it *item) error {
 	if err != nil {
 		return err
 	}
-	never := listing{Span: callvault.Span{From: it.startMs, To: it.startMs + 1}}
+	instant := callvault.Span{From: it.startMs, To: it.startMs + 1}
 	return c.db.Tx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM items WHERE tenant = $1 AND recording_key = $2`, it.tenant, it.key); err != nil {
 			return fmt.Errorf("ledger of %s: %w", it.key, err)
 		}
-		return writeListings(ctx, tx, it.source, add(all, never, 0))
+		return writeListings(ctx, tx, it.source, without(all, instant))
 	})
 }
 
@@ -89,7 +89,8 @@ func (c *Collector) restoreEgress(ctx context.Context, sources []string, recent 
 				continue
 			}
 			_, err := tx.ExecContext(ctx, `INSERT INTO fetched (tenant, hour, bytes) VALUES ($1, $2, $3)
-				ON CONFLICT (tenant, hour) DO UPDATE SET bytes = max(fetched.bytes, excluded.bytes)`, hour.Tenant, hour.Hour, bytes)
+				ON CONFLICT (tenant, hour) DO UPDATE SET bytes = excluded.bytes
+				WHERE fetched.bytes < excluded.bytes`, hour.Tenant, hour.Hour, bytes)
 			if err != nil {
 				return fmt.Errorf("egress of %s: %w", hour.Tenant, err)
 			}

@@ -1,11 +1,11 @@
 package collect
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -48,23 +48,31 @@ type TenantReport struct {
 const lacking = `state IN ('due', 'quarantined', 'denied', 'missing')`
 
 // maxProblems is how many recordings a report names of each tenant.
-const maxProblems = 20
+const maxProblems = 100
 
 // end writes what came of the run, and lets the next one go on from its paces.
+// That ctx has broken it off is an error beside the report.
 func (r *Run) end(ctx context.Context, cause error) (*Report, error) {
-	report := &Report{
-		Source: r.source.Name, StartedAt: r.began, EndedAt: time.Now().UnixMilli(),
-		Stopped: !r.listsDone() || r.stopped(), Problems: r.problems, Tenants: []TenantReport{},
+	var broken error
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		cause, broken = nil, cause
 	}
-	for _, t := range r.turns {
-		one, err := r.reportTenant(ctx, t, report)
+	report := &Report{
+		Source: r.source.Name, StartedAt: r.began, EndedAt: max(r.began, time.Now().UnixMilli()),
+		Stopped: r.cutShort.Load() || broken != nil, Problems: append([]Problem{}, r.problems...), Tenants: []TenantReport{},
+	}
+	if r.unnamed > 0 {
+		report.Problems = append(report.Problems, Problem{Reason: fmt.Sprintf("%d more problems", r.unnamed)})
+	}
+	whole := cause == nil && !report.Stopped && len(r.problems) == 0 && r.spansAll()
+	for _, tenant := range slices.Sorted(maps.Keys(r.turns)) {
+		one, err := r.reportTenant(ctx, r.turns[tenant], report, whole)
 		if err != nil {
 			return nil, err
 		}
 		report.Tenants = append(report.Tenants, one)
 		report.Held, report.Bytes = report.Held+one.Held, report.Bytes+one.Bytes
 	}
-	slices.SortFunc(report.Tenants, func(a, b TenantReport) int { return cmp.Compare(a.Tenant, b.Tenant) })
 	report.Result = r.result(report, cause)
 	if cause != nil {
 		report.Error = cause.Error()
@@ -72,11 +80,11 @@ func (r *Run) end(ctx context.Context, cause error) (*Report, error) {
 	if err := r.writeEnd(ctx, report); err != nil {
 		return nil, err
 	}
-	if errors.Is(cause, context.Canceled) {
-		return report, cause
-	}
-	return report, nil
+	return report, broken
 }
+
+// spansAll tells whether the run was over all that the source is collected for.
+func (r *Run) spansAll() bool { return r.span.From <= r.source.Since && r.span.To >= r.began }
 
 func (r *Run) result(report *Report, cause error) Result {
 	switch {
@@ -88,24 +96,26 @@ func (r *Run) result(report *Report, cause error) Result {
 	return Complete
 }
 
-func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report) (TenantReport, error) {
+// reportTenant tells what came of a tenant, and what of it is lacking. whole says
+// that all lists of the run came, so that a tenant that lacks nothing is complete.
+func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole bool) (TenantReport, error) {
 	one := TenantReport{Tenant: t.site.tenant, Held: t.held, Bytes: t.bytes}
 	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items WHERE tenant = $1 AND `+lacking, t.site.tenant).Scan(&one.Lacking)
 	if err != nil {
 		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
 	}
-	if t.site.closedMs > report.EndedAt {
-		one.ClosedUntil = &t.site.closedMs
+	if closed := max(t.site.closedMs, t.opens); closed > report.EndedAt {
+		one.ClosedUntil = &closed
 	}
 	if one.Lacking == 0 {
-		if !report.Stopped && len(r.problems) == 0 {
+		if whole {
 			t.site.completeMs = r.began
 			return one, r.c.saveSite(ctx, t.site)
 		}
 		return one, nil
 	}
 	items, err := queryItems(ctx, r.c.db.Reader, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND `+lacking+`
-		ORDER BY start_ms DESC, recording_key LIMIT $2`, t.site.tenant, maxProblems)
+		ORDER BY reason = '', start_ms DESC, recording_key LIMIT $2`, t.site.tenant, maxProblems)
 	for _, it := range items {
 		report.Problems = append(report.Problems, Problem{Tenant: it.tenant, Key: it.key, Reason: it.why()})
 	}
@@ -127,11 +137,16 @@ func (i *item) why() string {
 }
 
 // markStarted notes that requests are being made: until that ends in order, what
-// was requested last is not known.
-func (c *Collector) markStarted(ctx context.Context, source string) error {
+// was requested last is not known. What was tried by earlier runs was tried before
+// began, whatever the clock said then.
+func (c *Collector) markStarted(ctx context.Context, source string, began int64) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
 			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE`, source)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `UPDATE items SET tried_ms = $1 - 1 WHERE `+lacking+` AND tried_ms >= $1
+				AND tenant IN (SELECT tenant FROM collected_tenants WHERE source = $2)`, began, source)
+		}
 		return err
 	})
 	if err != nil {
@@ -145,14 +160,14 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 	if err := r.rest(ctx); err != nil {
 		return err
 	}
-	complete := int64(0)
-	if report.Result == Complete {
-		complete = r.began
+	succeeded := int64(0) // collected from, though something may be lacking
+	if report.Result != Failed && !report.Stopped {
+		succeeded = report.EndedAt
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE sources SET started_ms = $1, ended_ms = $2, result = $3, error = $4,
 			complete_ms = CASE WHEN $5 > 0 THEN $5 ELSE complete_ms END WHERE name = $6`,
-			r.began, report.EndedAt, string(report.Result), report.Error, complete, r.source.Name)
+			r.began, report.EndedAt, string(report.Result), report.Error, succeeded, r.source.Name)
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"callvault"
@@ -43,12 +44,14 @@ type Run struct {
 	stopping  chan struct{}
 	stopOnce  sync.Once
 	listsOver chan struct{}
+	cutShort  atomic.Bool // by Stop, before all was done
 
 	mu        sync.Mutex
 	sites     map[string]*site // by the source's name of the tenant; nil for another source's
 	turns     map[string]*turn // by the tenant's name here
 	listsLeft int
 	problems  []Problem
+	unnamed   int // problems beyond those
 }
 
 // Problem is something that kept a run from being complete. Key is a recording's,
@@ -88,15 +91,20 @@ func (r *Run) open(ctx context.Context) (err error) {
 	if r.paces, r.pacesKnown, err = r.c.paces(ctx, r.source.Name); err != nil {
 		return err
 	}
-	if err := r.c.markStarted(ctx, r.source.Name); err != nil {
+	if err := r.c.markStarted(ctx, r.source.Name, r.began); err != nil {
 		return err
 	}
 	r.listPacer = newPacer(r.source, r.lastRequests(listSubject))
 	known, err := r.c.sites(ctx, r.source.Name)
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	var names []string
 	for _, s := range known {
 		r.sites[s.remote] = s
+		names = append(names, s.tenant)
 	}
-	return err
+	return r.c.ensureTenants(ctx, names) // of a run that was killed before it could
 }
 
 // listSubject names the pace of lists; tenants' names are never empty.
@@ -161,21 +169,20 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	}()
 	defer r.Stop() // ends that goroutine
 	r.launch = func(t *turn) {
-		group.Go(func() error { return t.run(work, waiting) })
-	}
-	for _, s := range r.sites {
-		if err := r.begin(work, s); err != nil {
-			return nil, errors.Join(err, group.Wait())
-		}
+		group.Go(func() error { return r.unlessStopped(t.run(work, waiting)) })
 	}
 	var listErr error
 	group.Go(func() error {
 		defer close(r.listsOver)
-		if listErr = r.lists(waiting); errors.Is(listErr, errStopped) {
-			listErr = nil
+		listErr = r.unlessStopped(r.beginAll(work))
+		if listErr == nil {
+			listErr = r.unlessStopped(r.lists(waiting))
 		}
-		if listErr != nil && sourceStops(listErr) {
+		if listErr != nil && (sourceStops(listErr) || errors.As(listErr, new(ownFault))) {
 			return listErr
+		}
+		if listErr != nil {
+			r.Stop()
 		}
 		return nil
 	})
@@ -184,6 +191,25 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 		err = listErr
 	}
 	return r.end(context.WithoutCancel(ctx), err)
+}
+
+// unlessStopped is the error of a part of the run; that Stop has ended it is none.
+func (r *Run) unlessStopped(err error) error {
+	if errors.Is(err, errStopped) {
+		r.cutShort.Store(true)
+		return nil
+	}
+	return err
+}
+
+// beginAll starts the turns of the tenants that are known already.
+func (r *Run) beginAll(ctx context.Context) error {
+	for _, s := range r.sites {
+		if err := r.begin(ctx, s); err != nil {
+			return ownFault{err}
+		}
+	}
+	return nil
 }
 
 // site returns the tenant that the source calls remote; nil when it belongs to
@@ -232,26 +258,13 @@ func (r *Run) begin(ctx context.Context, s *site) error {
 	switch only := r.onlyTurn(); {
 	case len(r.turns) == 0:
 		// Until a second tenant shows up, lists and audio share one pace.
-		t.pacer.last = latest(t.pacer.last, r.listPacer.last)
+		t.pacer.follow(r.listPacer)
 	case only != nil:
-		r.listPacer.last = latest(r.listPacer.last, only.pacer.last)
+		r.listPacer.follow(only.pacer)
 	}
 	r.turns[s.tenant] = t
 	r.launch(t)
 	return nil
-}
-
-// latest is the last three of two paces' requests.
-func latest(a, b [3]int64) (last [3]int64) {
-	i, j := 2, 2
-	for n := 2; n >= 0; n-- {
-		if j < 0 || i >= 0 && a[i] >= b[j] {
-			last[n], i = a[i], i-1
-		} else {
-			last[n], j = b[j], j-1
-		}
-	}
-	return last
 }
 
 // wake tells the turns of these items' tenants what there is to do.
@@ -270,16 +283,17 @@ func (r *Run) listsPlanned(n int) {
 	r.listsLeft = n
 }
 
+// maxRunProblems is how many problems of the source a run names.
+const maxRunProblems = 2000
+
 func (r *Run) problem(p Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.problems) == maxRunProblems {
+		r.unnamed++
+		return
+	}
 	r.problems = append(r.problems, p)
-}
-
-// setAside tells of an item of a list that could not be read or kept.
-func (r *Run) setAside(what string, err error) {
-	r.problem(Problem{Key: what, Reason: err.Error()})
-	r.c.log.Error("item set aside", "source", r.source.Name, "item", what, "error", err)
 }
 
 func (r *Run) listFailed(piece callvault.Span, err error) {

@@ -33,11 +33,39 @@ func ParseSchedule(expression, zone string) (*Schedule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q is not a cron expression such as \"0 1 * * *\": %w", expression, err)
 	}
+	if parsed.Next(time.Now()).IsZero() {
+		return nil, fmt.Errorf("schedule %q names no day that comes", expression)
+	}
 	return &Schedule{cron: parsed, zone: location}, nil
 }
 
-// Next is the first time after t at which a run begins.
-func (s *Schedule) Next(t time.Time) time.Time { return s.cron.Next(t.In(s.zone)) }
+// Next is the first time after t at which a run begins. Where the clocks are set
+// on over a time, the run begins as much later; where they are set back, it begins
+// once.
+func (s *Schedule) Next(t time.Time) time.Time {
+	// The parser's own way leaves a night out in spring and runs twice in autumn.
+	at := clock(t.In(s.zone))
+	for {
+		if at = s.cron.Next(at); at.IsZero() {
+			return at
+		}
+		if next := inZone(at, s.zone); next.After(t) {
+			return next
+		}
+	}
+}
+
+// inZone is when a clock in the zone shows what at does. Where the clocks are set
+// on over that, it is as much later: some zones have days without a midnight.
+func inZone(at time.Time, zone *time.Location) time.Time {
+	t := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, zone)
+	return t.Add(max(0, at.Sub(clock(t))))
+}
+
+// clock is what the clock on the wall shows, as if it were in UTC.
+func clock(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+}
 
 // Serve runs over a source by its schedule until ctx ends, and in between when a
 // tenant opens again that was closed. A time that was missed is made up for at
@@ -47,8 +75,8 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 	if err != nil {
 		return err
 	}
-	at := schedule.Next(time.Now())
-	if last.LastRun != nil && schedule.Next(time.UnixMilli(last.LastRun.StartedAt)).Before(at) {
+	at := c.reopens(ctx, source, schedule.Next(time.Now()))
+	if last.LastRun != nil && schedule.Next(time.UnixMilli(last.LastRun.StartedAt)).Before(schedule.Next(time.Now())) {
 		at = time.Now()
 	}
 	for {
@@ -64,7 +92,7 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 		default:
 			tell(report)
 		}
-		at = reopens(report, schedule.Next(time.Now()))
+		at = c.reopens(ctx, source, schedule.Next(time.Now()))
 	}
 }
 
@@ -86,13 +114,14 @@ func (c *Collector) runScheduled(ctx context.Context, source *Source) (*Report, 
 var Always = callvault.Span{From: 0, To: callvault.MaxTime}
 
 // reopens is when the next run begins: as planned, or as the first closed tenant
-// opens again.
-func reopens(report *Report, planned time.Time) time.Time {
-	if report == nil {
-		return planned
+// opens again of which something is due.
+func (c *Collector) reopens(ctx context.Context, source *Source, planned time.Time) time.Time {
+	tenants, err := c.TenantStatuses(ctx, source, time.Now())
+	if err != nil {
+		c.log.Error("closed tenants", "source", source.Name, "error", err)
 	}
-	for _, t := range report.Tenants {
-		if t.ClosedUntil == nil || t.Lacking == 0 {
+	for _, t := range tenants {
+		if t.ClosedUntil == nil || t.Due+t.Quarantined == 0 {
 			continue
 		}
 		if at := time.UnixMilli(*t.ClosedUntil); at.Before(planned) {

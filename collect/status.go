@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"callvault"
 	"callvault/database"
+	"callvault/meter"
 )
 
 // SourceStatus is how the collecting of a source stands (contract of status
@@ -57,14 +59,8 @@ type TenantStatus struct {
 // SourceStatus tells how a source stands. URL and NextRunAt are the caller's.
 func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStatus, error) {
 	s := SourceStatus{Source: source}
-	release, err := c.db.Lock("source " + source)
-	var taken database.Held
-	switch {
-	case err == nil:
-		release()
-	case errors.As(err, &taken):
-		s.Running = true
-	default:
+	var err error
+	if s.Running, err = c.running(ctx, source); err != nil {
 		return s, err
 	}
 	last := LastRun{}
@@ -78,6 +74,37 @@ func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStat
 	}
 	s.LastRun = &last
 	return s, nil
+}
+
+// running tells whether a run is at work on the source. Its lock is tried only
+// when the last run did not end in order, so that asking keeps no run from it.
+func (c *Collector) running(ctx context.Context, source string) (bool, error) {
+	var resting bool
+	err := c.db.Reader.QueryRowContext(ctx, `SELECT resting FROM sources WHERE name = $1`, source).Scan(&resting)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && resting {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("source %s: %w", source, err)
+	}
+	release, err := c.db.Lock("source " + source)
+	var taken database.Held
+	if errors.As(err, &taken) {
+		return true, nil
+	}
+	if err == nil {
+		release()
+	}
+	return false, err
+}
+
+// opens is when a tenant opens for what is due next; in the past when it is open.
+func (c *Collector) opens(ctx context.Context, s *site, source *Source, ledger *meter.Ledger, now int64) (int64, error) {
+	next, err := c.nextDue(ctx, s.tenant, math.MaxInt64, now-source.Lookback.Milliseconds(), 1)
+	if err != nil || len(next) == 0 {
+		return s.closedMs, err
+	}
+	return s.opens(source, ledger, next[0].size, now), nil
 }
 
 // TenantStatuses tells how the tenants of the source stand at now.
@@ -100,12 +127,12 @@ func (c *Collector) TenantStatuses(ctx context.Context, source *Source, now time
 func (c *Collector) tenantStatus(ctx context.Context, s *site, source *Source, now time.Time) (TenantStatus, error) {
 	t := TenantStatus{Tenant: s.tenant, Source: s.source}
 	err := c.db.Reader.QueryRowContext(ctx, `SELECT
-		coalesce(sum(state = 'held'), 0), coalesce(sum(CASE WHEN state = 'held' THEN size ELSE 0 END), 0),
-		coalesce(sum(state = 'due'), 0), coalesce(sum(CASE WHEN state = 'due' THEN size ELSE 0 END), 0),
-		coalesce(sum(state = 'quarantined'), 0), coalesce(sum(doubt <> ''), 0), coalesce(sum(state = 'denied'), 0),
-		coalesce(sum(state = 'missing'), 0), coalesce(sum(state = 'noted' AND status = 'PENDING'), 0),
-		coalesce(sum(state = 'noted' AND status LIKE 'DELETED%'), 0), coalesce(sum(changed_ms > 0), 0),
-		coalesce(sum(vanished_ms > 0), 0), (SELECT count(DISTINCT recording_key) FROM settlements WHERE tenant = $1)
+		count(*) FILTER (WHERE state = 'held'), coalesce(sum(CASE WHEN state = 'held' THEN size ELSE 0 END), 0),
+		count(*) FILTER (WHERE state = 'due'), coalesce(sum(CASE WHEN state = 'due' THEN size ELSE 0 END), 0),
+		count(*) FILTER (WHERE state = 'quarantined'), count(*) FILTER (WHERE doubt <> ''), count(*) FILTER (WHERE state = 'denied'),
+		count(*) FILTER (WHERE state = 'missing'), count(*) FILTER (WHERE state = 'noted' AND status = 'PENDING'),
+		count(*) FILTER (WHERE state = 'noted' AND status LIKE 'DELETED%'), count(*) FILTER (WHERE changed_ms > 0),
+		count(*) FILTER (WHERE vanished_ms > 0), (SELECT count(DISTINCT recording_key) FROM settlements WHERE tenant = $1)
 		FROM items WHERE tenant = $1`, s.tenant).
 		Scan(&t.Held, &t.HeldBytes, &t.Due, &t.DueBytes, &t.Quarantined, &t.Doubtful, &t.Denied,
 			&t.Missing, &t.Pending, &t.Deleted, &t.Changed, &t.Vanished, &t.Settled)
@@ -120,8 +147,10 @@ func (c *Collector) tenantStatus(ctx context.Context, s *site, source *Source, n
 	if limit, known := s.limit(source); known {
 		t.EgressLimit = &limit
 	}
-	if s.closedMs > now.UnixMilli() {
-		t.ClosedUntil = &s.closedMs
+	if at, err := c.opens(ctx, s, source, ledger, now.UnixMilli()); err != nil {
+		return t, err
+	} else if at > now.UnixMilli() {
+		t.ClosedUntil = &at
 	}
 	if s.completeMs > 0 {
 		t.LastCompleteAt = &s.completeMs

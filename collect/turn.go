@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"callvault/meter"
@@ -27,6 +28,8 @@ type turn struct {
 	state   string // for those who watch
 	held    int    // fetched in this run
 	due     int    // still to fetch, as far as is known
+	failed  int    // recordings in a row that could not be had
+	opens   int64  // when the tenant opens for what it was closed for; 0 if it was not
 	bytes   int64
 	fresh   int64   // of bytes, not written yet
 	settled []*item // whose state is not written yet
@@ -51,7 +54,8 @@ func (t *turn) is(state string) {
 }
 
 // run fetches what is due until nothing more can be had within this run. ctx is
-// for what is under way, waiting ends when nothing new is to begin.
+// for what is under way, waiting ends when nothing new is to begin; then it is
+// errStopped.
 func (t *turn) run(ctx, waiting context.Context) error {
 	for {
 		last := t.r.listsDone()
@@ -60,21 +64,23 @@ func (t *turn) run(ctx, waiting context.Context) error {
 			return err
 		}
 		switch {
-		case t.r.stopped():
-			return nil
 		case len(items) > 0:
 			err = t.fetchAll(ctx, waiting, items, false)
 		case !last:
 			t.is("listing")
 			err = t.sleep(waiting)
 		case len(t.again) > 0:
-			items, t.again = t.again, nil
+			// A list may have told otherwise of them since.
+			if items, err = t.r.c.refresh(ctx, t.again); err != nil {
+				return err
+			}
+			t.again = nil
 			err = t.fetchAll(ctx, waiting, items, true)
 		default:
 			t.is("done")
 			return nil
 		}
-		if errors.Is(err, errStopped) || errors.Is(err, errClosed) {
+		if errors.Is(err, errLater) {
 			return nil
 		}
 		if err != nil {
@@ -104,85 +110,124 @@ func (t *turn) sleep(ctx context.Context) error {
 	return nil
 }
 
-// errClosed says that the tenant has no room left for what is due, and will not
-// have any soon.
-var errClosed = errors.New("closed")
-
-// fetchAll fetches items, each in its time. ctx is for what is under way, waiting
+// fetchAll fetches items, each in its time. At a pace it ends early when there is
+// more to fetch, which may be more urgent. ctx is for what is under way, waiting
 // for what has not begun. final says that what is refused now is set aside.
-func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) (err error) {
-	abreast := abreastPaced
-	if t.r.source.OwnServer {
-		abreast = abreastOwn
-	}
+// errStopped and errLater end the turn, but nothing that is under way.
+func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) error {
+	paced := !t.r.source.OwnServer
 	fetches, ctx := errgroup.WithContext(ctx)
-	fetches.SetLimit(abreast)
+	fetches.SetLimit(abreastOwn)
+	if paced {
+		fetches.SetLimit(abreastPaced)
+	}
+	var over atomic.Pointer[error]
 	for _, it := range items {
-		if err = t.ready(waiting, it); err != nil || ctx.Err() != nil {
+		if over.Load() != nil || ctx.Err() != nil || paced && !final && t.hasMore() {
 			break
 		}
-		t.r.slots <- struct{}{}
 		fetches.Go(func() error {
-			defer func() { <-t.r.slots }()
-			return t.fetch(ctx, waiting, it, final)
-		})
-		if abreast == 1 { // the next turn is decided on by what came of this
-			if fetches.Wait() != nil {
-				break
+			if over.Load() != nil {
+				return nil
 			}
-		}
+			err := t.fetch(ctx, waiting, it, final)
+			if errors.Is(err, errStopped) || errors.Is(err, errLater) {
+				over.Store(&err)
+				return nil
+			}
+			if err == nil && paced {
+				return t.flush(context.WithoutCancel(ctx))
+			}
+			return err
+		})
 	}
-	return errors.Join(fetches.Wait(), t.flush(context.WithoutCancel(ctx)), err)
+	err := errors.Join(fetches.Wait(), t.flush(context.WithoutCancel(ctx)))
+	if ended := over.Load(); ended != nil && err == nil {
+		return *ended
+	}
+	return err
+}
+
+// hasMore tells whether the turn was woken since it last asked the ledger.
+func (t *turn) hasMore() bool {
+	select {
+	case <-t.woken:
+		return true
+	default:
+		return false
+	}
 }
 
 // ready waits until the item may be asked for: until the tenant is open and has
-// room for it, and its pace allows it.
+// room for it, its pace allows it, and few enough requests of the run are under
+// way. What it takes is given back with done.
 func (t *turn) ready(ctx context.Context, it *item) error {
 	for {
+		if err := t.open(ctx, it); err != nil {
+			return err
+		}
+		t.is("fetching")
+		if err := t.pacer.until(ctx); err != nil {
+			return err
+		}
+		select {
+		case t.r.slots <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		// The pace counts from here: who waits for a slot makes its request later.
+		if t.take(it) {
+			return nil
+		}
+		<-t.r.slots
+	}
+}
+
+// open waits until the tenant is open; errLater when that takes longer than a run
+// waits.
+func (t *turn) open(ctx context.Context, it *item) error {
+	for {
 		now := time.Now().UnixMilli()
-		until := t.closedUntil(it.size, now)
+		t.mu.Lock()
+		until := t.site.opens(t.r.source, t.ledger, it.size, now)
+		if t.opens = until; until <= now {
+			t.opens = 0
+		}
+		t.mu.Unlock()
 		if until <= now {
-			break
+			return nil
 		}
 		t.is("closed until " + moment(until))
-		if time.Duration(until-now)*time.Millisecond > soon {
-			return errClosed
+		if until-now > soon.Milliseconds() {
+			return errLater
 		}
-		t.pacer.delay(time.Duration(until-now) * time.Millisecond)
-		if err := t.pause(ctx, until-now); err != nil {
+		if err := pause(ctx, until-now); err != nil {
 			return err
 		}
 	}
-	t.is("fetching")
-	return t.pacer.wait(ctx)
 }
 
-func (t *turn) pause(ctx context.Context, ms int64) error {
-	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
-// closedUntil is when the tenant may next be asked for so many bytes: because the
-// source has closed it, or because its egress limit, where it is configured,
-// leaves no room.
-func (t *turn) closedUntil(size, now int64) int64 {
+// take takes the turn of the item's request, and sets its bytes aside, if the
+// tenant is still open and the pace allows it.
+func (t *turn) take(it *item) bool {
+	now := time.Now().UnixMilli()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	until := t.site.closedMs
-	if _, configured := t.r.source.Agents[t.site.remote]; !configured {
-		return until
+	if t.site.opens(t.r.source, t.ledger, it.size, now) > now || !t.pacer.take() {
+		return false
 	}
-	limit, _ := t.site.limit(t.r.source)
-	if at, fits := t.ledger.FreesAt(limit, size, now); fits {
-		until = max(until, at)
-	}
-	return until
+	t.ledger.Reserve(it.size)
+	return true
+}
+
+// done ends a request that was ready, after n bytes of audio.
+func (t *turn) done(it *item, n int64) {
+	<-t.r.slots
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ledger.Settle(it.size, n, time.Now().UnixMilli())
+	t.fresh += n
+	t.bytes += n
 }
 
 // close notes that the source has closed the tenant: until it says, or until its
@@ -190,24 +235,26 @@ func (t *turn) closedUntil(size, now int64) int64 {
 func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
 	now := time.Now()
 	t.mu.Lock()
-	used := t.ledger.Use(now.UnixMilli())
-	t.site.learned = &used
+	if used := t.ledger.Use(now.UnixMilli()); used > 0 {
+		t.site.learned = &used
+	}
 	t.site.closedMs = now.Add(time.Hour).UnixMilli()
 	if retryAfter > 0 {
 		t.site.closedMs = now.Add(retryAfter).UnixMilli()
 	} else if at, some := t.ledger.NextFree(now.UnixMilli()); some {
 		t.site.closedMs = min(t.site.closedMs, at)
 	}
-	until := t.site.closedMs
+	site := *t.site
 	t.mu.Unlock()
-	t.r.c.log.Warn("tenant closed for its egress limit", "source", t.r.source.Name, "tenant", t.site.tenant, "until", moment(until))
-	return t.r.c.saveSite(ctx, t.site)
+	t.r.c.log.Warn("tenant closed for its egress limit", "source", t.r.source.Name, "tenant", site.tenant, "until", moment(site.closedMs))
+	return t.r.c.saveSite(ctx, &site)
 }
 
 // note remembers how an item stands until flush.
 func (t *turn) note(it *item, s state, reason string) {
 	now := time.Now().UnixMilli()
-	it.state, it.reason, it.triedMs = s, reason, now
+	it.state, it.reason = s, reason
+	it.triedMs = max(now, t.r.began) // once a run, also when the clock is set back
 	switch {
 	case s == held:
 		it.failedMs = 0

@@ -47,23 +47,26 @@ func (r *Run) View() View {
 		v.Done, v.Due, v.Bytes = v.Done+one.Done, v.Due+one.Due, v.Bytes+one.Bytes
 		v.Left = max(v.Left, one.Left)
 	}
-	v.Left = max(v.Left, time.Duration(v.ListsLeft)*r.source.Pace)
+	if lists := time.Duration(v.ListsLeft) * r.source.Pace; len(turns) == 1 {
+		v.Left += lists // they share one pace
+	} else {
+		v.Left = max(v.Left, lists)
+	}
 	slices.SortFunc(v.Tenants, func(a, b TenantView) int { return cmp.Compare(a.Tenant, b.Tenant) })
 	return v
 }
 
 func (t *turn) view(now int64) TenantView {
-	c := t.course(now)
+	next, step := t.rhythm(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := TenantView{Tenant: t.site.tenant, State: t.state, Done: t.held, Due: max(0, t.due), Bytes: t.bytes}
-	if v.Due > 0 {
-		v.Left = time.Duration(c.next-now+int64(v.Due-1)*c.step) * time.Millisecond
+	wait := time.Duration(next-now) * time.Millisecond
+	if v.Due > 0 && max(wait, time.Duration(t.opens-now)*time.Millisecond) <= soon { // longer than that no run waits
+		v.Left = wait + time.Duration(int64(v.Due-1)*step)*time.Millisecond
 	}
-	if t.state == "fetching" || t.state == "waiting" {
-		if wait := time.Duration(c.next-now) * time.Millisecond; wait > 5*time.Second {
-			v.State = "waiting " + wait.Round(time.Second).String()
-		}
+	if (t.state == "fetching" || t.state == "waiting") && wait > 5*time.Second {
+		v.State = "waiting " + wait.Round(time.Second).String()
 	}
 	return v
 }

@@ -1,0 +1,149 @@
+package collect_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callvault/collect"
+)
+
+// hook takes alerts in, after refusing the first few.
+type hook struct {
+	t       *testing.T
+	mu      sync.Mutex
+	refuses int
+	tries   int
+	events  []collect.Event
+}
+
+func (h *hook) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tries++
+	if h.refuses > 0 {
+		h.refuses--
+		return &http.Response{StatusCode: 503, Status: "503 no", Body: http.NoBody, Request: r}, nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, []byte("shared"))
+	mac.Write(body)
+	if want := "sha256=" + hex.EncodeToString(mac.Sum(nil)); r.Header.Get("X-Callvault-Signature") != want {
+		h.t.Errorf("the signature is %q, want %q", r.Header.Get("X-Callvault-Signature"), want)
+	}
+	if bytes.Contains(body, []byte(sourceKey)) {
+		h.t.Errorf("the key is in %s", body)
+	}
+	var e collect.Event
+	if err := json.Unmarshal(body, &e); err != nil || e.At != time.Now().UnixMilli() && h.tries == len(h.events)+1 {
+		h.t.Errorf("%s: %v", body, err)
+	}
+	h.events = append(h.events, e)
+	return &http.Response{StatusCode: 204, Status: "204", Body: http.NoBody, Request: r}, nil
+}
+
+func (h *hook) alerts() *collect.Alerts {
+	return &collect.Alerts{URL: "https://hook.example/x", Secret: []byte("shared"), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), HTTP: &http.Client{Transport: h}}
+}
+
+// told is what was told, and forgets it.
+func (h *hook) told() (events []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		events = append(events, e.Event+" "+e.Tenant)
+	}
+	h.events = nil
+	return events
+}
+
+func TestAlertsOfRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		h := &hook{t: t, refuses: 3}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		want := func(events ...string) {
+			t.Helper()
+			report := v.run(t, source)
+			h.alerts().Tell(t.Context(), report)
+			if got := h.told(); fmt.Sprint(got) != fmt.Sprint(events) {
+				t.Errorf("told of %q, want %q", got, events)
+			}
+			time.Sleep(time.Hour)
+		}
+		want("run_finished ")
+		if h.tries != 4 {
+			t.Errorf("%d tries", h.tries)
+		}
+		s.add("acme-ns", "bad", ago(time.Hour)).fault = "status 404"
+		s.recordings[0].times = -1
+		s.recordings[len(s.recordings)-1].times = -1
+		want("run_incomplete ")
+		s.cap["acme-ns"] = 1
+		s.add("acme-ns", "one-more", ago(time.Minute))
+		want("run_incomplete ", "tenant_closed acme-ns")
+		s.revoked = true
+		want("source_failed ")
+		var none *collect.Alerts
+		none.Send(t.Context(), collect.Event{})
+		h.refuses, h.tries = 99, 0
+		h.alerts().Send(t.Context(), collect.Event{Event: "x"})
+		if h.tries != 6 {
+			t.Errorf("%d tries of what is never taken", h.tries)
+		}
+	})
+}
+
+// TestWatch tells once of what does not happen, and again after it was mended.
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 1)
+		h := &hook{t: t}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- v.Watch(ctx, []*collect.Source{source}, h.alerts()) }()
+		want := func(after time.Duration, events ...string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := h.told(); fmt.Sprint(got) != fmt.Sprint(events) {
+				t.Errorf("at %v told of %q, want %q", time.Now().UTC(), got, events)
+			}
+		}
+		want(25 * time.Hour)
+		want(2*time.Hour, "no_run ")
+		want(24 * time.Hour)
+		complete(t, v.run(t, source))
+		want(25 * time.Hour)
+		s.revoked = true
+		v.run(t, source) // fails, which is no success
+		want(2*time.Hour, "no_run ")
+		want(4*24*time.Hour, "tenant_stale acme-ns")
+		s.revoked = false
+		s.add("acme-ns", "bad", ago(time.Hour)).fault = "status 404"
+		s.recordings[1].times = -1
+		v.run(t, source) // succeeds, incomplete
+		want(25 * time.Hour)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

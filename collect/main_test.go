@@ -1,0 +1,203 @@
+package collect_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"callvault/archive"
+	"callvault/archive/disk"
+	"callvault/client"
+	"callvault/collect"
+	"callvault/database"
+
+	_ "modernc.org/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		if err := collectInChild(dir, os.Getenv(childURL)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// vault is a data folder with a collector.
+type vault struct {
+	*collect.Collector
+	dir        string
+	db         *database.DB
+	archive    *archive.Archive
+	quarantine *disk.Store
+	close      func()
+}
+
+// tempDir is a folder on a disk that is quick to sync, where there is one.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "callvault-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// open opens a data folder, which the caller closes.
+func open(ctx context.Context, dir string) (*vault, error) {
+	db, err := database.Open(ctx, filepath.Join(dir, "callvault.db"))
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := disk.Open(filepath.Join(dir, "audio"))
+	if err != nil {
+		return nil, err
+	}
+	quarantine, err := disk.Open(filepath.Join(dir, "quarantine"))
+	if err != nil {
+		return nil, err
+	}
+	a, err := archive.New(ctx, db, blobs)
+	if err != nil {
+		return nil, err
+	}
+	v := &vault{dir: dir, db: db, archive: a, quarantine: quarantine}
+	v.close = func() { quarantine.Close(); blobs.Close(); db.Close() }
+	v.Collector = collect.New(collect.Config{
+		DB: db, Archive: a, Quarantine: quarantine, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		EnsureTenants: func(context.Context, []string) error { return nil },
+	})
+	return v, nil
+}
+
+// newVault opens a new data folder and closes it at the end of the test, or of the
+// bubble.
+func newVault(t *testing.T, dir string) *vault {
+	t.Helper()
+	v, err := open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.close)
+	return v
+}
+
+// from is the configuration of a source that is asked without a connection.
+func from(t testing.TB, s http.RoundTripper) *collect.Source {
+	t.Helper()
+	return fromURL(t, "https://source.example", client.WithTransport(s))
+}
+
+func fromURL(t testing.TB, url string, options ...client.Option) *collect.Source {
+	t.Helper()
+	c, err := client.New(url, sourceKey, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdleConnections)
+	return &collect.Source{Name: "acme", Client: c, Pace: collect.DefaultPace, Lookback: collect.DefaultLookback,
+		Since: time.Now().Add(-3 * 24 * time.Hour).UnixMilli()}
+}
+
+// run does one run to its end.
+func (v *vault) run(t *testing.T, s *collect.Source) *collect.Report {
+	t.Helper()
+	r, err := v.Start(t.Context(), s, collect.Always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := r.Wait(context.WithoutCancel(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// complete fails unless the run left nothing to be wished for.
+func complete(t *testing.T, r *collect.Report) {
+	t.Helper()
+	if r.Result != collect.Complete || len(r.Problems) > 0 || r.Error != "" {
+		t.Fatalf("the run is %s %q: %v", r.Result, r.Error, r.Problems)
+	}
+}
+
+// isHeld tells whether a recording is held with the source's audio.
+func (v *vault) isHeld(t *testing.T, r *recording) bool {
+	t.Helper()
+	entry, err := v.archive.Find(context.Background(), r.TenantName, r.RecordingKey)
+	if err != nil || !entry.Held {
+		return false
+	}
+	file, err := v.archive.OpenAudio(context.Background(), entry)
+	if err != nil {
+		t.Errorf("%s counts as held: %v", r.RecordingKey, err)
+		return false
+	}
+	defer file.Close()
+	audio, err := io.ReadAll(file)
+	return err == nil && string(audio) == string(r.audio)
+}
+
+func (v *vault) allHeld(t *testing.T, s *source) {
+	t.Helper()
+	for _, r := range s.recordings {
+		if r.Status.HasAudio() && !v.isHeld(t, r) {
+			t.Errorf("%s of %s is not held", r.RecordingKey, r.TenantName)
+		}
+	}
+}
+
+// status is how the one tenant of the name stands.
+func (v *vault) status(t *testing.T, s *collect.Source, tenant string) collect.TenantStatus {
+	t.Helper()
+	all, err := v.TenantStatuses(context.Background(), s, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all {
+		if one.Tenant == tenant {
+			return one
+		}
+	}
+	t.Fatalf("no tenant %s", tenant)
+	return collect.TenantStatus{}
+}
+
+// reasonOf is why the report says that a recording is not held.
+func reasonOf(r *collect.Report, key string) string {
+	for _, p := range r.Problems {
+		if p.Key == key {
+			return p.Reason
+		}
+	}
+	return ""
+}
+
+func problems(r *collect.Report) string {
+	var lines []string
+	for _, p := range r.Problems {
+		lines = append(lines, fmt.Sprintf("%s %s: %s", p.Tenant, p.Key, p.Reason))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func ago(d time.Duration) time.Time { return time.Now().Add(-d) }
+
+// execute writes to the database beside the collector.
+func execute(v *vault, query string, args ...any) error {
+	return v.db.Tx(context.Background(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(query, args...)
+		return err
+	})
+}

@@ -1,0 +1,132 @@
+package collect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+)
+
+// entry is a recording that a list tells of, for the archive and for the ledger.
+type entry struct {
+	note archive.Note
+	item *item // nil when it cannot be kept
+}
+
+// prepare brings what a list tells into the form of this archive: the tenant's
+// name here, a status that says whether the audio is here. It keeps nothing of
+// another source's tenant, and of what cannot be kept it tells bad.
+func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e entry, err error) {
+	rec := t.recording
+	site, err := r.site(ctx, rec.TenantName)
+	if site == nil {
+		bad.refused = true
+		return e, err
+	}
+	rec.TenantName = site.tenant
+	rec.Size, rec.Duration = max(0, rec.Size), max(0, rec.Duration)
+	if rec.CallKey == "" {
+		rec.CallKey = rec.RecordingKey // a call of its own
+	}
+	if rec.Status == "" {
+		rec.Status = "UNKNOWN"
+	}
+	if err := rec.Validate(); err != nil {
+		bad.add(rec.RecordingKey, t.recording.AppendJSON(nil), err)
+		return e, nil
+	}
+	e.item = itemOf(&rec, r.source.Name, at)
+	e.note.Recording = rec
+	if !rec.Status.Deleted() {
+		e.note.Recording.Status = callvault.Pending
+	}
+	if t.call != nil && t.call.CallKey == rec.CallKey && r.source.Prefix+t.call.TenantName == rec.TenantName {
+		call := *t.call
+		call.TenantName = site.tenant
+		call.EndTime = max(call.EndTime, call.StartTime) // a call that goes on has no end yet
+		call.TotalHoldDuration = max(0, call.TotalHoldDuration)
+		if call.Validate() == nil {
+			e.note.Call = &call
+		}
+	}
+	return e, nil
+}
+
+// note writes what a list tells: into the archive, so that it is listed here, and
+// into the ledger.
+func (r *Run) note(ctx context.Context, batch []entry) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	now := time.Now()
+	notes := make([]archive.Note, len(batch))
+	for i := range batch {
+		notes[i] = batch[i].note
+	}
+	isHeld, err := r.c.archive.Note(ctx, notes, now)
+	if err != nil {
+		return err
+	}
+	var changed []entry
+	var fresh []*item // due, and not so before
+	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		for i, e := range batch {
+			it := *e.item // as it is written now
+			known, err := findItem(ctx, tx, it.tenant, it.key)
+			if err != nil {
+				return err
+			}
+			if known != nil && known.state == held && !isHeld[i] {
+				isHeld[i] = r.c.holds(ctx, &it) // since it was noted
+			}
+			if it.follow(known, isHeld[i]) {
+				changed = append(changed, e)
+				it.digest = known.digest // until the change is kept
+			}
+			if it.state == due && (known == nil || known.state != due) {
+				fresh = append(fresh, e.item)
+			}
+			if err := it.write(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.amend(ctx, changed, now); err != nil {
+		return err
+	}
+	r.wake(fresh)
+	return nil
+}
+
+// holds tells whether the archive holds an item.
+func (c *Collector) holds(ctx context.Context, it *item) bool {
+	entry, err := c.archive.Find(ctx, it.tenant, it.key)
+	return err == nil && entry.Held
+}
+
+// amend keeps what is told otherwise now of held recordings; the ledger hears of
+// it last, so that a change is kept, once or twice, whenever the run is killed.
+func (r *Run) amend(ctx context.Context, changed []entry, now time.Time) error {
+	for i := range changed {
+		e := &changed[i]
+		if err := r.c.archive.Amend(ctx, &e.note, now); err != nil {
+			return err
+		}
+		err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `UPDATE items SET digest = $1, changed_ms = $2 WHERE tenant = $3 AND recording_key = $4`,
+				e.item.digest, now.UnixMilli(), e.item.tenant, e.item.key)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("ledger of %s: %w", e.item.key, err)
+		}
+	}
+	return nil
+}

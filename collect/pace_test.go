@@ -1,0 +1,363 @@
+package collect_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callvault"
+	"callvault/client"
+	"callvault/collect"
+)
+
+// fill gives a source's tenant n recordings of the last days, the newest first.
+func fill(s *source, tenant string, n int) {
+	for i := range n {
+		s.add(tenant, fmt.Sprintf("%s-%04d", tenant, i), ago(time.Duration(i+1)*7*time.Minute))
+	}
+}
+
+// TestStrictWindow: not one request too many, whatever becomes of the runs; the
+// lists of a source with one tenant count as that tenant's.
+func TestStrictWindow(t *testing.T) {
+	for tenants := 1; tenants <= 3; tenants++ {
+		t.Run(fmt.Sprint(tenants, " tenants"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSource()
+				for i := range tenants {
+					fill(s, fmt.Sprintf("tenant-%d", i), 30)
+				}
+				dir := tempDir(t)
+				v, source := newVault(t, dir), from(t, s)
+				source.Pace = collect.MinPace
+				for _, after := range []time.Duration{time.Second, 8 * time.Second, 11 * time.Second, 17 * time.Second} {
+					stopAfter(t, v, source, after)
+				}
+				for _, after := range []time.Duration{0, 2 * time.Second, 7 * time.Second, 20 * time.Second} {
+					crashAfter(t, dir, source, after)
+				}
+				complete(t, v.run(t, source))
+				v.allHeld(t, s)
+				s.check(t)
+				if most := 30*tenants + 8*tenants; s.audio > most {
+					t.Errorf("%d audio requests, want at most %d", s.audio, most)
+				}
+			})
+		})
+	}
+}
+
+// stopAfter does a run that is stopped after a while, and must end at once then.
+func stopAfter(t *testing.T, v *vault, source *collect.Source, d time.Duration) {
+	t.Helper()
+	r, err := v.Start(t.Context(), source, collect.Always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(d, r.Stop)
+	defer timer.Stop()
+	began := time.Now()
+	report, err := r.Wait(t.Context())
+	if err != nil || !report.Stopped || report.Result != collect.Incomplete || report.Error != "" {
+		t.Fatalf("%+v, %v, want a run that was stopped", report, err)
+	}
+	if took := time.Since(began); took != d {
+		t.Errorf("the run took %v and was stopped after %v", took, d)
+	}
+	held := int64(0)
+	all, err := v.TenantStatuses(t.Context(), source, time.Now())
+	for _, one := range all {
+		held += one.Held
+	}
+	if err != nil || held < int64(report.Held) {
+		t.Errorf("the ledger has %d held, the report %d (%v)", held, report.Held, err)
+	}
+}
+
+// crashAfter does a run in an opening of its own whose last lines are never
+// written: its database breaks.
+func crashAfter(t *testing.T, dir string, source *collect.Source, d time.Duration) {
+	t.Helper()
+	v, err := open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := v.Start(t.Context(), source, collect.Always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(d, v.close)
+	if _, err := r.Wait(t.Context()); err == nil {
+		t.Error("a run without a database ended well")
+	}
+}
+
+// TestBrokenOff: a run whose ctx ends loses nothing that was held.
+func TestBrokenOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 10)
+		s.recordings[3].fault, s.recordings[3].times = "stall", 1
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		r, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+		defer cancel()
+		report, err := r.Wait(ctx)
+		if err == nil || report == nil || !report.Stopped || report.Held == 0 {
+			t.Fatalf("%+v, %v", report, err)
+		}
+		complete(t, v.run(t, source))
+		v.allHeld(t, s)
+		s.check(t)
+	})
+}
+
+// TestStopWhileStalled: what is under way ends in its own time, what waits at once.
+func TestStopWhileStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		fill(s, "birch-ns", 3)
+		for _, r := range s.recordings[:3] {
+			r.fault, r.times = "wait 503 600", -1
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		stopAfter(t, v, source, 5*time.Minute)
+		if got := v.status(t, source, "birch-ns"); got.Held != 3 {
+			t.Errorf("%+v", got)
+		}
+		s.check(t)
+	})
+}
+
+// TestLongRetryAfter: a run does not wait longer than a quarter of an hour.
+func TestLongRetryAfter(t *testing.T) {
+	for _, fault := range []string{"wait 503 3600", "wait 429 3600"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource()
+			fill(s, "acme-ns", 5)
+			fill(s, "birch-ns", 5)
+			s.recordings[1].fault, s.recordings[1].times = fault, -1
+			v, source := newVault(t, tempDir(t)), from(t, s)
+			began := time.Now()
+			report := v.run(t, source)
+			if took := time.Since(began); took > 15*time.Minute || report.Result != collect.Incomplete || s.recordings[1].asked != 1 {
+				t.Errorf("%s: the run took %v, asked %d times: %s", fault, took, s.recordings[1].asked, problems(report))
+			}
+			if got := v.status(t, source, "birch-ns"); got.Held != 5 {
+				t.Errorf("%s: the other tenant: %+v", fault, got)
+			}
+			s.check(t)
+		})
+	}
+}
+
+// TestSourceGoesDown: where everything fails the run ends, and loses nothing.
+func TestSourceGoesDown(t *testing.T) {
+	for _, fault := range []string{"reset", "status 429", "stall"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource()
+			fill(s, "acme-ns", 60)
+			for _, r := range s.recordings {
+				r.fault, r.times = fault, -1
+			}
+			v, source := newVault(t, tempDir(t)), from(t, s)
+			began := time.Now()
+			report := v.run(t, source)
+			if took := time.Since(began); took > 2*time.Hour || report.Result != collect.Incomplete {
+				t.Errorf("%s: the run took %v: %s", fault, took, report.Result)
+			}
+			s.heal()
+			complete(t, v.run(t, source))
+			v.allHeld(t, s)
+			s.check(t)
+		})
+	}
+}
+
+// TestClosedTenant: after a 509 not one more audio request until room frees, over
+// runs; the other tenant goes on.
+func TestClosedTenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		s.retryAfter = true
+		fill(s, "acme-ns", 40)
+		fill(s, "birch-ns", 40)
+		s.cap["acme-ns"] = 20_000
+		dir := tempDir(t)
+		source := from(t, s)
+		for night := range 20 {
+			v, err := open(context.Background(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report := v.run(t, source)
+			if night == 0 {
+				if got := v.status(t, source, "birch-ns"); got.Held != 40 {
+					t.Errorf("the other tenant: %+v", got)
+				}
+				if c := report.Tenants[0].ClosedUntil; c == nil || time.UnixMilli(*c).Sub(s.closed["acme-ns"]).Abs() > 2*time.Second {
+					t.Errorf("closed until %v, want %v", c, s.closed["acme-ns"])
+				}
+				if got := v.status(t, source, "acme-ns"); got.ClosedUntil == nil || got.EgressLimit == nil || *got.EgressLimit != got.EgressUsed {
+					t.Errorf("%+v", got)
+				}
+			}
+			v.close()
+			if report.Result == collect.Complete {
+				break
+			}
+			time.Sleep(24 * time.Hour)
+		}
+		newVault(t, dir).allHeld(t, s)
+		s.check(t)
+	})
+}
+
+// TestProbesAnHour: where nothing tells when room frees, one request an hour.
+func TestProbesAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		s.cap["acme-ns"] = 0
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		schedule, err := collect.ParseSchedule("0 1 * * *", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Hour)
+		defer cancel()
+		if err := v.Serve(ctx, source, schedule, func(*collect.Report) {}); err != nil {
+			t.Error(err)
+		}
+		if s.audio < 20 || s.audio > 26 {
+			t.Errorf("%d audio requests in a day", s.audio)
+		}
+		s.cap["acme-ns"] = 1 << 20
+		time.Sleep(time.Hour)
+		complete(t, v.run(t, source))
+		s.check(t)
+	})
+}
+
+// TestConfiguredCap: a tenant whose agents are told is never asked for more than
+// its limit allows, and goes on when its own ledger says so.
+func TestConfiguredCap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 9)
+		size := int64(callvault.EgressPerAgent / 4)
+		for _, r := range s.recordings {
+			r.Size, r.well.Size = size, size // three fit; the list errs, which makes them doubtful
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Agents = map[string]int64{"acme-ns": 1}
+		charge(t, v, "acme-ns", callvault.EgressPerAgent-size/2)
+		report := v.run(t, source)
+		if report.Held != 0 || s.audio != 0 || report.Tenants[0].ClosedUntil == nil {
+			t.Errorf("%d audio requests, %+v", s.audio, report.Tenants)
+		}
+		if got := v.status(t, source, "acme-ns"); got.ClosedUntil == nil {
+			t.Errorf("%+v", got)
+		}
+		schedule, err := collect.ParseSchedule("0 1 1 7 *", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 6*24*time.Hour)
+		defer cancel()
+		runs := 0
+		if err := v.Serve(ctx, source, schedule, func(r *collect.Report) { runs++ }); err != nil {
+			t.Error(err)
+		}
+		if got := v.status(t, source, "acme-ns"); got.Held != 9 || runs != 1 {
+			t.Errorf("%d runs, %+v", runs, got)
+		}
+		s.check(t)
+	})
+}
+
+// charge notes egress of a tenant that was fetched just now.
+func charge(t *testing.T, v *vault, tenant string, bytes int64) {
+	t.Helper()
+	err := execute(v, `INSERT INTO fetched (tenant, hour, bytes) VALUES ($1, $2, $3)`, tenant, time.Now().UnixMilli()/3_600_000, bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestManyTenants: in the time of one tenant's own recordings all have theirs.
+func TestManyTenants(t *testing.T) {
+	tenants, each := 300, 40
+	if testing.Short() || raceEnabled {
+		tenants, each = 40, 15
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		for i := range tenants {
+			fill(s, fmt.Sprintf("tenant-%03d", i), each)
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		began := time.Now()
+		r, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Duration(each)*source.Pace/2, func() {
+			view := r.View()
+			for _, one := range view.Tenants {
+				if behind := view.Tenants[0].Done - one.Done; behind > 3 || behind < -3 {
+					t.Errorf("half way %s has %d, %s has %d", one.Tenant, one.Done, view.Tenants[0].Tenant, view.Tenants[0].Done)
+				}
+			}
+			if want := time.Duration(each) * source.Pace / 2; view.Left < want*8/10 || view.Left > want*12/10 {
+				t.Errorf("half way %v are said to be left, want about %v", view.Left, want)
+			}
+		})
+		report, err := r.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		complete(t, report)
+		if took, most := time.Since(began), time.Duration(each+8)*source.Pace; took > most || report.Held != tenants*each {
+			t.Errorf("%d held in %v, want all within %v", report.Held, took, most)
+		}
+		s.check(t)
+	})
+}
+
+// TestSlowTenantsStarveNobody: requests that hang take nobody else's time.
+func TestSlowTenantsStarveNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		for i := range 40 {
+			fill(s, fmt.Sprintf("slow-%02d", i), 2)
+		}
+		for _, r := range s.recordings {
+			r.fault, r.times = "stall", -1
+		}
+		fill(s, "quick", 20)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Client, _ = client.New("https://source.example", sourceKey, client.WithTransport(s), client.WithIdleTimeout(10*time.Second))
+		r, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(5*time.Minute, func() {
+			for _, one := range r.View().Tenants {
+				if one.Tenant == "quick" && one.Done < 20 {
+					t.Errorf("after five minutes quick has %d of 20", one.Done)
+				}
+			}
+		})
+		if _, err := r.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.check(t)
+	})
+}
