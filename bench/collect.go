@@ -31,11 +31,13 @@ func collects(ctx context.Context, b *bench) error {
 	defer service.stop()
 	var ours, theirs, memory []float64
 	for range b.rounds {
+		syscall.Sync() // so that nobody pays for what others have left unwritten
 		took, err := b.curl(ctx, l, service.url())
 		if err != nil {
 			return err
 		}
 		theirs = append(theirs, took)
+		syscall.Sync()
 		took, peak, err := b.collect(ctx, l, service.url())
 		if err != nil {
 			return err

@@ -71,7 +71,7 @@ func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zon
 // firstDay is the first instant to tell of; 0 when nothing was listed and there is
 // no first day to begin with.
 func (c *Collector) firstDay(ctx context.Context, source *Source, tenant string, listings []listing) (ms int64, err error) {
-	err = c.db.Reader.QueryRowContext(ctx, `SELECT coalesce(min(start_ms), 0) FROM items WHERE tenant = $1`, tenant).Scan(&ms)
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT coalesce(min(start_ms), 0) FROM items INDEXED BY items_by_day WHERE tenant = $1`, tenant).Scan(&ms)
 	if err != nil {
 		return 0, fmt.Errorf("ledger of %s: %w", tenant, err)
 	}
@@ -87,7 +87,7 @@ func (c *Collector) firstDay(ctx context.Context, source *Source, tenant string,
 // day counts what is known of a tenant's recordings that start in span.
 func (c *Collector) day(ctx context.Context, tenant string, span callvault.Span) (Day, error) {
 	one := Day{Missing: []Lacked{}}
-	items, err := queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3
+	items, err := queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items INDEXED BY items_by_day WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3
 		ORDER BY start_ms, recording_key`, tenant, span.From, span.To)
 	for _, it := range items {
 		one.Listed++

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"callvault"
@@ -126,7 +127,8 @@ func answered(err error) bool {
 // request asks for one recording's audio and keeps it.
 func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, final bool) error {
 	n := int64(0)
-	defer func() { t.done(it, n) }()
+	done := sync.OnceFunc(func() { t.done(it, n) })
+	defer done()
 	answer, err := t.r.source.Client.Audio(ctx, t.site.remote, it.key)
 	if refusal, ok := client.RefusalOf(err); ok && strange(refusal.Status) {
 		return &refusedBody{reason: err.Error(), answer: evidence{Status: refusal.Status, Header: refusal.Header, body: refusal.Body}}
@@ -141,6 +143,7 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	}
 	defer spool.Discard()
 	n, err = io.Copy(spool, answer.Body)
+	done() // what follows is ours: the next request need not wait for it
 	if err != nil && !errors.Is(err, client.Cut) {
 		return err
 	}

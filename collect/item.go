@@ -175,8 +175,8 @@ func (c *Collector) refresh(ctx context.Context, items []*item) (fresh []*item, 
 // began: the urgent first, then the newest. What was denied or missing is due
 // again while it started, or failed first, after lookbackFrom.
 func (c *Collector) nextDue(ctx context.Context, tenant string, began, lookbackFrom int64, limit int) ([]*item, error) {
-	return queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items
-		WHERE tenant = $1 AND state IN ('due', 'quarantined', 'denied', 'missing') AND tried_ms < $2
+	return queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items INDEXED BY items_lacking
+		WHERE tenant = $1 AND `+lacking+` AND tried_ms < $2
 		AND (state IN ('due', 'quarantined') OR start_ms >= $3 OR failed_ms >= $3)
 		ORDER BY urgency, start_ms DESC, recording_key LIMIT $4`, tenant, began, lookbackFrom, limit)
 }

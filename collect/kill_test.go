@@ -65,7 +65,7 @@ func child(t *testing.T, dir, url string) (*exec.Cmd, *bufio.Scanner) {
 // TestKilledAtAnyMoment: whenever a run is killed, nothing that was held is lost,
 // nothing half counts, and the next one asks again only for what was under way.
 func TestKilledAtAnyMoment(t *testing.T) {
-	const each, abreast = 40, 16
+	const each, abreast = 40, 32
 	rounds, longest := 50, 200*time.Millisecond
 	if testing.Short() || raceEnabled {
 		rounds, longest = 10, 800*time.Millisecond

@@ -100,7 +100,7 @@ func (r *Run) result(report *Report, cause error) Result {
 // that all lists of the run came, so that a tenant that lacks nothing is complete.
 func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole bool) (TenantReport, error) {
 	one := TenantReport{Tenant: t.site.tenant, Held: t.held, Bytes: t.bytes}
-	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items WHERE tenant = $1 AND `+lacking, t.site.tenant).Scan(&one.Lacking)
+	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items INDEXED BY items_lacking WHERE tenant = $1 AND `+lacking, t.site.tenant).Scan(&one.Lacking)
 	if err != nil {
 		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
 	}
@@ -114,7 +114,7 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 		}
 		return one, nil
 	}
-	items, err := queryItems(ctx, r.c.db.Reader, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND `+lacking+`
+	items, err := queryItems(ctx, r.c.db.Reader, `SELECT `+itemColumns+` FROM items INDEXED BY items_lacking WHERE tenant = $1 AND `+lacking+`
 		ORDER BY reason = '', start_ms DESC, recording_key LIMIT $2`, t.site.tenant, maxProblems)
 	for _, it := range items {
 		report.Problems = append(report.Problems, Problem{Tenant: it.tenant, Key: it.key, Reason: it.why()})

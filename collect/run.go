@@ -17,13 +17,17 @@ import (
 // cannot be fetched within it is left for the next run.
 const soon = 15 * time.Minute
 
-// The requests for audio that run side by side: of one tenant at a pace, of one
-// tenant of a service of one's own, and of all tenants of a source.
+// The requests for audio that run side by side: of one tenant at a pace, of all
+// tenants at their paces, and of a service of one's own.
 const (
 	abreastPaced = 1
+	abreastAll   = 128
 	abreastOwn   = 16
-	abreastAll   = 32
 )
+
+// keepAbreast is how many recordings of a tenant of a service of one's own are
+// under way: those that were fetched wait to be made durable together.
+const keepAbreast = 32
 
 // Run is one run over one source.
 type Run struct {
@@ -63,6 +67,14 @@ type Problem struct {
 	Reason string `json:"reason"`
 }
 
+// abreast is how many requests for audio may run side by side.
+func (s *Source) abreast() int {
+	if s.OwnServer {
+		return abreastOwn
+	}
+	return abreastAll
+}
+
 // Start takes the source's lock and begins a run; database.Held when another run
 // has it. Wait must follow. Only recordings that start in span are listed; what
 // is known already is fetched whenever it started.
@@ -76,7 +88,7 @@ func (c *Collector) Start(ctx context.Context, source *Source, span callvault.Sp
 	}
 	r := &Run{
 		c: c, source: source, began: time.Now().UnixMilli(), span: span, release: release,
-		slots: make(chan struct{}, abreastAll), stopping: make(chan struct{}), listsOver: make(chan struct{}),
+		slots: make(chan struct{}, source.abreast()), stopping: make(chan struct{}), listsOver: make(chan struct{}),
 		sites: map[string]*site{}, turns: map[string]*turn{},
 	}
 	if err := r.open(ctx); err != nil {

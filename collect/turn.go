@@ -117,7 +117,7 @@ func (t *turn) sleep(ctx context.Context) error {
 func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) error {
 	paced := !t.r.source.OwnServer
 	fetches, ctx := errgroup.WithContext(ctx)
-	fetches.SetLimit(abreastOwn)
+	fetches.SetLimit(keepAbreast)
 	if paced {
 		fetches.SetLimit(abreastPaced)
 	}

@@ -74,7 +74,9 @@ CREATE TABLE items (
     failed_ms     BIGINT NOT NULL,
     PRIMARY KEY (tenant, recording_key)
 ) WITHOUT ROWID;
-CREATE INDEX items_by_turn ON items (tenant, state, urgency, start_ms);
+-- What is not held of what is offered, in the order of a tenant's turn.
+CREATE INDEX items_lacking ON items (tenant, urgency, start_ms DESC, recording_key)
+    WHERE state IN ('due', 'quarantined', 'denied', 'missing');
 CREATE INDEX items_by_start ON items (source, start_ms);
 CREATE INDEX items_by_day ON items (tenant, start_ms);
 
