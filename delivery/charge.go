@@ -1,0 +1,80 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"callvault"
+	"callvault/meter"
+)
+
+// chargedWriter lets audio pass that the tenant's egress has room for. It
+// reserves when the headers tell how much is to be sent, and refuses then or
+// never; what http.ServeContent would answer itself becomes an error.
+type chargedWriter struct {
+	http.ResponseWriter
+	d           *Delivery
+	r           *http.Request
+	reservation *meter.Reservation
+	sent        int64
+	err         error
+}
+
+var errRefused = errors.New("refused")
+
+// WriteHeader looks at what is about to be sent.
+func (c *chargedWriter) WriteHeader(status int) {
+	if status >= 400 {
+		c.err = rangeError(status, c.Header())
+		return
+	}
+	length, err := strconv.ParseInt(c.Header().Get("Content-Length"), 10, 64)
+	if err == nil && status != http.StatusNotModified && c.r.Method != http.MethodHead {
+		c.reservation, c.err = c.d.Meter.Reserve(c.r.Context(), c.d.Tenant, length, time.Now())
+	}
+	if c.err == nil {
+		c.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func rangeError(status int, header http.Header) error {
+	code, audio := callvault.Code(status), header.Get("Content-Range")
+	switch {
+	case code != callvault.RangeNotSatisfiable:
+		return fmt.Errorf("a condition of the request does not hold: %w", code)
+	case audio == "":
+		return fmt.Errorf("the Range cannot be read; send one such as bytes=0-999: %w", code)
+	}
+	return fmt.Errorf("the Range lies outside the audio (%s): %w", audio, code)
+}
+
+// Write sends bytes, unless the answer was refused.
+func (c *chargedWriter) Write(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, errRefused
+	}
+	n, err := c.ResponseWriter.Write(p)
+	c.sent += int64(n)
+	return n, err
+}
+
+// ReadFrom sends a file, unless the answer was refused.
+func (c *chargedWriter) ReadFrom(src io.Reader) (int64, error) {
+	if c.err != nil {
+		return 0, errRefused
+	}
+	n, err := io.Copy(c.ResponseWriter, src) // by the ReadFrom that it has
+	c.sent += n
+	return n, err
+}
+
+// settle charges what really left.
+func (c *chargedWriter) settle() {
+	if c.reservation != nil {
+		c.reservation.Settle(c.sent, time.Now())
+	}
+}

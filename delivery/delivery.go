@@ -1,0 +1,159 @@
+// Package delivery sends a recording's audio over HTTP: whole or in ranges, as
+// Ogg Opus or as WAV, with its validators, charged to the tenant's egress.
+//
+// It knows neither who asks nor whether he may; whoever sends decides that first,
+// and makes an answer of what is refused here.
+//
+// It promises that nothing is sent which the tenant's egress has no room for,
+// that what really left is what is charged, and that a file goes to the socket by
+// sendfile where the ResponseWriter takes one.
+package delivery
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+	"callvault/audio"
+	"callvault/meter"
+)
+
+// Format is a form in which audio is sent. Its text is the ending of a file's name.
+type Format string
+
+// The formats: what is kept, and 16-bit PCM 8 kHz mono.
+const (
+	Opus Format = "opus"
+	WAV  Format = "wav"
+)
+
+// AskedFormat reads the parameter format of a request's query; Opus where there
+// is none. Any other is callvault.InvalidParameter.
+func AskedFormat(r *http.Request) (Format, error) {
+	if r.URL.RawQuery == "" {
+		return Opus, nil
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", fmt.Errorf("the query cannot be read: %w: %w", err, callvault.InvalidParameter)
+	}
+	given, asked := values["format"]
+	if !asked {
+		return Opus, nil
+	}
+	if format := Format(given[0]); len(given) == 1 && (format == Opus || format == WAV) {
+		return format, nil
+	}
+	return "", fmt.Errorf("the format %.40q is not there; there are opus and wav: %w", strings.Join(given, " and "), callvault.InvalidParameter)
+}
+
+// Delivery is the audio of one answer. All fields are needed but Inline.
+type Delivery struct {
+	Meter  *meter.Memory
+	Tenant *callvault.Tenant // whose egress it is
+	Entry  *archive.Entry
+	Audio  io.ReadSeeker // as archive.OpenAudio returns it
+	Format Format
+	// Inline asks a browser to play the audio; else it is to be kept as a file.
+	Inline bool
+}
+
+// Send answers a GET or HEAD with audio as HTTP asks for it: whole, a range, or
+// only word that it has not changed (RFC 9110 13 and 14). It returns how many
+// bytes left. An error that wraps a Code, callvault.BandwidthExceeded with a
+// callvault.Wait among them, comes before anything was sent.
+func (d *Delivery) Send(w http.ResponseWriter, r *http.Request) (sent int64, err error) {
+	content, size, err := d.content()
+	if err != nil {
+		return 0, err
+	}
+	d.setHeaders(w.Header())
+	fitRange(r, size)
+	charged := &chargedWriter{ResponseWriter: w, d: d, r: r}
+	defer charged.settle()
+	http.ServeContent(charged, r, "", time.UnixMilli(d.Entry.Added), content)
+	return charged.sent, charged.err
+}
+
+// content is the audio in the form asked for, and its size in bytes.
+func (d *Delivery) content() (io.ReadSeeker, int64, error) {
+	if d.Format == Opus {
+		return d.Audio, d.Entry.Recording.Size, nil
+	}
+	info, err := audio.Check(d.Audio)
+	if err != nil {
+		return nil, 0, fmt.Errorf("audio of %s: %w", d.Entry.Recording.RecordingKey, err)
+	}
+	wav, err := audio.NewWAV(d.Audio, info)
+	if err != nil {
+		return nil, 0, fmt.Errorf("audio of %s: %w", d.Entry.Recording.RecordingKey, err)
+	}
+	return wav, wav.Size(), nil
+}
+
+func (d *Delivery) setHeaders(header http.Header) {
+	sum := d.Entry.SHA256
+	tag, contentType := hex.EncodeToString(sum[:]), "audio/ogg; codecs=opus"
+	if d.Format == WAV {
+		tag, contentType = tag+"-wav", "audio/wav"
+	} else {
+		header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+	}
+	header.Set("Content-Type", contentType)
+	header.Set("Etag", `"`+tag+`"`)
+	header.Set("Content-Disposition", d.disposition())
+	header.Set("Cache-Control", "private, no-cache")
+}
+
+// disposition names the file that a client should keep the audio in (RFC 6266).
+func (d *Delivery) disposition() string {
+	name := d.Entry.Recording.RecordingKey + "." + string(d.Format)
+	plain := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return '_'
+		}
+		return c
+	}, name)
+	value := `attachment; filename="` + plain + `"`
+	if d.Inline {
+		value = `inline; filename="` + plain + `"`
+	}
+	if plain != name {
+		value += "; filename*=UTF-8''" + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
+	}
+	return value
+}
+
+// fitRange makes the Range of a request what http.ServeContent answers as RFC
+// 9110 14.2 asks: one on a HEAD or of an unknown unit is ignored, the last 0
+// bytes cannot be had, alone or among others.
+func fitRange(r *http.Request, size int64) {
+	given := r.Header.Get("Range")
+	if given == "" {
+		return
+	}
+	unit, set, _ := strings.Cut(given, "=")
+	if r.Method == http.MethodHead || !strings.EqualFold(strings.TrimSpace(unit), "bytes") {
+		r.Header.Del("Range")
+		return
+	}
+	var parts []string
+	for part := range strings.SplitSeq(set, ",") {
+		last, ok := strings.CutPrefix(strings.TrimSpace(part), "-")
+		if !ok || last == "" || strings.Trim(last, "0") != "" {
+			parts = append(parts, part)
+		}
+	}
+	if parts == nil {
+		parts = []string{strconv.FormatInt(size, 10) + "-"}
+	}
+	r.Header.Set("Range", "bytes="+strings.Join(parts, ","))
+}
