@@ -31,11 +31,12 @@ type Blobs interface {
 	Stage() (*os.File, error)
 	// Discard ends a staged file that Put did not take.
 	Discard(file *os.File)
-	// Put makes staged files blobs, files[i] under keys[i] in this order, over
-	// what was there. When it returns nil all are durable; after an error each is
-	// there whole or not at all.
+	// Put makes staged files blobs, files[i] under keys[i], over what was there:
+	// those whose keys differ only in their endings in this order. When it returns
+	// nil all are durable; after an error each is there whole or not at all.
 	Put(ctx context.Context, keys []string, files []*os.File) error
-	// Open opens a blob of size bytes; fs.ErrNotExist when it is not there.
+	// Open opens a blob of size bytes; fs.ErrNotExist when it is not there, which a
+	// Remote one tells only when it is read.
 	Open(ctx context.Context, key string, size int64) (io.ReadSeekCloser, error)
 	// Size is the number of bytes of a blob; fs.ErrNotExist when it is not there.
 	Size(ctx context.Context, key string) (int64, error)
@@ -81,8 +82,14 @@ func StorageError(err error) error {
 		return nil
 	case database.IsFull(err), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: %w", err, callvault.InsufficientStorage)
-	case database.IsBusy(err):
+	case database.IsBusy(err), unavailable(err):
 		return fmt.Errorf("%w: %w", err, callvault.Unavailable)
 	}
 	return err
+}
+
+// unavailable tells whether blobs could not be reached just now.
+func unavailable(err error) bool {
+	var told interface{ Unavailable() bool }
+	return errors.As(err, &told) && told.Unavailable()
 }

@@ -8,6 +8,8 @@ import (
 	"callvault/archive"
 	"callvault/archive/archivetest"
 	"callvault/archive/disk"
+	"callvault/archive/s3"
+	"callvault/archive/s3/s3test"
 	"callvault/database"
 
 	_ "modernc.org/sqlite"
@@ -30,6 +32,39 @@ func TestSQLiteAndDisk(t *testing.T) {
 		f.Archive = f.Open(t, blobs)
 		return f
 	})
+}
+
+func TestSQLiteAndS3(t *testing.T) {
+	server := s3test.Start(t)
+	archivetest.Run(t, func(t *testing.T) archivetest.Fixture {
+		dir, blobs := t.TempDir(), openS3(t, server)
+		f := archivetest.Fixture{
+			Blobs: blobs,
+			Open: func(t *testing.T, blobs archive.Blobs) *archive.Archive {
+				return openArchive(t, filepath.Join(dir, "callvault.db"), blobs)
+			},
+			Fresh: func(t *testing.T) *archive.Archive {
+				return openArchive(t, filepath.Join(t.TempDir(), "callvault.db"), blobs)
+			},
+		}
+		f.Archive = f.Open(t, blobs)
+		return f
+	})
+}
+
+// openS3 opens a bucket of its own.
+func openS3(t *testing.T, server *s3test.Server) *s3.Store {
+	t.Helper()
+	place, err := s3.ParseLocation(server.Bucket(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := s3.Open(t.Context(), place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { blobs.Close() })
+	return blobs
 }
 
 func openDisk(t *testing.T, dir string) *disk.Store {

@@ -92,10 +92,47 @@ func (a *Archive) OpenAudio(ctx context.Context, entry *Entry) (io.ReadSeekClose
 		return nil, fmt.Errorf("the audio of recording %s is not here: %w", r.RecordingKey, callvault.NotFound)
 	}
 	file, err := a.blobs.Open(ctx, entry.path+audioEnding, r.Size)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the audio of recording %s is missing from the archive: %w", r.RecordingKey, callvault.NotFound)
+	if err != nil {
+		return nil, audioError(r, err)
 	}
-	return file, err
+	if remote, ok := file.(Remote); ok {
+		return &remoteAudio{remote, r}, nil
+	}
+	return file, nil
+}
+
+// Remote is a blob that is fetched when it is read. Fetch asks for the next n
+// bytes and no more, so that it is known whether they can be had before anything
+// is answered with them.
+type Remote interface {
+	io.ReadSeekCloser
+	Fetch(n int64) error
+}
+
+// remoteAudio is a recording's audio that is fetched when it is read.
+type remoteAudio struct {
+	Remote
+	recording *callvault.Recording
+}
+
+// Fetch is as Remote says; callvault.NotFound when the audio is not there.
+func (a *remoteAudio) Fetch(n int64) error { return audioError(a.recording, a.Remote.Fetch(n)) }
+
+// Read is as Remote says; callvault.NotFound when the audio is not there.
+func (a *remoteAudio) Read(p []byte) (int, error) {
+	n, err := a.Remote.Read(p)
+	if err == io.EOF { // as it is: not every reader unwraps
+		return n, err
+	}
+	return n, audioError(a.recording, err)
+}
+
+// audioError is the answer to who wanted audio that the blobs could not give.
+func audioError(r *callvault.Recording, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the audio of recording %s is missing from the archive: %w", r.RecordingKey, callvault.NotFound)
+	}
+	return StorageError(err)
 }
 
 func scanEntry(row interface{ Scan(...any) error }) (*Entry, error) {

@@ -162,20 +162,14 @@ func queryEntries(ctx context.Context, db *sql.DB, query string, args ...any) ([
 // what kept them from being read.
 func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err error) {
 	file, err := a.blobs.Open(ctx, entry.path+audioEnding, entry.Recording.Size)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "the audio file is missing", nil
-	}
-	if ctx.Err() != nil {
-		return "", ctx.Err()
-	}
 	if err != nil {
-		return err.Error(), nil
+		return unreadable(ctx, err)
 	}
 	defer file.Close()
 	sum := sha256.New()
 	var checker audio.Checker
 	if _, err := io.Copy(io.MultiWriter(sum, &checker), file); err != nil {
-		return fmt.Sprintf("the audio cannot be read: %v", err), nil
+		return unreadable(ctx, err)
 	}
 	if [sha256.Size]byte(sum.Sum(nil)) != entry.SHA256 {
 		return fmt.Sprintf("the audio is damaged: its SHA-256 is %x, not %x", sum.Sum(nil), entry.SHA256), nil
@@ -193,6 +187,20 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 		return "the sidecar names another audio than the one held", nil
 	}
 	return "", nil
+}
+
+// unreadable says what is wrong with audio that cannot be read; err when that says
+// nothing of the audio.
+func unreadable(ctx context.Context, cause error) (fault string, err error) {
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case unavailable(cause):
+		return "", StorageError(cause)
+	case errors.Is(cause, fs.ErrNotExist):
+		return "the audio file is missing", nil
+	}
+	return fmt.Sprintf("the audio cannot be read: %v", cause), nil
 }
 
 func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time) error {

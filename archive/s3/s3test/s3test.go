@@ -1,0 +1,134 @@
+// Package s3test runs a real S3 server for tests: versitygw, which checks
+// signatures, over a folder of the test's.
+package s3test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// howToGet is how the server gets onto a machine.
+const howToGet = "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+
+// Server is a running S3 server. Its keys stand in the environment of the test.
+type Server struct {
+	URL string // such as http://127.0.0.1:1234
+	// Dir holds a folder for each bucket.
+	Dir     string
+	Process *os.Process
+}
+
+// Start starts a server until the end of the test, and sets AWS_ACCESS_KEY_ID and
+// AWS_SECRET_ACCESS_KEY to its keys. Where versitygw is missing it skips the test,
+// or fails it when CALLVAULT_TEST_ALL is set.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	program, err := find()
+	if err != nil {
+		if os.Getenv("CALLVAULT_TEST_ALL") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", rand.Text())
+	// Not t.TempDir, whose name may be too long for what the server adds to it.
+	dir, err := os.MkdirTemp("", "s3-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	address := freeAddress(t)
+	command := exec.Command(program, "--access", os.Getenv("AWS_ACCESS_KEY_ID"), "--secret", os.Getenv("AWS_SECRET_ACCESS_KEY"),
+		"--port", address, "--quiet", "posix", "--sidecar", filepath.Join(dir, ".meta"), filepath.Join(dir, "buckets"))
+	for _, sub := range []string{".meta", "buckets"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said strings.Builder
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGCONT) // a test may have stopped it
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		if t.Failed() {
+			t.Logf("the S3 server said:\n%s", said.String())
+		}
+	})
+	s := &Server{URL: "http://" + address, Dir: filepath.Join(dir, "buckets"), Process: command.Process}
+	s.await(t)
+	return s
+}
+
+// find looks for the program where programs are, and where go install puts them.
+func find() (string, error) {
+	if program, err := exec.LookPath("versitygw"); err == nil {
+		return program, nil
+	}
+	out, err := exec.Command("go", "env", "GOPATH").Output()
+	if err == nil {
+		program := filepath.Join(strings.TrimSpace(string(out)), "bin", "versitygw")
+		if _, err := os.Stat(program); err == nil {
+			return program, nil
+		}
+	}
+	return "", fmt.Errorf("no S3 server to test against: %s", howToGet)
+}
+
+// freeAddress is an address of the loopback that nobody listens on: the server
+// cannot tell which port it took.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// await waits until the server answers.
+func (s *Server) await(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err == nil {
+			answer.Body.Close()
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("the S3 server does not answer: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Bucket makes a bucket of its own and returns its address for --audio.
+func (s *Server) Bucket(t testing.TB) string {
+	t.Helper()
+	name := "b" + strings.ToLower(rand.Text())
+	if err := os.Mkdir(filepath.Join(s.Dir, name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return "s3://" + name + "/audio?endpoint=" + s.URL + "&region=us-east-1"
+}
