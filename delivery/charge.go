@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"callvault"
+	"callvault/archive"
 	"callvault/meter"
 )
 
@@ -35,10 +37,19 @@ func (c *chargedWriter) WriteHeader(status int) {
 	length, err := strconv.ParseInt(c.Header().Get("Content-Length"), 10, 64)
 	if err == nil && status != http.StatusNotModified && c.r.Method != http.MethodHead {
 		c.reservation, c.err = c.d.Meter.Reserve(c.r.Context(), c.d.Tenant, length, time.Now())
+		if remote, ok := c.d.Audio.(archive.Remote); ok && c.err == nil && c.d.Format == Opus && !severalRanges(c.Header()) {
+			c.err = remote.Fetch(length) // from where http.ServeContent has sought to
+		}
 	}
 	if c.err == nil {
 		c.ResponseWriter.WriteHeader(status)
 	}
+}
+
+// severalRanges tells whether the answer is of several ranges: its length is not
+// that of one stretch of audio.
+func severalRanges(header http.Header) bool {
+	return strings.HasPrefix(header.Get("Content-Type"), "multipart/")
 }
 
 func rangeError(status int, header http.Header) error {

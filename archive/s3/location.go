@@ -87,7 +87,7 @@ func (l *Location) setEndpoint(text string) error {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.User != nil {
-		return fmt.Errorf("its endpoint %.100q is no address of a server", text)
+		return errors.New("its endpoint is no address of a server, such as https://s3.example.com")
 	}
 	l.Endpoint, l.Secure = u.Host, u.Scheme == "https"
 	return nil
