@@ -27,8 +27,8 @@ import (
 // request that fails is tried so often in all.
 const (
 	connectTime = 5 * time.Second
-	answerTime  = 20 * time.Second
-	tries       = 3
+	answerTime  = 10 * time.Second
+	tries       = 2
 	// abreast is how many blobs are sent side by side.
 	abreast = 16
 	// idleConns is how many connections are kept for the next request.

@@ -8,12 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
 	"callvault"
-	"callvault/archive/disk"
 	"callvault/collect"
 	"callvault/database"
 
@@ -23,7 +21,7 @@ import (
 
 // newCollector makes a collector into a data folder. close ends its quarantine.
 func newCollector(v *vault, log *slog.Logger) (c *collect.Collector, closeIt func() error, err error) {
-	quarantine, err := disk.Open(filepath.Join(v.dir, "quarantine"))
+	quarantine, err := v.openQuarantine()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -249,8 +247,10 @@ func planCommand(o *options) *cobra.Command {
 					}
 					plan.Problems = append(plan.Problems, one.Problems...)
 				}
-				if free, err := v.blobs.Free(); err == nil {
-					plan.DiskFree = &free
+				if diskFree := v.diskFree(); diskFree != nil {
+					if free, err := diskFree(); err == nil {
+						plan.DiskFree = &free
+					}
 				}
 				return printPlan(c.OutOrStdout(), o, plan)
 			})

@@ -65,7 +65,7 @@ type demonstration struct {
 
 // run makes the trip and serves until ctx ends.
 func (d *demonstration) run(ctx context.Context) error {
-	at := &options{data: d.dir}
+	at := &options{place: place{data: d.dir}}
 	err := withVault(ctx, at, func(v *vault) error {
 		if err := d.collect(ctx, v); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (d *demonstration) run(ctx context.Context) error {
 
 // collect starts the source and pulls its recordings into v.
 func (d *demonstration) collect(ctx context.Context, v *vault) error {
-	source, err := openVault(ctx, filepath.Join(d.dir, "source"))
+	source, err := openVault(ctx, place{data: filepath.Join(d.dir, "source")})
 	if err != nil {
 		return err
 	}

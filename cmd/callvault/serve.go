@@ -78,7 +78,7 @@ type service struct {
 func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger) (*service, error) {
 	release, err := v.db.Lock("service")
 	if err != nil {
-		return nil, fmt.Errorf("a service runs on %s already: %w", v.dir, err)
+		return nil, fmt.Errorf("a service runs on %s already: %w", v.data, err)
 	}
 	if err := v.warnIfLost(ctx, log); err != nil {
 		release()
@@ -91,7 +91,7 @@ func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger
 	}
 	s := server.New(server.Config{
 		Accounts: v.accounts, Meter: counts, Archive: v.archive, Log: log,
-		MaxUpload: maxUpload, DiskFree: v.blobs.Free, Version: version(),
+		MaxUpload: maxUpload, DiskFree: v.diskFree(), Version: version(),
 	})
 	return &service{vault: v, meter: counts, server: s, log: log, release: release}, nil
 }
@@ -128,7 +128,7 @@ func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 		listeners[extra] = s.server.MetricsHandler()
 		s.log.Info("metrics", "url", "http://"+extra.Addr().String()+"/metrics")
 	}
-	s.log.Info("serving", "url", scheme+"://"+listener.Addr().String(), "data", s.vault.dir, "version", version())
+	s.log.Info("serving", "url", scheme+"://"+listener.Addr().String(), "data", s.vault.data, "version", version())
 	return s.run(ctx, listeners)
 }
 

@@ -10,49 +10,95 @@ import (
 	"callvault/account"
 	"callvault/archive"
 	"callvault/archive/disk"
+	"callvault/archive/s3"
 	"callvault/database"
 )
 
-// vault is an open data folder.
+// place is where an archive is: its data folder, and what of it is elsewhere.
+type place struct {
+	data  string // folder
+	audio string // s3://…; "" is in the folder
+}
+
+// vault is an open archive.
 type vault struct {
-	dir      string
+	place
 	db       *database.DB
-	blobs    *disk.Store
+	blobs    blobStore
 	accounts *account.Accounts
 	archive  *archive.Archive
 }
 
-// openVault opens the data folder, and makes it if there is none.
-func openVault(ctx context.Context, dir string) (*vault, error) {
-	db, err := database.Open(ctx, filepath.Join(dir, "callvault.db"))
+// blobStore is blobs that were opened.
+type blobStore interface {
+	archive.Blobs
+	Close() error
+}
+
+// openVault opens an archive, and makes its data folder if there is none.
+func openVault(ctx context.Context, at place) (*vault, error) {
+	db, err := database.Open(ctx, filepath.Join(at.data, "callvault.db"))
 	if err != nil {
-		return nil, fmt.Errorf("data folder %s: %w", dir, err)
+		return nil, fmt.Errorf("data folder %s: %w", at.data, err)
 	}
-	blobs, err := disk.Open(filepath.Join(dir, "audio"))
+	blobs, err := at.openAudio(ctx)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("data folder %s: %w", dir, err), db.Close())
+		return nil, errors.Join(err, db.Close())
 	}
 	kept, err := archive.New(ctx, db, blobs)
 	if err != nil {
 		return nil, errors.Join(err, blobs.Close(), db.Close())
 	}
-	return &vault{dir: dir, db: db, blobs: blobs, accounts: account.New(db), archive: kept}, nil
+	return &vault{place: at, db: db, blobs: blobs, accounts: account.New(db), archive: kept}, nil
 }
 
-// Close closes the data folder.
+// openAudio opens the blobs of audio and sidecars.
+func (at place) openAudio(ctx context.Context) (blobStore, error) {
+	if at.audio == "" {
+		blobs, err := disk.Open(filepath.Join(at.data, "audio"))
+		if err != nil {
+			return nil, fmt.Errorf("data folder %s: %w", at.data, err)
+		}
+		return blobs, nil
+	}
+	location, err := s3.ParseLocation(at.audio)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return s3.Open(ctx, location)
+}
+
+// openQuarantine opens the blobs of what was refused: beside the audio, where that
+// is in a store, as a folder that is none of it.
+func (v *vault) openQuarantine() (blobStore, error) {
+	if store, ok := v.blobs.(*s3.Store); ok {
+		return store.Below(".quarantine"), nil
+	}
+	return disk.Open(filepath.Join(v.data, "quarantine"))
+}
+
+// diskFree tells the bytes free where audio is kept; nil where nobody knows.
+func (v *vault) diskFree() func() (int64, error) {
+	if folder, ok := v.blobs.(*disk.Store); ok {
+		return folder.Free
+	}
+	return nil
+}
+
+// Close closes the archive.
 func (v *vault) Close() error { return errors.Join(v.blobs.Close(), v.db.Close()) }
 
-// withVault runs fn on the data folder that the options name.
+// withVault runs fn on the archive that the options name.
 func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
-	v, err := openVault(ctx, o.data)
+	v, err := openVault(ctx, o.place)
 	if err != nil {
 		return err
 	}
 	return errors.Join(fn(v), v.Close())
 }
 
-// warnIfLost tells when the audio folder holds recordings of which the database
-// knows none: it was lost, and what is taken in now might meet what is there.
+// warnIfLost tells when the audio is of recordings of which the database knows
+// none: it was lost, and what is taken in now might meet what is there.
 func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
 	totals, err := v.archive.Totals(ctx)
 	if err != nil || len(totals) > 0 {
@@ -60,7 +106,7 @@ func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
 	}
 	for key, err := range v.blobs.Keys(ctx, "") {
 		if err == nil {
-			log.Warn("the database knows no recordings, but the audio folder holds some: stop, and run callvault rebuild", "data", v.dir, "found", key)
+			log.Warn("the database knows no recordings, but there is audio of some: stop, and run callvault rebuild", "data", v.data, "found", key)
 		}
 		return err
 	}

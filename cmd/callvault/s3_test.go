@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"callvault/archive/s3/s3test"
+)
+
+// TestAudioInS3 runs an archive whose audio is in a real S3 server: what is
+// imported is served, ranges too; what is gone there is 404; a server that is away
+// is 503, takes nothing in, and serves again when it is back.
+func TestAudioInS3(t *testing.T) {
+	server := s3test.Start(t)
+	t.Setenv("CALLVAULT_AUDIO", server.Bucket(t))
+	data, key, path := vaultWithOne(t)
+	if _, err := os.Stat(filepath.Join(data, "audio")); err == nil {
+		t.Error("the data folder has audio too")
+	}
+	p := serving(t, data)
+	want := sampleClips(1)[0]
+	status, whole := fetch(t, http.DefaultClient, request(t, http.MethodGet, p.url+path, key, nil))
+	if status != http.StatusOK || !bytes.Equal(whole, want) {
+		t.Errorf("audio: %d, %d bytes of %d", status, len(whole), len(want))
+	}
+	part := request(t, http.MethodGet, p.url+path, key, nil)
+	part.Header.Set("Range", "bytes=100-199")
+	if status, body := fetch(t, http.DefaultClient, part); status != http.StatusPartialContent || !bytes.Equal(body, want[100:200]) {
+		t.Errorf("range: %d, %d bytes", status, len(body))
+	}
+	several := request(t, http.MethodGet, p.url+path, key, nil)
+	several.Header.Set("Range", "bytes=0-9,-10")
+	if status, body := fetch(t, http.DefaultClient, several); status != http.StatusPartialContent || !bytes.Contains(body, want[:10]) || !bytes.Contains(body, want[len(want)-10:]) {
+		t.Errorf("two ranges: %d, %d bytes", status, len(body))
+	}
+	if status, body := fetch(t, http.DefaultClient, request(t, http.MethodGet, p.url+path+"?format=wav", key, nil)); status != http.StatusOK || !bytes.HasPrefix(body, []byte("RIFF")) {
+		t.Errorf("wav: %d", status)
+	}
+	sum := sha256.Sum256(want)
+	if out := must(t, data, "verify", "--json"); !strings.Contains(out, `"faults": []`) {
+		t.Errorf("verify of %s: %s", hex.EncodeToString(sum[:]), out)
+	}
+	awayAndBack(t, server, p, path, key)
+
+	found, err := filepath.Glob(filepath.Join(server.Dir, "*", "audio", "acme-ns", "*", "*", "*", "one.opus"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("objects %v, %v", found, err)
+	}
+	if err := os.Remove(found[0]); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := fetch(t, http.DefaultClient, request(t, http.MethodGet, p.url+path, key, nil)); status != http.StatusNotFound || !bytes.Contains(body, []byte("missing from the archive")) {
+		t.Errorf("audio that is gone: %d %s", status, body)
+	}
+}
+
+// awayAndBack stops the store and lets it go on again.
+func awayAndBack(t *testing.T, server *s3test.Server, p *process, path, key string) {
+	t.Helper()
+	if err := server.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request(t, http.MethodGet, p.url+path, key, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("a store that is away: %s, Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
+	}
+	if status, body := fetch(t, http.DefaultClient, request(t, http.MethodHead, p.url+path, key, nil)); status != http.StatusOK || len(body) > 0 {
+		t.Errorf("HEAD, which asks the store for nothing: %d", status)
+	}
+	if err := server.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := fetch(t, http.DefaultClient, request(t, http.MethodGet, p.url+path, key, nil)); status != http.StatusOK {
+		t.Errorf("a store that is back: %d", status)
+	}
+}
