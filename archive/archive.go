@@ -22,6 +22,8 @@ import (
 
 	"callvault"
 	"callvault/database"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Blobs keeps bytes under keys: parts between slashes, none of which begins with
@@ -55,6 +57,9 @@ type Archive struct {
 	queueMu  sync.Mutex
 	queue    []*keeping
 	commitMu sync.Mutex
+
+	measuring singleflight.Group // peaks, by the hash of their audio
+	measurers chan struct{}
 }
 
 // New returns the archive over a database and the blobs that belong to it.
@@ -63,7 +68,7 @@ func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	return &Archive{db: db, blobs: blobs, lists: lists}, nil
+	return &Archive{db: db, blobs: blobs, lists: lists, measurers: make(chan struct{}, peaksAtOnce)}, nil
 }
 
 // Ready tells whether the archive's database answers.

@@ -111,20 +111,26 @@ func (row *callRow) widen(other callvault.Call) {
 
 // findCall returns the row of a recording's call, nil when there is none.
 func findCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*callRow, error) {
-	var published []byte
-	row := &callRow{}
-	err := tx.QueryRowContext(ctx, `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`,
-		r.TenantName, r.CallKey).Scan(&row.given, &published, &row.updatedMs)
+	row, err := scanCall(tx.QueryRowContext(ctx, findCallRow, r.TenantName, r.CallKey))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(published, &row.call)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", r.CallKey, err)
 	}
 	return row, nil
+}
+
+const findCallRow = `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`
+
+func scanCall(row *sql.Row) (*callRow, error) {
+	var published []byte
+	call := &callRow{}
+	err := row.Scan(&call.given, &published, &call.updatedMs)
+	if err == nil {
+		err = json.Unmarshal(published, &call.call)
+	}
+	return call, err
 }
 
 // writeCall writes the row of a call that has recordings.

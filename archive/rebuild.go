@@ -182,6 +182,9 @@ func (a *Archive) takeInOne(ctx context.Context, tx *sql.Tx, side *sidecar) erro
 	if earlier != nil && earlier.Held && earlier.SHA256 == entry.SHA256 {
 		entry.Read = earlier.Read
 	}
+	if err := saveRemarks(ctx, tx, &side.Recording, side.Remarks); err != nil {
+		return err
+	}
 	return replaceRow(ctx, tx, earlier, entry, side.given())
 }
 

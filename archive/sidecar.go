@@ -28,6 +28,7 @@ type sidecar struct {
 	Source    string              `json:"source"`
 	AddedAt   int64               `json:"addedAt"` // Unix milliseconds
 	History   []sidecarChange     `json:"history"` // earlier forms, oldest first
+	Remarks   []Remark            `json:"remarks,omitempty"`
 	// Path is where the files stand, where that does not follow from the recording
 	// because its start was told otherwise since.
 	Path string `json:"path,omitempty"`
@@ -163,6 +164,7 @@ func (a *Archive) remember(ctx context.Context, s *sidecar, earlier *Entry) erro
 		return nil
 	case err == nil:
 		s.History = append(s.History, old.History...)
+		s.Remarks = old.Remarks
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errSidecar):
 		return err
 	}

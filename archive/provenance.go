@@ -1,0 +1,83 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+
+	"callvault"
+)
+
+// Provenance is where a held recording comes from and what it went through.
+type Provenance struct {
+	Source string
+	HeldAt int64 // when its audio was kept, in Unix milliseconds
+	// Doubt says what speaks against the audio, Accepted why an operator took it
+	// though it is not whole. Both are usually empty.
+	Doubt, Accepted string
+	History         []Former // oldest first
+}
+
+// Former is what was known of a recording until ReplacedAt, in Unix milliseconds.
+type Former struct {
+	ReplacedAt int64
+	Recording  callvault.Recording
+}
+
+// Provenance reads a recording's sidecar. callvault.NotFound when it has none:
+// what was only noted, or whose sidecar is gone or damaged.
+func (a *Archive) Provenance(ctx context.Context, entry *Entry) (*Provenance, error) {
+	key := entry.Recording.RecordingKey
+	if entry.path == "" {
+		return nil, fmt.Errorf("recording %s is only noted: %w", key, callvault.NotFound)
+	}
+	side, err := a.readSidecar(ctx, entry.path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar) {
+		return nil, fmt.Errorf("the sidecar of recording %s is missing or damaged: %w", key, callvault.NotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &Provenance{Source: side.Source}
+	if side.Audio != nil {
+		p.HeldAt, p.Doubt, p.Accepted = side.Audio.HeldAt, side.Audio.Doubt, side.Audio.Accepted
+	}
+	for _, change := range side.History {
+		p.History = append(p.History, Former(change))
+	}
+	return p, nil
+}
+
+// FindCall returns a tenant's call with those of its recordings that are granted,
+// in their order. callvault.NotFound when there are none.
+func (a *Archive) FindCall(ctx context.Context, tenant, callKey string, grant *callvault.Grant) (*callvault.Call, error) {
+	missing := fmt.Errorf("there is no call %s of tenant %s: %w", callKey, tenant, callvault.NotFound)
+	if !grant.MayReach(tenant) {
+		return nil, missing
+	}
+	row, err := scanCall(a.db.Reader.QueryRowContext(ctx, findCallRow, tenant, callKey))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, missing
+	}
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", callKey, err)
+	}
+	entries, err := queryEntries(ctx, a.db.Reader, findOfCall, tenant, callKey, int64(math.MaxInt64))
+	if err != nil {
+		return nil, fmt.Errorf("recordings of call %s: %w", callKey, err)
+	}
+	call := row.call
+	call.Recordings = nil
+	for _, entry := range entries {
+		if grant.MayHear(&entry.Recording) {
+			call.Recordings = append(call.Recordings, entry.Recording)
+		}
+	}
+	if len(call.Recordings) == 0 {
+		return nil, missing
+	}
+	return &call, nil
+}

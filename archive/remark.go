@@ -1,0 +1,93 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"callvault"
+)
+
+// MaxRemark is the longest remark, in characters.
+const MaxRemark = 10_000
+
+// Remark is what a listener wrote about a recording, for others to see.
+type Remark struct {
+	Tenant       string `json:"-"`
+	RecordingKey string `json:"-"`
+	At           int64  `json:"at"` // Unix milliseconds
+	Who          string `json:"who"`
+	Text         string `json:"text"`
+}
+
+// AddRemark keeps a remark about a held recording, in its sidecar too. At is made
+// later than that of every remark before it. callvault.NotFound when nothing is
+// held.
+func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
+	m.Text = strings.TrimSpace(strings.ToValidUTF8(m.Text, "\uFFFD"))
+	switch n := utf8.RuneCountInString(m.Text); {
+	case n == 0:
+		return fmt.Errorf("a note without text is no note: %w", callvault.InvalidParameter)
+	case n > MaxRemark:
+		return fmt.Errorf("a note has at most %d characters, this one %d: %w", MaxRemark, n, callvault.InvalidParameter)
+	}
+	if err := callvault.CheckKey("note's author", m.Who); err != nil {
+		return err
+	}
+	return StorageError(a.db.Tx(ctx, func(tx *sql.Tx) error {
+		r := &callvault.Recording{TenantName: m.Tenant, RecordingKey: m.RecordingKey}
+		entry, err := findRow(ctx, tx, r)
+		if err != nil {
+			return err
+		}
+		if entry == nil || !entry.Held {
+			return fmt.Errorf("recording %s of tenant %s is not held: %w", m.RecordingKey, m.Tenant, callvault.NotFound)
+		}
+		side, err := a.readSidecar(ctx, entry.path)
+		if err != nil {
+			return err
+		}
+		if n := len(side.Remarks); n > 0 {
+			m.At = max(m.At, side.Remarks[n-1].At+1)
+		}
+		side.Remarks = append(side.Remarks, *m)
+		if err := saveRemarks(ctx, tx, r, side.Remarks); err != nil {
+			return err
+		}
+		return a.putSidecar(ctx, entry.path, side)
+	}))
+}
+
+// saveRemarks writes the remarks that are not written yet.
+func saveRemarks(ctx context.Context, tx *sql.Tx, r *callvault.Recording, remarks []Remark) error {
+	for _, m := range remarks {
+		_, err := tx.ExecContext(ctx, `INSERT INTO remarks (tenant, recording_key, at_ms, who, remark) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT DO NOTHING`, r.TenantName, r.RecordingKey, m.At, m.Who, m.Text)
+		if err != nil {
+			return fmt.Errorf("note on recording %s: %w", r.RecordingKey, err)
+		}
+	}
+	return nil
+}
+
+const findRemarks = `SELECT at_ms, who, remark FROM remarks WHERE tenant = $1 AND recording_key = $2 ORDER BY at_ms, who`
+
+// Remarks are what listeners wrote about a tenant's recording, the oldest first.
+func (a *Archive) Remarks(ctx context.Context, tenant, key string) ([]Remark, error) {
+	rows, err := a.db.Reader.QueryContext(ctx, findRemarks, tenant, key)
+	if err != nil {
+		return nil, fmt.Errorf("notes on recording %s: %w", key, err)
+	}
+	defer rows.Close()
+	var remarks []Remark
+	for rows.Next() {
+		m := Remark{Tenant: tenant, RecordingKey: key}
+		if err := rows.Scan(&m.At, &m.Who, &m.Text); err != nil {
+			return nil, fmt.Errorf("notes on recording %s: %w", key, err)
+		}
+		remarks = append(remarks, m)
+	}
+	return remarks, rows.Err()
+}

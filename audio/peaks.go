@@ -1,0 +1,122 @@
+package audio
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+)
+
+// The form of peaks. Their buckets are leastBucket samples long, and twice as
+// long, and again, until maxBuckets hold the whole.
+const (
+	peaksVersion = 1
+	peaksHeader  = 16
+	leastBucket  = Rate / 40
+	maxBuckets   = 20_000
+)
+
+// Peaks is how loud an Ogg Opus stream is from bucket to bucket: what a waveform
+// is drawn from, and silence is found by. Its form, little endian: "CVP" and the
+// version, 1; the samples of a bucket (uint32); [Rate] (uint32); the number of
+// buckets (uint32); then two bytes for each bucket, which are
+//
+//   - its peak: the greatest distance from zero, full scale 255, rounded up;
+//   - its loudness: 96 more than its mean power in dB of full scale, at least 0.
+//
+// A bucket is 25 ms long, of audio over 500 s so many times twice that, that there
+// are 10,000 to 20,000. A fault of the stream ends the peaks where it stands: they
+// are of what can be played. Only r's own errors, and those of [NewDecoder], are
+// returned.
+func Peaks(r io.Reader) ([]byte, error) {
+	d, err := NewDecoder(r)
+	if err != nil {
+		return nil, err
+	}
+	g := gauge{span: leastBucket}
+	pcm := make([]int16, 4096)
+	for err == nil {
+		var n int
+		n, err = d.ReadSamples(pcm)
+		g.add(pcm[:n])
+	}
+	if err != io.EOF && !errors.Is(err, ErrUnprocessable) {
+		return nil, err
+	}
+	return g.encode(), nil
+}
+
+// bucket is what is measured of a stretch of samples.
+type bucket struct {
+	peak int
+	sum  float64 // of the squares
+}
+
+func (b *bucket) merge(other bucket) {
+	b.peak, b.sum = max(b.peak, other.peak), b.sum+other.sum
+}
+
+// gauge measures samples in buckets of span samples, which it widens as they
+// become too many.
+type gauge struct {
+	span    int
+	filled  int // samples in the bucket that is not whole
+	last    bucket
+	buckets []bucket
+}
+
+func (g *gauge) add(pcm []int16) {
+	for len(pcm) > 0 {
+		n := min(len(pcm), g.span-g.filled)
+		var sum int64 // of at most a bucket's squares, far from overflow
+		for _, v := range pcm[:n] {
+			v := int(v)
+			g.last.peak = max(g.last.peak, v, -v)
+			sum += int64(v * v)
+		}
+		g.last.sum += float64(sum)
+		pcm = pcm[n:]
+		if g.filled += n; g.filled == g.span {
+			g.buckets = append(g.buckets, g.last)
+			g.last, g.filled = bucket{}, 0
+			g.widen()
+		}
+	}
+}
+
+// widen makes one bucket of two when there are too many.
+func (g *gauge) widen() {
+	if len(g.buckets) < maxBuckets {
+		return
+	}
+	for i := range maxBuckets / 2 {
+		g.buckets[i] = g.buckets[2*i]
+		g.buckets[i].merge(g.buckets[2*i+1])
+	}
+	g.buckets, g.span = g.buckets[:maxBuckets/2], 2*g.span
+}
+
+func (g *gauge) encode() []byte {
+	if g.filled > 0 {
+		g.last.sum *= float64(g.span) / float64(g.filled) // its power is of what there is
+		g.buckets, g.filled = append(g.buckets, g.last), 0
+	}
+	form := make([]byte, 0, peaksHeader+2*len(g.buckets))
+	form = append(form, 'C', 'V', 'P', peaksVersion)
+	for _, n := range []int{g.span, Rate, len(g.buckets)} {
+		form = binary.LittleEndian.AppendUint32(form, uint32(n))
+	}
+	for _, b := range g.buckets {
+		form = append(form, byte((min(b.peak, math.MaxInt16)*255+math.MaxInt16-1)/math.MaxInt16), b.loudness(g.span))
+	}
+	return form
+}
+
+// loudness is the mean power over span samples as Peaks tells it.
+func (b bucket) loudness(span int) byte {
+	const full = 32768.0 * 32768.0
+	if b.sum == 0 {
+		return 0
+	}
+	return byte(max(0, math.Round(96+10*math.Log10(b.sum/float64(span)/full))))
+}
