@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"callvault/archive"
@@ -72,6 +73,9 @@ type Collector struct {
 	log        *slog.Logger
 	// ensureTenants makes the tenants known to who serves the archive.
 	ensureTenants func(ctx context.Context, names []string) error
+
+	mu   sync.Mutex
+	runs map[string]*Run // at work in this process, by source
 }
 
 // Config is what a Collector works with.
@@ -88,5 +92,7 @@ type Config struct {
 
 // New returns a collector.
 func New(c Config) *Collector {
-	return &Collector{db: c.DB, archive: c.Archive, quarantine: c.Quarantine, log: c.Log, ensureTenants: c.EnsureTenants}
+	return &Collector{
+		db: c.DB, archive: c.Archive, quarantine: c.Quarantine, log: c.Log, ensureTenants: c.EnsureTenants, runs: map[string]*Run{},
+	}
 }

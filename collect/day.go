@@ -17,56 +17,58 @@ const (
 )
 
 // Day is how complete the collecting of a tenant is for a day. Listed counts the
-// recordings that the source told of, Held those whose audio is here.
+// recordings that the source told of, Held those whose audio is here, Lacking what
+// is offered and not here; Missing names that, where it was asked for.
 type Day struct {
 	Day     string   `json:"day"`
 	State   string   `json:"state"`
 	Listed  int      `json:"listed"`
 	Held    int      `json:"held"`
+	Lacking int      `json:"lacking"`
 	Missing []Lacked `json:"missing"`
+
+	span callvault.Span
 }
 
-// Lacked is a recording that is offered and not held, and why.
+// Lacked is a recording that is offered and not held, and why. What could not be
+// read of a list has no key.
 type Lacked struct {
 	RecordingKey string `json:"recordingKey"`
+	StartTime    int64  `json:"startTime"` // Unix milliseconds
 	Reason       string `json:"reason"`
 }
 
 // Days tells how complete the collecting of a tenant is, day by day in zone, from
-// the source's first day, or the first recording's, until now.
+// the source's first day, or the first recording's, until now, and names what is
+// missing.
 func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zone *time.Location, now time.Time) ([]Day, error) {
-	listings, err := c.listings(ctx, source.Name)
+	known, err := c.coverage(ctx, source, now)
 	if err != nil {
 		return nil, err
 	}
-	first, err := c.firstDay(ctx, source, tenant, listings)
-	if err != nil || first == 0 {
-		return []Day{}, err
-	}
-	malformed, err := c.malformed(ctx, source.Name)
+	scope := Scope{Source: source, Tenant: tenant, Zone: zone}
+	days, err := c.calendar(ctx, &scope, known, Always)
 	if err != nil {
 		return nil, err
 	}
-	days := []Day{}
-	day := startOfDay(time.UnixMilli(first).In(zone))
-	for ; day.Before(now); day = nextDay(day) {
-		span := callvault.Span{From: day.UnixMilli(), To: nextDay(day).UnixMilli()}
-		one, err := c.day(ctx, tenant, span)
-		if err != nil {
-			return nil, err
+	items, err := queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items INDEXED BY items_lacking
+		WHERE tenant = $1 AND `+lacking+` ORDER BY start_ms, recording_key`, tenant)
+	if err != nil {
+		return nil, err
+	}
+	for i := range days {
+		days[i].Missing = []Lacked{}
+		end := days[i].span.To
+		for len(items) > 0 && items[0].startMs < end {
+			days[i].Missing = append(days[i].Missing, items[0].lacked())
+			items = items[1:]
 		}
-		one.Day = day.Format(time.DateOnly)
-		for _, m := range malformed {
-			if m.From < span.To && span.From < m.To {
-				one.Missing = append(one.Missing, Lacked{Reason: m.reason})
-			}
-		}
-		wanted := callvault.Span{From: max(span.From, source.Since), To: min(span.To, now.UnixMilli())}
-		one.State = stateOf(&one, listings, wanted, source.Lookback, now)
-		days = append(days, one)
+		days[i].Missing = append(days[i].Missing, known.unread(days[i].span)...)
 	}
 	return days, nil
 }
+
+func (i *item) lacked() Lacked { return Lacked{i.key, i.startMs, i.why()} }
 
 // firstDay is the first instant to tell of; 0 when nothing was listed and there is
 // no first day to begin with.
@@ -84,23 +86,6 @@ func (c *Collector) firstDay(ctx context.Context, source *Source, tenant string,
 	return ms, nil
 }
 
-// day counts what is known of a tenant's recordings that start in span.
-func (c *Collector) day(ctx context.Context, tenant string, span callvault.Span) (Day, error) {
-	one := Day{Missing: []Lacked{}}
-	items, err := queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items INDEXED BY items_by_day WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3
-		ORDER BY start_ms, recording_key`, tenant, span.From, span.To)
-	for _, it := range items {
-		one.Listed++
-		switch it.state {
-		case held:
-			one.Held++
-		case due, quarantined, denied, missing:
-			one.Missing = append(one.Missing, Lacked{it.key, it.why()})
-		}
-	}
-	return one, err
-}
-
 // awaited is how long ago the last run may have been, so that what came since
 // makes a day not unknown.
 const awaited = 24 * time.Hour
@@ -114,7 +99,7 @@ func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Dura
 	}
 	lately := last > span.From && last > now.Add(-awaited).UnixMilli()
 	switch {
-	case len(d.Missing) > 0:
+	case d.Lacking > 0:
 		return DayIncomplete
 	case covered > 0 && final:
 		return DayComplete

@@ -87,13 +87,18 @@ func (c *Collector) Start(ctx context.Context, source *Source, span callvault.Sp
 		return nil, err
 	}
 	r := &Run{
-		c: c, source: source, began: time.Now().UnixMilli(), span: span, release: release,
+		c: c, source: source, began: time.Now().UnixMilli(), span: span,
 		slots: make(chan struct{}, source.abreast()), stopping: make(chan struct{}), listsOver: make(chan struct{}),
 		sites: map[string]*site{}, turns: map[string]*turn{},
 	}
 	if err := r.open(ctx); err != nil {
 		release()
 		return nil, err
+	}
+	c.enter(r)
+	r.release = func() {
+		c.leave(r)
+		release()
 	}
 	return r, nil
 }

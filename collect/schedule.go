@@ -116,7 +116,8 @@ var Always = callvault.Span{From: 0, To: callvault.MaxTime}
 // reopens is when the next run begins: as planned, or as the first closed tenant
 // opens again of which something is due.
 func (c *Collector) reopens(ctx context.Context, source *Source, planned time.Time) time.Time {
-	tenants, err := c.TenantStatuses(ctx, source, time.Now())
+	all := func(string) bool { return true }
+	tenants, err := c.Glances(ctx, &Look{Source: source, Sees: all}, time.Now())
 	if err != nil {
 		c.log.Error("closed tenants", "source", source.Name, "error", err)
 	}

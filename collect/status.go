@@ -8,7 +8,6 @@ import (
 	"math"
 	"time"
 
-	"callvault"
 	"callvault/database"
 	"callvault/meter"
 )
@@ -19,8 +18,16 @@ type SourceStatus struct {
 	Source    string   `json:"source"`
 	URL       string   `json:"url"`
 	Running   bool     `json:"running"`
+	Runner    string   `json:"runner"` // who runs, in words; "" when nobody does
 	LastRun   *LastRun `json:"lastRun"`
 	NextRunAt *int64   `json:"nextRunAt"`
+	// LastSuccessAt is when the last run ended that was not failed or stopped.
+	LastSuccessAt *int64 `json:"lastSuccessAt"`
+}
+
+// Silent tells whether no run has succeeded for too long at now.
+func (s *SourceStatus) Silent(now time.Time) bool {
+	return s.LastSuccessAt != nil && now.Sub(time.UnixMilli(*s.LastSuccessAt)) > SilentAfter
 }
 
 // LastRun is what came of the last run that ended.
@@ -60,12 +67,13 @@ type TenantStatus struct {
 func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStatus, error) {
 	s := SourceStatus{Source: source}
 	var err error
-	if s.Running, err = c.running(ctx, source); err != nil {
+	if s.Runner, err = c.runner(ctx, source); err != nil {
 		return s, err
 	}
-	last := LastRun{}
-	err = c.db.Reader.QueryRowContext(ctx, `SELECT started_ms, ended_ms, result, error FROM sources WHERE name = $1 AND ended_ms > 0`, source).
-		Scan(&last.StartedAt, &last.EndedAt, &last.Result, &last.Error)
+	s.Running = s.Runner != ""
+	last, succeeded := LastRun{}, int64(0)
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT started_ms, ended_ms, result, error, complete_ms FROM sources WHERE name = $1 AND ended_ms > 0`, source).
+		Scan(&last.StartedAt, &last.EndedAt, &last.Result, &last.Error, &succeeded)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, nil
 	}
@@ -73,29 +81,32 @@ func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStat
 		return s, fmt.Errorf("source %s: %w", source, err)
 	}
 	s.LastRun = &last
+	if succeeded > 0 {
+		s.LastSuccessAt = &succeeded
+	}
 	return s, nil
 }
 
-// running tells whether a run is at work on the source. Its lock is tried only
+// runner tells who runs over the source; "" when nobody does. Its lock is tried only
 // when the last run did not end in order, so that asking keeps no run from it.
-func (c *Collector) running(ctx context.Context, source string) (bool, error) {
+func (c *Collector) runner(ctx context.Context, source string) (string, error) {
 	var resting bool
 	err := c.db.Reader.QueryRowContext(ctx, `SELECT resting FROM sources WHERE name = $1`, source).Scan(&resting)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && resting {
-		return false, nil
+		return "", nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("source %s: %w", source, err)
+		return "", fmt.Errorf("source %s: %w", source, err)
 	}
 	release, err := c.db.Lock("source " + source)
 	var taken database.Held
 	if errors.As(err, &taken) {
-		return true, nil
+		return taken.Holder, nil
 	}
 	if err == nil {
 		release()
 	}
-	return false, err
+	return "", err
 }
 
 // opens is when a tenant opens for what is due next; in the past when it is open.
@@ -155,27 +166,10 @@ func (c *Collector) tenantStatus(ctx context.Context, s *site, source *Source, n
 	if s.completeMs > 0 {
 		t.LastCompleteAt = &s.completeMs
 	}
-	t.State, err = c.tenantState(ctx, &t, source, now)
-	return t, err
-}
-
-// tenantState sums a tenant up in the words of its days.
-func (c *Collector) tenantState(ctx context.Context, t *TenantStatus, source *Source, now time.Time) (string, error) {
-	listings, err := c.listings(ctx, source.Name)
+	known, err := c.coverage(ctx, source, now)
 	if err != nil {
-		return "", err
+		return t, err
 	}
-	gone := callvault.Span{From: source.Since, To: now.Add(-24 * time.Hour).UnixMilli()}
-	covered, _ := cover(listings, gone, source.Lookback)
-	switch {
-	case t.Due+t.Quarantined+t.Denied+t.Missing > 0:
-		return DayIncomplete, nil
-	case len(listings) == 0:
-		return DayUnknown, nil
-	case !gone.Empty() && covered < gone.To-gone.From:
-		return DayUnknown, nil
-	case t.Pending > 0:
-		return DaySoFar, nil
-	}
-	return DayComplete, nil
+	t.State = known.sumUp(t.Due+t.Quarantined+t.Denied+t.Missing > 0, t.Pending > 0)
+	return t, nil
 }

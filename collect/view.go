@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 // View is how far a run is, for those who watch it.
 type View struct {
 	Source    string
+	Began     int64 // Unix milliseconds
 	ListsLeft int
 	Tenants   []TenantView
 	Done      int // recordings fetched
@@ -31,10 +33,36 @@ type TenantView struct {
 	Left   time.Duration
 }
 
+// Views tells how far the runs are that are at work in this process, by the names
+// of their sources.
+func (c *Collector) Views() map[string]View {
+	c.mu.Lock()
+	runs := slices.Collect(maps.Values(c.runs))
+	c.mu.Unlock()
+	views := map[string]View{}
+	for _, r := range runs {
+		views[r.source.Name] = r.View()
+	}
+	return views
+}
+
+// enter makes a run known to Views until leave.
+func (c *Collector) enter(r *Run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.runs[r.source.Name] = r
+}
+
+func (c *Collector) leave(r *Run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.runs, r.source.Name)
+}
+
 // View tells how far the run is.
 func (r *Run) View() View {
 	r.mu.Lock()
-	v := View{Source: r.source.Name, ListsLeft: r.listsLeft}
+	v := View{Source: r.source.Name, Began: r.began, ListsLeft: r.listsLeft}
 	turns := make([]*turn, 0, len(r.turns))
 	for _, t := range r.turns {
 		turns = append(turns, t)

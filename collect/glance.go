@@ -1,0 +1,162 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"callvault"
+)
+
+// Glance is how the collecting of a tenant stands, in what can be told without a
+// look at each of its recordings: only what is lacking is counted. Times are Unix
+// milliseconds.
+type Glance struct {
+	Tenant         string `json:"tenant"`
+	Source         string `json:"source"`
+	State          string `json:"state"`
+	Due            int64  `json:"due"`
+	Quarantined    int64  `json:"quarantined"`
+	Denied         int64  `json:"denied"`
+	Missing        int64  `json:"missing"`
+	ClosedUntil    *int64 `json:"closedUntil"`
+	LastCompleteAt *int64 `json:"lastCompleteAt"`
+	Days           []Day  `json:"days,omitempty"` // the latest; without Listed and Held
+}
+
+// Lacking is how many recordings are offered and not held.
+func (g *Glance) Lacking() int64 { return g.Due + g.Quarantined + g.Denied + g.Missing }
+
+// Stale tells whether the tenant's last complete run is too long ago at now.
+func (g *Glance) Stale(now time.Time) bool {
+	return g.LastCompleteAt != nil && now.Sub(time.UnixMilli(*g.LastCompleteAt)) > StaleAfter
+}
+
+// Look says what Glances tells of: the tenants of Source that Sees lets through,
+// each with its last Days days in its zone.
+type Look struct {
+	Source *Source
+	Sees   func(tenant string) bool
+	Zone   func(tenant string) *time.Location
+	Days   int
+}
+
+// Glances tells how the tenants of a source stand at now.
+func (c *Collector) Glances(ctx context.Context, look *Look, now time.Time) ([]Glance, error) {
+	known, err := c.coverage(ctx, look.Source, now)
+	if err != nil {
+		return nil, err
+	}
+	sites, err := c.sites(ctx, look.Source.Name)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := c.countLacking(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []Glance{}
+	for _, s := range sites {
+		if !look.Sees(s.tenant) {
+			continue
+		}
+		g := counts[s.tenant]
+		if err := c.glance(ctx, s, known, &g); err != nil {
+			return nil, err
+		}
+		if look.Days > 0 {
+			scope := Scope{Source: look.Source, Tenant: s.tenant, Zone: look.Zone(s.tenant)}
+			if g.Days, err = c.latestDays(ctx, &scope, known, look.Days); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, g)
+	}
+	return all, nil
+}
+
+// countLacking counts what is lacking of every tenant.
+func (c *Collector) countLacking(ctx context.Context) (map[string]Glance, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT tenant, count(*) FILTER (WHERE state = 'due'), count(*) FILTER (WHERE state = 'quarantined'),
+		count(*) FILTER (WHERE state = 'denied'), count(*) FILTER (WHERE state = 'missing')
+		FROM items INDEXED BY items_lacking WHERE `+lacking+` GROUP BY tenant`)
+	if err != nil {
+		return nil, fmt.Errorf("what is lacking: %w", err)
+	}
+	defer rows.Close()
+	counts := map[string]Glance{}
+	for rows.Next() {
+		var g Glance
+		if err := rows.Scan(&g.Tenant, &g.Due, &g.Quarantined, &g.Denied, &g.Missing); err != nil {
+			return nil, fmt.Errorf("what is lacking: %w", err)
+		}
+		counts[g.Tenant] = g
+	}
+	return counts, rows.Err()
+}
+
+// glance fills in what is told of a tenant whose lacking recordings are counted.
+func (c *Collector) glance(ctx context.Context, s *site, known *coverage, g *Glance) error {
+	now := known.now.UnixMilli()
+	g.Tenant, g.Source = s.tenant, s.source
+	closed := s.closedMs
+	if g.Lacking() > 0 {
+		ledger, err := c.ledgerOf(ctx, s.tenant)
+		if err != nil {
+			return err
+		}
+		if closed, err = c.opens(ctx, s, known.source, ledger, now); err != nil {
+			return err
+		}
+	}
+	if closed > now {
+		g.ClosedUntil = &closed
+	}
+	if s.completeMs > 0 {
+		g.LastCompleteAt = &s.completeMs
+	}
+	var pending bool
+	err := c.db.Reader.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM items INDEXED BY items_pending
+		WHERE tenant = $1 AND state = 'noted' AND status = 'PENDING')`, s.tenant).Scan(&pending)
+	if err != nil {
+		return fmt.Errorf("ledger of %s: %w", s.tenant, err)
+	}
+	g.State = known.sumUp(g.Lacking() > 0, pending)
+	return nil
+}
+
+// sumUp sums a tenant up in the words of its days.
+func (k *coverage) sumUp(lacks, pending bool) string {
+	gone := callvault.Span{From: k.source.Since, To: k.now.Add(-24 * time.Hour).UnixMilli()}
+	covered, _ := cover(k.listings, gone, k.source.Lookback)
+	switch {
+	case lacks:
+		return DayIncomplete
+	case len(k.listings) == 0:
+		return DayUnknown
+	case !gone.Empty() && covered < gone.To-gone.From:
+		return DayUnknown
+	case pending:
+		return DaySoFar
+	}
+	return DayComplete
+}
+
+// latestDays are a tenant's last n days, of whose recordings only those that are
+// lacking are counted.
+func (c *Collector) latestDays(ctx context.Context, scope *Scope, known *coverage, n int) ([]Day, error) {
+	span := callvault.Span{From: known.now.In(scope.Zone).AddDate(0, 0, 1-n).UnixMilli(), To: callvault.MaxTime}
+	days, err := c.emptyDays(ctx, scope, known, span)
+	if err != nil || len(days) == 0 {
+		return nil, err
+	}
+	counts, err := c.countDays(ctx, `items INDEXED BY items_lacking WHERE `+lacking+` AND urgency IN (0, 1) AND`, scope.Tenant, days)
+	if err != nil {
+		return nil, err
+	}
+	for i := range days {
+		days[i].Lacking = counts[days[i].Day].lacking
+		known.judge(&days[i])
+	}
+	return days, nil
+}
