@@ -88,6 +88,9 @@ func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 	}
 	stem := filepath.Base(withoutEnding(f.Path))
 	told := parseName(stem, zone)
+	if f.table != "" && told.start.IsZero() && f.row == nil && f.sidecar == "" {
+		return nil, fmt.Errorf("what is known of it may stand in %s, which cannot be read: %w", filepath.Base(f.table), callvault.InvalidParameter)
+	}
 	a := &about{known: told.recording()}
 	if err := readRow(f.row, &a.known); err != nil || f.sidecar == "" {
 		return a, err

@@ -18,6 +18,7 @@ import (
 	"os"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"callvault"
 	"callvault/archive"
@@ -139,6 +140,9 @@ func (m *metadata) fillCall(in *archive.Intake) error {
 // decode reads one JSON object, whose unknown fields are passed over.
 func decode(what string, text []byte, into any) error {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if !utf8.Valid(text) {
+		return fmt.Errorf("the %s cannot be read: it is not UTF-8: %w", what, callvault.InvalidParameter)
+	}
 	err := json.Unmarshal(text, into)
 	if err == nil {
 		return nil

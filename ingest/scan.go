@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"callvault"
 )
@@ -24,13 +25,17 @@ type File struct {
 	sidecar string            // path of a KEY.json; empty when there is none
 	row     map[string]string // of a CSV, by field; nil when there is none
 	noAudio bool              // metadata of a recording without audio
+	table   string            // path of a CSV in its folder that cannot be read, and may tell of it
 }
 
 // Scan finds the files to be imported below the paths: audio, and beside it
 // KEY.json and CSV files with its metadata. Hidden files are passed over, but for
 // the paths themselves. What cannot be read is told by failures, by path.
 func Scan(paths []string) (files []File, failures map[string]error) {
-	s := scan{failures: map[string]error{}, sidecars: map[string]string{}, rows: map[string]map[string]string{}, seen: map[string]bool{}}
+	s := scan{
+		failures: map[string]error{}, sidecars: map[string]string{}, rows: map[string]map[string]string{},
+		unread: map[string]string{}, seen: map[string]bool{},
+	}
 	for _, path := range paths {
 		root := path
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -58,6 +63,7 @@ type scan struct {
 	failures map[string]error
 	sidecars map[string]string            // path of a KEY.json, by its path without ending
 	rows     map[string]map[string]string // row of a CSV, by path without ending
+	unread   map[string]string            // path of a CSV that cannot be read, by its folder
 	seen     map[string]bool
 }
 
@@ -76,6 +82,7 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 	case ".csv":
 		if err := s.readTable(path); err != nil {
 			s.failures[path] = err
+			s.unread[filepath.Dir(path)] = path
 		}
 	default:
 		info, err := os.Stat(path) // what a link leads to
@@ -102,6 +109,7 @@ func (s *scan) match() []File {
 		if f.row == nil {
 			f.row = s.rows[stem]
 		}
+		f.table = s.unread[filepath.Dir(f.Path)]
 		if _, err := os.Stat(stem + ".json"); err == nil && f.sidecar == "" {
 			f.sidecar = stem + ".json" // beside a file that was named by itself
 		}
@@ -139,14 +147,15 @@ func (s *scan) readTable(path string) error {
 }
 
 // readRows reads a CSV. A row belongs to the audio file that its column file
-// names, or that is named as its recordingKey, in the CSV's folder.
+// names, or that is named as its recordingKey, in the CSV's folder. Its columns
+// are parted by commas, semicolons or tabs.
 func (s *scan) readRows(dir string, text io.Reader) error {
 	buffered := bufio.NewReader(text)
 	if mark, _ := buffered.Peek(3); string(mark) == "\ufeff" {
 		_, _ = buffered.Discard(len(mark)) // which would hide the quotes of the first name
 	}
 	table := csv.NewReader(buffered)
-	table.FieldsPerRecord = -1
+	table.Comma, table.FieldsPerRecord = separator(buffered), -1
 	header, err := table.Read()
 	if err != nil {
 		return fmt.Errorf("read the header: %w", err)
@@ -169,6 +178,9 @@ func (s *scan) readRows(dir string, text io.Reader) error {
 		if err != nil {
 			return err
 		}
+		if !utf8.ValidString(strings.Join(values, "")) {
+			return errors.New("it is not UTF-8; save it as UTF-8")
+		}
 		row := map[string]string{}
 		for i := range min(len(values), len(columns)) {
 			if columns[i] != "" {
@@ -177,6 +189,19 @@ func (s *scan) readRows(dir string, text io.Reader) error {
 		}
 		s.place(dir, row)
 	}
+}
+
+// separator is what parts the columns of a CSV most often in its first line.
+func separator(text *bufio.Reader) rune {
+	start, _ := text.Peek(text.Size())
+	header, _, _ := strings.Cut(string(start), "\n")
+	best := ','
+	for _, other := range ";\t" {
+		if strings.Count(header, string(other)) > strings.Count(header, string(best)) {
+			best = other
+		}
+	}
+	return best
 }
 
 func (s *scan) place(dir string, row map[string]string) {

@@ -153,6 +153,47 @@ func TestMetadataInCSV(t *testing.T) {
 	}
 }
 
+// TestFormsOfCSV: as spreadsheets write them in other countries.
+func TestFormsOfCSV(t *testing.T) {
+	for _, text := range []string{
+		"file;agent;recordingKey;startTime\na.opus;\"Müller; \"\"Bo\"\"\";key;1707770449131\n",
+		"\ufeff\"file\";\"agent\";\"recordingKey\";\"startTime\"\r\n\"a.opus\";\"Müller; \"\"Bo\"\"\";\"key\";\"2024-02-12T13:40:49,131-07:00\"\r\n",
+		"file\tagent\trecordingKey\tstartTime\na.opus\t\"Müller; \"\"Bo\"\"\"\tkey\t1707770449131\n",
+	} {
+		w := newWorld(t)
+		w.write("a.opus", second)
+		w.write("list.csv", []byte(text))
+		if r := w.importsOne(); r.Agent != `Müller; "Bo"` || r.RecordingKey != "key" || r.StartTime != 1707770449131 {
+			t.Errorf("%q: %+v", text, r)
+		}
+	}
+}
+
+// TestUnreadableCSV: audio of which such a table may tell is not taken in with
+// what is made up; what tells of itself is.
+func TestUnreadableCSV(t *testing.T) {
+	w := newWorld(t)
+	w.write("a.opus", archivetest.Opus(0, time.Second))
+	w.write("b.opus", archivetest.Opus(1, time.Second))
+	w.write("b.json", []byte(`{"startTime":5000}`))
+	w.write("out-5551234567-253-20240212-070000-1707746400.1.opus", archivetest.Opus(2, time.Second))
+	w.write("list.csv", []byte("file,agent\na.opus,J\xfcrgen\n"))
+	w.write("sub/c.opus", archivetest.Opus(3, time.Second))
+	outcomes, refused := w.imported()
+	if got := slices.Sorted(maps.Keys(refused)); outcomes[archive.Added] != 3 || !slices.Equal(got, []string{"a.opus", "list.csv"}) {
+		t.Fatalf("imported %v, refused %v", outcomes, refused)
+	}
+	for name, says := range map[string]string{"a.opus": "list.csv", "list.csv": "UTF-8"} {
+		if !strings.Contains(refused[name].Error(), says) {
+			t.Errorf("%s: %v, want %q", name, refused[name], says)
+		}
+	}
+	w.write("list.csv", []byte("file,agent\na.opus,Jürgen\n"))
+	if outcomes, refused := w.imported(); outcomes[archive.Added] != 1 || len(refused) > 0 {
+		t.Errorf("once it can be read: imported %v, refused %v", outcomes, refused)
+	}
+}
+
 func TestFilesThatTellNothing(t *testing.T) {
 	w := newWorld(t)
 	path := w.write("voice memo.opus", second)
@@ -238,11 +279,11 @@ func TestFilesThatAreRefused(t *testing.T) {
 	}
 	w.write("alone.json", []byte(`{"startTime":5}`))
 	refusals["alone.json"] = "no audio file beside"
-	w.write("noheader.csv", nil)
+	w.write("tables/noheader.csv", nil)
 	refusals["noheader.csv"] = "header"
-	w.write("nokey.csv", []byte("agent;file\nx;y"))
+	w.write("tables/nokey.csv", []byte("agent;sound\nx;y"))
 	refusals["nokey.csv"] = "neither a column file nor"
-	w.write("quotes.csv", []byte("file\n\"x"))
+	w.write("tables/quotes.csv", []byte("file\n\"x"))
 	refusals["quotes.csv"] = "quote"
 	w.write("numbers.csv", []byte("file,duration\nn.opus,long\n"))
 	w.write("n.opus", second)
