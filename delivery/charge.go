@@ -21,6 +21,7 @@ type chargedWriter struct {
 	http.ResponseWriter
 	d           *Delivery
 	r           *http.Request
+	size        int64 // of the whole audio
 	reservation *meter.Reservation
 	sent        int64
 	err         error
@@ -31,7 +32,7 @@ var errRefused = errors.New("refused")
 // WriteHeader looks at what is about to be sent.
 func (c *chargedWriter) WriteHeader(status int) {
 	if status >= 400 {
-		c.err = rangeError(status, c.Header())
+		c.err = c.refusal(status)
 		return
 	}
 	length, err := strconv.ParseInt(c.Header().Get("Content-Length"), 10, 64)
@@ -52,15 +53,20 @@ func severalRanges(header http.Header) bool {
 	return strings.HasPrefix(header.Get("Content-Type"), "multipart/")
 }
 
-func rangeError(status int, header http.Header) error {
-	code, audio := callvault.Code(status), header.Get("Content-Range")
-	switch {
-	case code != callvault.RangeNotSatisfiable:
+// refusal is the error for a status with which http.ServeContent refuses. What
+// there is of the audio is told with each 416 (RFC 9110 15.5.17).
+func (c *chargedWriter) refusal(status int) error {
+	code := callvault.Code(status)
+	if code != callvault.RangeNotSatisfiable {
 		return fmt.Errorf("a condition of the request does not hold: %w", code)
-	case audio == "":
+	}
+	readable := c.Header().Get("Content-Range") != ""
+	whole := fmt.Sprintf("bytes */%d", c.size)
+	c.Header().Set("Content-Range", whole)
+	if !readable {
 		return fmt.Errorf("the Range cannot be read; send one such as bytes=0-999: %w", code)
 	}
-	return fmt.Errorf("the Range lies outside the audio (%s): %w", audio, code)
+	return fmt.Errorf("the Range lies outside the audio (%s): %w", whole, code)
 }
 
 // Write sends bytes, unless the answer was refused.

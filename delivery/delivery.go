@@ -77,7 +77,7 @@ func (d *Delivery) Send(w http.ResponseWriter, r *http.Request) (sent int64, err
 	}
 	d.setHeaders(w.Header())
 	fitRange(r, size)
-	charged := &chargedWriter{ResponseWriter: w, d: d, r: r}
+	charged := &chargedWriter{ResponseWriter: w, d: d, r: r, size: size}
 	defer charged.settle()
 	http.ServeContent(charged, r, "", time.UnixMilli(d.Entry.Added), content)
 	return charged.sent, charged.err

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"callvault"
 	"callvault/archive"
@@ -50,11 +51,20 @@ func sendKept(w *response, entry *archive.Entry, outcome archive.Outcome) error 
 	status := http.StatusOK
 	if outcome == archive.Added || outcome == archive.Completed {
 		status = http.StatusCreated
-		w.Header().Set("Location", base+"recordings/"+url.PathEscape(kept.TenantName)+"/"+url.PathEscape(kept.RecordingKey)+"/audio")
+		w.Header().Set("Location", base+"recordings/"+segment(kept.TenantName)+"/"+segment(kept.RecordingKey)+"/audio")
 	}
 	w.key = kept.RecordingKey
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(kept.AppendJSON(nil)) // it is kept, whether or not the client hears of it
 	return nil
+}
+
+// segment escapes a part of a path. Of dots alone, which clients would take for
+// steps through the path (RFC 3986 5.2.4), it escapes the dots.
+func segment(text string) string {
+	if text == "." || text == ".." {
+		return strings.ReplaceAll(text, ".", "%2E")
+	}
+	return url.PathEscape(text)
 }

@@ -67,6 +67,24 @@ func TestUploadMakesUpKeys(t *testing.T) {
 	}
 }
 
+// TestLocation: whatever the key, Location leads to the audio.
+func TestLocation(t *testing.T) {
+	w := newWorld(t)
+	for key, escaped := range map[string]string{
+		"..": "%2E%2E", ".": "%2E", "...": "...", "a b": "a%20b", "100%": "100%25", "a?b#c": "a%3Fb%23c", "😀": "%F0%9F%98%80", `a\b"c`: "a%5Cb%22c",
+	} {
+		got := w.post("acme-ns", "robot", jsonPart("recording", recording(key, 0)), part{"audio", clips()[0]})
+		location := got.Header.Get("Location")
+		if want := api + "recordings/acme-ns/" + escaped + "/audio"; got.StatusCode != 201 || location != want {
+			t.Errorf("%s: %d, Location %s, want %s", key, got.StatusCode, location, want)
+			continue
+		}
+		if back := w.get(location); !bytes.Equal(back.body, clips()[0]) {
+			t.Errorf("%s: Location gives %d", key, back.StatusCode)
+		}
+	}
+}
+
 // TestUploadCompletes uploads the audio of a recording that is known as PENDING.
 func TestUploadCompletes(t *testing.T) {
 	w := newWorld(t)
@@ -125,6 +143,7 @@ func TestUploadRefusals(t *testing.T) {
 		{"no JSON", "acme-ns", "robot", []part{withText("hello"), sound}, 400, "invalid_parameter"},
 		{"empty JSON", "acme-ns", "robot", []part{withText(""), sound}, 400, "invalid_parameter"},
 		{"a list", "acme-ns", "robot", []part{withText("[]"), sound}, 400, "invalid_parameter"},
+		{"no UTF-8", "acme-ns", "robot", []part{withText("{\"startTime\":1,\"agent\":\"J\xfcrgen\"}"), sound}, 400, "invalid_parameter"},
 		{"no startTime", "acme-ns", "robot", []part{withText("{}"), sound}, 400, "invalid_parameter"},
 		{"a text for a number", "acme-ns", "robot", []part{withText(`{"startTime":"now"}`), sound}, 400, "invalid_parameter"},
 		{"unknown status", "acme-ns", "robot", []part{withText(`{"startTime":1,"status":"LOST"}`), sound}, 400, "invalid_parameter"},
