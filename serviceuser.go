@@ -6,30 +6,63 @@ import (
 	"strings"
 )
 
-// Capability is something that a service user may do.
+// Capability is something that a service user or a person may do.
 type Capability string
 
-// The capabilities of a service user. Read is lists and audio, Write is taking
-// recordings in, Admin is the metrics and, on the pages, administration.
+// The capabilities of a service user are Read, Write and Admin, those of a person
+// Listen, Download and Admin. Read is lists and audio, Write is taking recordings
+// in, Admin is the metrics and, on the pages, administration. Listen is finding
+// calls and hearing them on the pages, Download is taking their audio away.
 const (
-	Read  Capability = "read"
-	Write Capability = "write"
-	Admin Capability = "admin"
+	Read     Capability = "read"
+	Write    Capability = "write"
+	Admin    Capability = "admin"
+	Listen   Capability = "listen"
+	Download Capability = "download"
 )
 
-// ParseCapabilities reads a list such as "read,write".
-func ParseCapabilities(s string) ([]Capability, error) {
+var (
+	ofServiceUsers = []Capability{Read, Write, Admin}
+	ofPeople       = []Capability{Listen, Download, Admin}
+)
+
+// ParseCapabilities reads a list of a service user's capabilities, such as
+// "read,write".
+func ParseCapabilities(s string) ([]Capability, error) { return parseCapabilities(s, ofServiceUsers) }
+
+// ParsePersonCapabilities reads a list of a person's capabilities, such as
+// "listen,download".
+func ParsePersonCapabilities(s string) ([]Capability, error) { return parseCapabilities(s, ofPeople) }
+
+func parseCapabilities(s string, known []Capability) ([]Capability, error) {
 	var list []Capability
 	for word := range strings.SplitSeq(s, ",") {
 		capability := Capability(strings.ToLower(strings.TrimSpace(word)))
-		if !slices.Contains([]Capability{Read, Write, Admin}, capability) {
-			return nil, fmt.Errorf("%q is not a capability; there are read, write and admin: %w", word, InvalidParameter)
+		if !slices.Contains(known, capability) {
+			return nil, fmt.Errorf("%q is not a capability; there are %s: %w", word, words(known), InvalidParameter)
 		}
 		if !slices.Contains(list, capability) {
 			list = append(list, capability)
 		}
 	}
 	return list, nil
+}
+
+// words writes capabilities as a sentence does: "read, write and admin".
+func words(list []Capability) string {
+	last := len(list) - 1
+	text := ""
+	for i, capability := range list {
+		switch {
+		case i == 0:
+		case i == last:
+			text += " and "
+		default:
+			text += ", "
+		}
+		text += string(capability)
+	}
+	return text
 }
 
 // Grant is what somebody may reach: all tenants or those named, and within them
@@ -80,14 +113,25 @@ func (u *ServiceUser) May(capability Capability) bool { return slices.Contains(u
 
 // Validate tells whether the user can be kept; the error wraps InvalidParameter.
 func (u *ServiceUser) Validate() error {
-	if err := CheckKey("user's name", u.Name); err != nil {
+	return validateAccount("user", u.Name, &u.Grant, u.Can, ofServiceUsers)
+}
+
+// validateAccount checks what service users and people have in common; what is
+// the word for the account in the error.
+func validateAccount(what, name string, grant *Grant, can, known []Capability) error {
+	if err := CheckKey(what+"'s name", name); err != nil {
 		return err
 	}
-	if u.AllTenants == (len(u.Tenants) > 0) {
-		return fmt.Errorf("user %s needs either all tenants or a list of them: %w", u.Name, InvalidParameter)
+	if grant.AllTenants == (len(grant.Tenants) > 0) {
+		return fmt.Errorf("%s %s needs either all tenants or a list of them: %w", what, name, InvalidParameter)
 	}
-	if len(u.Can) == 0 {
-		return fmt.Errorf("user %s has no capability; there are read, write and admin: %w", u.Name, InvalidParameter)
+	if len(can) == 0 {
+		return fmt.Errorf("%s %s has no capability; there are %s: %w", what, name, words(known), InvalidParameter)
+	}
+	for _, capability := range can {
+		if !slices.Contains(known, capability) {
+			return fmt.Errorf("%s %s cannot have the capability %q; there are %s: %w", what, name, capability, words(known), InvalidParameter)
+		}
 	}
 	return nil
 }

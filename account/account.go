@@ -1,11 +1,14 @@
-// Package account keeps tenants and service users: their names, keys, grants and
-// settings.
+// Package account keeps tenants, service users and people: their names, keys,
+// passwords, grants and settings, who is signed in, and the audit trail of what
+// all of them did.
 //
 // It decides who somebody is; what he may then reach is told by the domain's
-// Grant, and what he has used is the meter's. Only hashes of keys are kept.
+// Grant, and what he has used is the meter's. Only hashes of keys, passwords,
+// one-time links and session tokens are kept.
 //
 // It promises that every change, by whichever process, is seen by the next
-// request: what it keeps in memory is held against the database each time.
+// request: what it keeps in memory is held against the database each time. It
+// promises too that no change is made without its entry in the audit trail.
 package account
 
 import (
@@ -13,6 +16,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -22,9 +26,11 @@ import (
 	"callvault/database"
 )
 
-// Accounts is the tenants and service users of a database.
+// Accounts is the tenants, service users and people of a database.
 type Accounts struct {
-	db *database.DB
+	db      *database.DB
+	hashers hashers
+	notes   notes
 
 	// A look at the revision that began after a request came in serves every
 	// request that was waiting by then.
@@ -35,7 +41,7 @@ type Accounts struct {
 	look  *sql.Stmt // nil until it is first needed
 
 	usedMu sync.Mutex
-	used   map[string]int64 // last use by user name, not yet saved, in Unix milliseconds
+	used   map[string]int64 // last use by account's name, not yet saved, in Unix milliseconds
 }
 
 // directory is all accounts at one revision. It never changes.
@@ -43,11 +49,13 @@ type directory struct {
 	revision int64
 	users    map[[sha256.Size]byte]*callvault.ServiceUser
 	tenants  map[string]*callvault.Tenant
+	logins   map[string]*login
+	secret   []byte // of the sessions' tokens; nil until one was signed
 }
 
 // New returns the accounts that db holds.
 func New(db *database.DB) *Accounts {
-	return &Accounts{db: db, known: &directory{}, used: map[string]int64{}}
+	return &Accounts{db: db, hashers: newHashers(), known: &directory{}, used: map[string]int64{}}
 }
 
 // Caller is a service user as one request meets him, beside the tenants as they
@@ -77,10 +85,14 @@ func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) 
 	if !user.Enabled {
 		return nil, fmt.Errorf("the user %s is disabled: %w", user.Name, callvault.Unauthorized)
 	}
-	a.usedMu.Lock()
-	a.used[user.Name] = now.UnixMilli()
-	a.usedMu.Unlock()
+	a.noteUse(user.Name, now)
 	return &Caller{user, known}, nil
+}
+
+func (a *Accounts) noteUse(name string, now time.Time) {
+	a.usedMu.Lock()
+	a.used[name] = now.UnixMilli()
+	a.usedMu.Unlock()
 }
 
 // Tenant returns the tenant of this name, or callvault.NotFound.
@@ -155,6 +167,7 @@ func (a *Accounts) load(ctx context.Context) (*directory, error) {
 	known := &directory{
 		users:   map[[sha256.Size]byte]*callvault.ServiceUser{},
 		tenants: map[string]*callvault.Tenant{},
+		logins:  map[string]*login{},
 	}
 	if err := tx.QueryRowContext(ctx, `SELECT revision FROM account_revision`).Scan(&known.revision); err != nil {
 		return nil, fmt.Errorf("account revision: %w", err)
@@ -172,32 +185,53 @@ func (a *Accounts) load(ctx context.Context) (*directory, error) {
 	}
 	for i := range users {
 		known.users[hashes[i]] = &users[i]
+		known.logins[users[i].Name] = loginOfUser(&users[i], hashes[i])
+	}
+	people, passwords, err := queryPeople(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range people {
+		known.logins[people[i].Name] = loginOfPerson(&people[i], passwords[i])
+	}
+	err = tx.QueryRowContext(ctx, `SELECT secret FROM session_secret`).Scan(&known.secret)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("secret of the sessions: %w", err)
 	}
 	return known, nil
 }
 
 // change runs fn in a transaction that every holder of accounts then notices.
+// The revision is raised first, so that changes wait for each other.
 func (a *Accounts) change(ctx context.Context, fn func(*sql.Tx) error) error {
 	return a.db.Tx(ctx, func(tx *sql.Tx) error {
-		if err := fn(tx); err != nil {
-			return err
+		if _, err := tx.ExecContext(ctx, `UPDATE account_revision SET revision = revision + 1`); err != nil {
+			return fmt.Errorf("account revision: %w", err)
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE account_revision SET revision = revision + 1`)
-		return err
+		return fn(tx)
 	})
 }
 
-// Run saves the users' last uses every few seconds, and once more at the end.
-// What could not be saved is tried again; only the last failure is returned.
+// Run writes what was noted for the audit trail each second, saves last uses
+// every few seconds, and sweeps away ended sessions every few minutes; the first
+// two once more at the end. What could not be written is tried again; only the
+// last failure is returned.
 func (a *Accounts) Run(ctx context.Context) error {
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
+	second, uses, sweeps := time.NewTicker(time.Second), time.NewTicker(5*time.Second), time.NewTicker(5*time.Minute)
+	defer second.Stop()
+	defer uses.Stop()
+	defer sweeps.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return a.saveUses(context.WithoutCancel(ctx))
-		case <-tick.C:
-			_ = a.saveUses(ctx) // kept for the next tick
+			ctx = context.WithoutCancel(ctx)
+			return errors.Join(a.Flush(ctx), a.saveUses(ctx))
+		case <-second.C:
+			_ = a.Flush(ctx) // kept for the next tick
+		case <-uses.C:
+			_ = a.saveUses(ctx) // likewise
+		case now := <-sweeps.C:
+			_ = a.sweep(ctx, now) // likewise
 		}
 	}
 }
@@ -214,8 +248,10 @@ func (a *Accounts) saveUses(ctx context.Context) error {
 	}
 	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
 		for name, ms := range used {
-			if _, err := tx.ExecContext(ctx, `UPDATE service_users SET last_used_ms = $1 WHERE name = $2`, ms, name); err != nil {
-				return err
+			for _, table := range []string{"service_users", "people"} {
+				if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET last_used_ms = $1 WHERE name = $2`, ms, name); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -24,25 +24,36 @@ const (
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // newKey makes an authentication key.
-func newKey() string {
+func newKey() string { return newSecret(keyPrefix) }
+
+// newSecret makes a secret of a key's form with a prefix of its own.
+func newSecret(prefix string) string {
 	var secret [32]byte
 	rand.Read(secret[:])
-	body := keyPrefix + encode62(new(big.Int).SetBytes(secret[:]), secretChars)
+	body := prefix + encode62(new(big.Int).SetBytes(secret[:]), secretChars)
 	return body + keySum(body)
 }
 
 // checkKey refuses what cannot be one of our keys, with callvault.Unauthorized.
 func checkKey(key string) error {
-	body, ok := strings.CutPrefix(key, keyPrefix)
-	if !ok || len(body) != secretChars+sumChars {
-		return fmt.Errorf("that is not an authentication key: one has %d characters and begins with %s: %w",
-			len(keyPrefix)+secretChars+sumChars, keyPrefix, callvault.Unauthorized)
-	}
-	at := len(key) - sumChars
-	if subtle.ConstantTimeCompare([]byte(keySum(key[:at])), []byte(key[at:])) != 1 {
-		return fmt.Errorf("the authentication key is mistyped or cut: its checksum does not fit: %w", callvault.Unauthorized)
+	if why := misshapen(key, keyPrefix); why != "" {
+		return fmt.Errorf("that is not an authentication key: %s: %w", why, callvault.Unauthorized)
 	}
 	return nil
+}
+
+// misshapen says what keeps a text from being a secret with this prefix; it is
+// empty when nothing does.
+func misshapen(secret, prefix string) string {
+	body, ok := strings.CutPrefix(secret, prefix)
+	if !ok || len(body) != secretChars+sumChars {
+		return fmt.Sprintf("one has %d characters and begins with %s", len(prefix)+secretChars+sumChars, prefix)
+	}
+	at := len(secret) - sumChars
+	if subtle.ConstantTimeCompare([]byte(keySum(secret[:at])), []byte(secret[at:])) != 1 {
+		return "its checksum does not fit, so that it is mistyped or cut"
+	}
+	return ""
 }
 
 func keySum(body string) string {

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -28,7 +29,10 @@ func (a *Accounts) AddTenant(ctx context.Context, tenant callvault.Tenant, now t
 		if err == nil && !added {
 			err = fmt.Errorf("there is a tenant %q already; change it with tenant set: %w", tenant.Name, callvault.Conflict)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return recordTenant(ctx, tx, &tenant)
 	})
 }
 
@@ -41,7 +45,11 @@ func (a *Accounts) EnsureTenants(ctx context.Context, names []string, now time.T
 			if err := tenant.Validate(); err != nil {
 				return err
 			}
-			if _, err := insertTenant(ctx, tx, &tenant); err != nil {
+			added, err := insertTenant(ctx, tx, &tenant)
+			if err == nil && added {
+				err = recordTenant(ctx, tx, &tenant)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -49,8 +57,25 @@ func (a *Accounts) EnsureTenants(ctx context.Context, names []string, now time.T
 	})
 }
 
+// recordTenant writes down that a tenant was made.
+func recordTenant(ctx context.Context, tx *sql.Tx, t *callvault.Tenant) error {
+	return record(ctx, tx, Event{Action: "add tenant", Tenant: t.Name, Detail: changes(callvault.Tenant{}, *t)})
+}
+
 // SetTenant changes a tenant's settings as edit does; its name stays.
 func (a *Accounts) SetTenant(ctx context.Context, name string, edit func(*callvault.Tenant) error) error {
+	return a.changeTenant(ctx, name, "set tenant", edit)
+}
+
+// ResetUsage forgets a tenant's egress: what was sent until now counts no more.
+func (a *Accounts) ResetUsage(ctx context.Context, name string) error {
+	return a.changeTenant(ctx, name, "reset usage", func(t *callvault.Tenant) error {
+		t.UsageEpoch++
+		return nil
+	})
+}
+
+func (a *Accounts) changeTenant(ctx context.Context, name, action string, edit func(*callvault.Tenant) error) error {
 	return a.change(ctx, func(tx *sql.Tx) error {
 		tenant, err := scanTenant(tx.QueryRowContext(ctx, `SELECT `+tenantColumns+` FROM tenants WHERE name = $1`, name))
 		if errors.Is(err, sql.ErrNoRows) {
@@ -59,6 +84,7 @@ func (a *Accounts) SetTenant(ctx context.Context, name string, edit func(*callva
 		if err != nil {
 			return fmt.Errorf("tenant %q: %w", name, err)
 		}
+		before := encode(tenant) // edit may change what pointers lead to
 		if err := edit(&tenant); err != nil {
 			return err
 		}
@@ -70,15 +96,10 @@ func (a *Accounts) SetTenant(ctx context.Context, name string, edit func(*callva
 			egress_override = $5, egress_off = $6, usage_epoch = $7 WHERE name = $8`,
 			tenant.Title, tenant.TimeZone, tenant.Agents, tenant.RequestLimit,
 			tenant.EgressOverride, tenant.EgressOff, tenant.UsageEpoch, name)
-		return err
-	})
-}
-
-// ResetUsage forgets a tenant's egress: what was sent until now counts no more.
-func (a *Accounts) ResetUsage(ctx context.Context, name string) error {
-	return a.SetTenant(ctx, name, func(t *callvault.Tenant) error {
-		t.UsageEpoch++
-		return nil
+		if err != nil {
+			return fmt.Errorf("tenant %q: %w", name, err)
+		}
+		return record(ctx, tx, Event{Action: action, Tenant: name, Detail: changes(json.RawMessage(before), tenant)})
 	})
 }
 

@@ -27,21 +27,20 @@ func (a *Accounts) AddUser(ctx context.Context, user callvault.ServiceUser, now 
 	key = newKey()
 	hash := hashKey(key)
 	err = a.change(ctx, func(tx *sql.Tx) error {
-		if err := checkUser(ctx, tx, &user); err != nil {
+		if err := checkGrant(ctx, tx, &user, &user.Grant); err != nil {
 			return err
 		}
-		result, err := tx.ExecContext(ctx, `INSERT INTO service_users (`+userColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING`,
+		if err := nameIsFree(ctx, tx, user.Name); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO service_users (`+userColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 			user.Name, hash[:], encode(user.Grant), encode(user.Can), user.Enabled, user.RequestLimit,
 			user.Created, user.Refreshed, user.LastUsed)
 		if err != nil {
 			return fmt.Errorf("user %q: %w", user.Name, err)
 		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, fmt.Errorf("there is a user %q already; change it with user set, or make its key anew with user refresh: %w",
-				user.Name, callvault.Conflict))
-		}
-		return nil
+		return record(ctx, tx, Event{Action: "add user", Detail: user.Name + ": " + changes(callvault.ServiceUser{}, user)})
 	})
 	if err != nil {
 		return "", err
@@ -59,24 +58,34 @@ func (a *Accounts) SetUser(ctx context.Context, name string, edit func(*callvaul
 		if err != nil {
 			return fmt.Errorf("user %q: %w", name, err)
 		}
+		before := encode(user) // edit may change what slices lead to
 		if err := edit(&user); err != nil {
 			return err
 		}
 		user.Name = name
-		if err := checkUser(ctx, tx, &user); err != nil {
+		if err := checkGrant(ctx, tx, &user, &user.Grant); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE service_users SET grants = $1, can = $2, enabled = $3, request_limit = $4 WHERE name = $5`,
 			encode(user.Grant), encode(user.Can), user.Enabled, user.RequestLimit, name)
-		return err
+		if err != nil {
+			return fmt.Errorf("user %q: %w", name, err)
+		}
+		if !user.Enabled {
+			if err := endSessions(ctx, tx, name); err != nil {
+				return err
+			}
+		}
+		return record(ctx, tx, Event{Action: "set user", Detail: name + ": " + changes(json.RawMessage(before), user)})
 	})
 }
 
-// RefreshUser gives a user a new authentication key and ends the old one at once.
+// RefreshUser gives a user a new authentication key and ends the old one, and
+// the sessions that it opened, at once.
 func (a *Accounts) RefreshUser(ctx context.Context, name string, now time.Time) (key string, err error) {
 	key = newKey()
 	hash := hashKey(key)
-	err = a.changeUser(ctx, name, `UPDATE service_users SET key_hash = $1, refreshed_ms = $2 WHERE name = $3`,
+	err = a.changeUser(ctx, name, "refresh key", `UPDATE service_users SET key_hash = $1, refreshed_ms = $2 WHERE name = $3`,
 		hash[:], now.UnixMilli(), name)
 	if err != nil {
 		return "", err
@@ -86,11 +95,12 @@ func (a *Accounts) RefreshUser(ctx context.Context, name string, now time.Time) 
 
 // RemoveUser removes a user for good.
 func (a *Accounts) RemoveUser(ctx context.Context, name string) error {
-	return a.changeUser(ctx, name, `DELETE FROM service_users WHERE name = $1`, name)
+	return a.changeUser(ctx, name, "remove user", `DELETE FROM service_users WHERE name = $1`, name)
 }
 
-// changeUser runs a statement that must meet exactly the user of that name.
-func (a *Accounts) changeUser(ctx context.Context, name, statement string, args ...any) error {
+// changeUser runs a statement that must meet exactly the user of that name, and
+// ends his sessions.
+func (a *Accounts) changeUser(ctx context.Context, name, action, statement string, args ...any) error {
 	return a.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, statement, args...)
 		if err != nil {
@@ -99,7 +109,10 @@ func (a *Accounts) changeUser(ctx context.Context, name, statement string, args 
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, unknownUser(name))
 		}
-		return nil
+		if err := endSessions(ctx, tx, name); err != nil {
+			return err
+		}
+		return record(ctx, tx, Event{Action: action, Detail: name})
 	})
 }
 
@@ -107,13 +120,13 @@ func unknownUser(name string) error {
 	return fmt.Errorf("there is no user %q: %w", name, callvault.NotFound)
 }
 
-// checkUser tells whether the user can be kept: a grant of a tenant that is not
-// there is more likely mistyped than meant.
-func checkUser(ctx context.Context, tx *sql.Tx, user *callvault.ServiceUser) error {
-	if err := user.Validate(); err != nil {
+// checkGrant tells whether an account with this grant can be kept: a grant of a
+// tenant that is not there is more likely mistyped than meant.
+func checkGrant(ctx context.Context, tx *sql.Tx, account interface{ Validate() error }, grant *callvault.Grant) error {
+	if err := account.Validate(); err != nil {
 		return err
 	}
-	for _, name := range user.Tenants {
+	for _, name := range grant.Tenants {
 		var one int
 		err := tx.QueryRowContext(ctx, `SELECT 1 FROM tenants WHERE name = $1`, name).Scan(&one)
 		if errors.Is(err, sql.ErrNoRows) {

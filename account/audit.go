@@ -1,0 +1,154 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Event is one entry of the audit trail: who did what, when and from where.
+type Event struct {
+	Seq  int64  `json:"seq"`  // 1, 2, 3, … without a gap
+	At   int64  `json:"at"`   // Unix milliseconds; 0 in an event to be written is now
+	Who  string `json:"who"`  // a person, a service user, a user of the machine; "" when not known
+	Via  string `json:"via"`  // by which door: ViaAPI and the like
+	From string `json:"from"` // the client's address, "" where there is none
+	// Action is a few words, such as "download" or "add user".
+	Action    string `json:"action"`
+	Tenant    string `json:"tenant"`
+	Recording string `json:"recordingKey"`
+	// Detail tells what changed and the like, for people; never a secret.
+	Detail string `json:"detail"`
+	// Times is how often it happened within the same second, nearly always 1.
+	Times int64 `json:"times"`
+	// Bytes is how much audio was sent.
+	Bytes int64 `json:"bytes"`
+	Hash  Hash  `json:"hash"`
+}
+
+// Hash is the SHA-256 of an entry and all before it, in hex where it is text.
+type Hash [sha256.Size]byte
+
+// MarshalText writes the hash in hex.
+func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+// String is the hash in hex.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// The doors by which things are done.
+const (
+	ViaAPI         = "API"
+	ViaPages       = "pages"
+	ViaCommandLine = "command line"
+	ViaService     = "service" // by itself
+)
+
+// Actions of the audit trail that other packages write. The words are for people
+// and for programs that read an export: they do not change.
+const (
+	ActionListRecordings = "list recordings"
+	ActionListCalls      = "list calls"
+	ActionSearch         = "search"
+	ActionPlay           = "play"
+	ActionDownload       = "download"
+	ActionUpload         = "upload"
+	ActionImport         = "import"
+	ActionExport         = "export"
+	ActionSettle         = "settle"
+)
+
+// Actor is who does something, by which door, and from where.
+type Actor struct{ Who, Via, From string }
+
+type actorKey struct{}
+
+// As returns a context in which things are done by the actor: the audit trail
+// tells it of each change.
+func As(ctx context.Context, actor Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// actorOf is who does things in ctx; the service itself where nobody was named.
+func actorOf(ctx context.Context) Actor {
+	if actor, ok := ctx.Value(actorKey{}).(Actor); ok {
+		return actor
+	}
+	return Actor{Who: "callvault", Via: ViaService}
+}
+
+// complete fills in what the one who made the event left open.
+func (e *Event) complete(ctx context.Context) {
+	if e.Who == "" && e.Via == "" {
+		actor := actorOf(ctx)
+		e.Who, e.Via, e.From = actor.Who, actor.Via, actor.From
+	}
+	if e.At == 0 {
+		e.At = time.Now().UnixMilli()
+	}
+	e.Times = max(e.Times, 1)
+}
+
+// chained is the hash of an entry that follows the one with the hash before:
+// SHA-256 of that hash's 32 bytes (of 32 zero bytes for the first entry) and of
+// the entry's fields seq, at, who, via, from, action, tenant, recordingKey,
+// detail, times and bytes, in this order, each as a netstring: its length in
+// bytes as decimal digits, a colon, the bytes (numbers as decimal digits, text
+// in UTF-8), a comma.
+func (e *Event) chained(before Hash) Hash {
+	text := make([]byte, 0, 512)
+	text = append(text, before[:]...)
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	for _, field := range []string{number(e.Seq), number(e.At), e.Who, e.Via, e.From, e.Action,
+		e.Tenant, e.Recording, e.Detail, number(e.Times), number(e.Bytes)} {
+		text = strconv.AppendInt(text, int64(len(field)), 10)
+		text = append(text, ':')
+		text = append(text, field...)
+		text = append(text, ',')
+	}
+	return sha256.Sum256(text)
+}
+
+// Record writes an event to the audit trail at once.
+func (a *Accounts) Record(ctx context.Context, e Event) error {
+	return a.db.Tx(ctx, func(tx *sql.Tx) error { return record(ctx, tx, e) })
+}
+
+const (
+	eventColumns = `seq, at_ms, who, via, remote, action, tenant, recording_key, detail, times, bytes, hash`
+	insertEvent  = `INSERT INTO audit (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+)
+
+// record adds events to the chain. Whoever holds the head's row adds next, so
+// that the chain is one, also where transactions run side by side.
+func record(ctx context.Context, tx *sql.Tx, events ...Event) error {
+	var seq int64
+	var stored []byte
+	err := tx.QueryRowContext(ctx, `UPDATE audit_head SET seq = seq + CAST($1 AS BIGINT) RETURNING seq, hash`, len(events)).Scan(&seq, &stored)
+	if err != nil {
+		return fmt.Errorf("audit trail: %w", err)
+	}
+	insert, err := tx.PrepareContext(ctx, insertEvent)
+	if err != nil {
+		return fmt.Errorf("audit trail: %w", err)
+	}
+	defer insert.Close()
+	hash := Hash(stored)
+	for i := range events {
+		e := &events[i]
+		e.complete(ctx)
+		e.Seq = seq - int64(len(events)-1-i)
+		hash = e.chained(hash)
+		_, err := insert.ExecContext(ctx, e.Seq, e.At, e.Who, e.Via, e.From, e.Action, e.Tenant, e.Recording, e.Detail, e.Times, e.Bytes, hash[:])
+		if err != nil {
+			return fmt.Errorf("audit trail: %w", err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE audit_head SET hash = $1`, hash[:]); err != nil {
+		return fmt.Errorf("audit trail: %w", err)
+	}
+	return nil
+}
