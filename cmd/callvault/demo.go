@@ -218,8 +218,13 @@ func (d *demonstration) serve(ctx context.Context, v *vault) error {
 		s.release()
 		return errors.Join(err, listener.Close())
 	}
+	handler, err := s.handler()
+	if err != nil {
+		s.release()
+		return errors.Join(err, listener.Close())
+	}
 	printDemo(d.out, text)
-	return s.run(ctx, map[net.Listener]http.Handler{listener: s.server})
+	return s.run(ctx, map[net.Listener]http.Handler{listener: handler})
 }
 
 // text gathers what the demo tells at its end.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"callvault/collect"
+	"callvault/pages"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -52,6 +53,10 @@ func (s *service) collectBySchedule(config *config) error {
 		_ = closeIt() // what is left in staging is cleared at the next start
 		return err
 	})
+	s.pages.Collector = collector
+	for _, source := range sources {
+		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
+	}
 	s.server.Register(&ledgerMetrics{collector: collector, sources: watched})
 	return nil
 }

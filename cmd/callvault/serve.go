@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"callvault/meter"
+	"callvault/pages"
 	"callvault/server"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,7 @@ type service struct {
 	vault   *vault
 	meter   *meter.Memory
 	server  *server.Server
+	pages   pages.Config
 	log     *slog.Logger
 	release func()                        // the lock that keeps a second service from the data folder
 	jobs    []func(context.Context) error // at work beside the serving until it ends
@@ -93,7 +95,23 @@ func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger
 		Accounts: v.accounts, Meter: counts, Archive: v.archive, Log: log,
 		MaxUpload: maxUpload, DiskFree: v.diskFree(), Version: version(),
 	})
-	return &service{vault: v, meter: counts, server: s, log: log, release: release}, nil
+	shown := pages.Config{Accounts: v.accounts, Meter: counts, Archive: v.archive, Log: log, Version: version()}
+	return &service{vault: v, meter: counts, server: s, pages: shown, log: log, release: release}, nil
+}
+
+// handler answers with pages at their paths, and with the API at all others.
+func (s *service) handler() (http.Handler, error) {
+	shown, err := pages.New(s.pages)
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if shown.Serves(r.URL.Path) {
+			shown.ServeHTTP(w, r)
+			return
+		}
+		s.server.ServeHTTP(w, r)
+	}), nil
 }
 
 // serve listens as the flags say, until ctx ends.
@@ -118,7 +136,12 @@ func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 		s.log.Warn("plain HTTP beyond this machine: authentication keys and recordings can be read on the way; use --tls-cert and --tls-key, or a proxy that speaks TLS",
 			"address", listener.Addr().String())
 	}
-	listeners := map[net.Listener]http.Handler{listener: s.server}
+	handler, err := s.handler()
+	if err != nil {
+		s.release()
+		return errors.Join(err, listener.Close())
+	}
+	listeners := map[net.Listener]http.Handler{listener: handler}
 	if flags.metricsListen != "" {
 		extra, err := net.Listen("tcp", flags.metricsListen)
 		if err != nil {

@@ -1,0 +1,42 @@
+package pages
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"callvault"
+)
+
+// allowance is how many requests the pages take from one visitor or address: so
+// many that nobody who clicks meets it, so few that no script lives on them. The
+// API's limit of a tenant is another and is not spent by pages.
+type allowance struct {
+	mu     sync.Mutex
+	window time.Time // the present window's start
+	taken  map[string]int
+}
+
+const (
+	allowanceWindow = 10 * time.Second
+	allowanceCount  = 200
+)
+
+// take counts a request, or refuses it with a callvault.Wait. What the browser
+// asks for by itself is free.
+func (a *allowance) take(subject string, now time.Time, page string) error {
+	if page == "static" || page == "alive" {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if since := now.Sub(a.window); since >= allowanceWindow || since < 0 {
+		a.window, a.taken = now, map[string]int{}
+	}
+	if a.taken[subject] >= allowanceCount {
+		return fmt.Errorf("that was a great many pages in a few seconds; go on in a moment: %w",
+			callvault.Wait{Code: callvault.TooManyRequests, For: allowanceWindow - now.Sub(a.window)})
+	}
+	a.taken[subject]++
+	return nil
+}

@@ -1,0 +1,204 @@
+package pages
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"callvault"
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	r    *http.Request
+	out  *response
+	id   string
+	page string // the route's name
+	now  time.Time
+
+	token   string   // of the session; "" without one
+	visitor *Visitor // nil for who is not signed in
+	tenant  string   // for the log
+	key     string   // for the log
+	err     error    // for the log
+}
+
+func (p *Pages) newExchange(w http.ResponseWriter, r *http.Request, page string) *exchange {
+	var id [8]byte
+	rand.Read(id[:])
+	x := &exchange{r: r, id: hex.EncodeToString(id[:]), page: page, now: time.Now()}
+	x.out = &response{ResponseWriter: w, control: http.NewResponseController(w)}
+	header := w.Header()
+	header.Set("X-Request-Id", x.id)
+	for name, value := range headers {
+		header.Set(name, value)
+	}
+	return x
+}
+
+// headers go with every answer. A page may load and send nothing but its own, run
+// no script and have no style that stands in it, and be in nobody's frame.
+var headers = map[string]string{
+	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; " +
+		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+	"X-Content-Type-Options":       "nosniff",
+	"X-Frame-Options":              "DENY",
+	"Referrer-Policy":              "same-origin",
+	"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+	"Cross-Origin-Opener-Policy":   "same-origin",
+	"Cross-Origin-Resource-Policy": "same-origin",
+	"Cache-Control":                "no-store",
+}
+
+// secure tells whether the browser speaks TLS, to us or to a proxy before us. Who
+// lies about it only keeps his own cookie from plain HTTP.
+func (x *exchange) secure() bool {
+	return x.r.TLS != nil || x.r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+// from is the address of the asker, without his port.
+func (x *exchange) from() string {
+	host, _, err := net.SplitHostPort(x.r.RemoteAddr)
+	if err != nil {
+		return x.r.RemoteAddr
+	}
+	return host
+}
+
+// subject is whose requests count together: the visitor's, or the address's.
+func (x *exchange) subject() string {
+	if x.visitor != nil {
+		return "visitor " + x.visitor.Name
+	}
+	return "address " + x.from()
+}
+
+// ctx is the request's context.
+func (x *exchange) ctx() context.Context { return x.r.Context() }
+
+// redirect sends the browser to a path of the pages with a GET.
+func (x *exchange) redirect(path string) error {
+	x.out.Header().Set("Location", path)
+	x.out.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// response is an http.ResponseWriter that remembers what the log tells of an
+// answer, and gives up on a client who takes too long for the next bytes.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	status  int
+	bytes   int64
+	hurried time.Time
+}
+
+// stall is how long a client may take for the next bytes.
+const stall = 30 * time.Second
+
+// WriteHeader sends the status and the headers.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends bytes of the body.
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.hurry()
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// sendAtOnce is how many bytes of a file are handed to the kernel at a time, so
+// that a slow client's deadline can be moved on between them.
+const sendAtOnce = 64 << 10
+
+// ReadFrom sends what src has, a file by sendfile.
+func (w *response) ReadFrom(src io.Reader) (sent int64, err error) {
+	to, fast := w.ResponseWriter.(io.ReaderFrom)
+	limited, bounded := src.(*io.LimitedReader)
+	if !fast || !bounded {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	for limited.N > 0 {
+		w.hurry()
+		part := io.LimitedReader{R: limited.R, N: min(limited.N, sendAtOnce)}
+		n, err := to.ReadFrom(&part)
+		sent, w.bytes, limited.N = sent+n, w.bytes+n, limited.N-n
+		if err != nil || part.N > 0 {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// hurry moves the client's deadline on: setting it costs more than a small write.
+func (w *response) hurry() {
+	if now := time.Now(); now.Sub(w.hurried) > time.Second {
+		w.hurried = now
+		_ = w.control.SetWriteDeadline(now.Add(stall)) // a connection without deadlines is the tests'
+	}
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// finish logs an exchange, and makes an answer of a panic.
+func (p *Pages) finish(x *exchange) {
+	fault := recover()
+	if fault != nil && fault != http.ErrAbortHandler {
+		p.Log.Error("panic", "request_id", x.id, "panic", fault)
+		x.err = errPanic
+		if x.out.status == 0 {
+			p.fail(x, errPanic)
+			fault = nil
+		}
+	}
+	p.log(x)
+	if fault != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+var errPanic = errors.New("panic")
+
+// log writes the line of one exchange. A path may hold a one-time link, so that
+// the page's name stands for it.
+func (p *Pages) log(x *exchange) {
+	if x.page == "static" || x.page == "alive" {
+		return
+	}
+	level, user := slog.LevelInfo, ""
+	if x.visitor != nil {
+		user = x.visitor.Name
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", x.id), slog.String("remote", x.from()),
+		slog.String("method", x.r.Method), slog.String("page", x.page),
+		slog.String("user", user), slog.String("tenant", x.tenant), slog.String("key", x.key),
+		slog.Int("status", x.out.status), slog.Int64("bytes", x.out.bytes),
+		slog.Float64("ms", float64(time.Since(x.now).Microseconds())/1000),
+	}
+	if x.err != nil {
+		attrs = append(attrs, slog.String("error", x.err.Error()))
+		if x.out.status >= 500 && x.out.status != int(callvault.BandwidthExceeded) && !errors.Is(x.err, context.Canceled) {
+			level = slog.LevelError
+		}
+	}
+	p.Log.LogAttrs(context.WithoutCancel(x.ctx()), level, "page", attrs...)
+}

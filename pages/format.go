@@ -1,0 +1,117 @@
+package pages
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+
+	"callvault"
+)
+
+// functions are what templates can call. Times and numbers are written in a form
+// that nobody can misread; app.js then writes them as the reader's locale has it.
+func (p *Pages) functions() template.FuncMap {
+	return template.FuncMap{
+		"asset":    p.assets.path,
+		"moment":   moment,
+		"day":      day,
+		"clock":    clock,
+		"length":   length,
+		"number":   number,
+		"bytes":    byteCount,
+		"join":     func(words []string) string { return strings.Join(words, ", ") },
+		"may":      func(v *Visitor, capability string) bool { return v != nil && v.May(callvault.Capability(capability)) },
+		"shorten":  shorten,
+		"dict":     dict,
+		"isoMilli": func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") },
+	}
+}
+
+// zoneOf is the time zone of that IANA name; UTC for "" and for one that this
+// machine does not know.
+func zoneOf(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// moment writes Unix milliseconds as a <time> in a time zone; a dash for never.
+func moment(ms int64, zone string) template.HTML {
+	return timeElement(ms, zone, "moment", "2006-01-02 15:04:05 MST")
+}
+
+// day writes the day of Unix milliseconds in a time zone.
+func day(ms int64, zone string) template.HTML {
+	return timeElement(ms, zone, "day", "2006-01-02")
+}
+
+// clock writes the time of day of Unix milliseconds in a time zone.
+func clock(ms int64, zone string) template.HTML {
+	return timeElement(ms, zone, "clock", "15:04:05")
+}
+
+func timeElement(ms int64, zone, form, layout string) template.HTML {
+	if ms == 0 {
+		return "–"
+	}
+	at := time.UnixMilli(ms).In(zoneOf(zone))
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" data-form="%s" data-zone="%s">%s</time>`,
+		at.Format("2006-01-02T15:04:05.000Z07:00"), form, template.HTMLEscapeString(zoneOf(zone).String()), at.Format(layout)))
+}
+
+// length writes milliseconds as a length such as 1:23 or 1:02:03.
+func length(ms int64) template.HTML {
+	seconds := (ms + 500) / 1000
+	text := fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
+	if seconds >= 3600 {
+		text = fmt.Sprintf("%d:%02d:%02d", seconds/3600, seconds/60%60, seconds%60)
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="PT%dS">%s</time>`, seconds, text))
+}
+
+// number writes a number with its thousands parted by narrow spaces.
+func number(n int64) template.HTML {
+	text := strconv.FormatInt(n, 10)
+	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
+		text = text[:at] + "\u202f" + text[at:]
+	}
+	return template.HTML(fmt.Sprintf(`<data value="%d" data-form="number">%s</data>`, n, text))
+}
+
+// byteCount writes a number of bytes.
+func byteCount(n int64) template.HTML {
+	value, unit := float64(n), 0
+	for value >= 1000 && unit < 5 {
+		value, unit = value/1000, unit+1
+	}
+	text := strconv.FormatFloat(value, 'f', 1, 64)
+	if unit == 0 {
+		text = strconv.FormatInt(n, 10)
+	}
+	return template.HTML(fmt.Sprintf(`<data value="%d" data-form="bytes">%s %s</data>`, n, text, []string{"B", "kB", "MB", "GB", "TB", "PB"}[unit]))
+}
+
+// shorten cuts a text that is too long to be shown.
+func shorten(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:most]) + "…"
+}
+
+// dict is the names and values that a template hands to a part.
+func dict(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("dict has %d arguments, which are no pairs", len(pairs))
+	}
+	m := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return m, nil
+}

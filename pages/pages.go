@@ -1,0 +1,69 @@
+// Package pages is the web pages: to find a call and hear it, to see that nothing
+// is missing, to hand out keys, and to look into the audit trail.
+//
+// It says which page stands where, who may see it and what it looks like. Who
+// somebody is, and what he may reach, is account's; what is known and held is the
+// archive's; how complete it is, collect's.
+//
+// It promises that a page works without JavaScript (the player apart), that text
+// from elsewhere is only ever text, that nothing is changed by a GET or from
+// another site, and that a page neither loads nor sends anything elsewhere.
+package pages
+
+import (
+	"html/template"
+	"log/slog"
+	"net/http"
+
+	"callvault/account"
+	"callvault/archive"
+	"callvault/collect"
+	"callvault/meter"
+)
+
+// Config is what the pages work with. All fields are needed unless said otherwise.
+type Config struct {
+	Accounts *account.Accounts
+	Meter    *meter.Memory
+	Archive  *archive.Archive
+	Log      *slog.Logger
+	// Collector tells how complete the sources are; nil where nothing is collected.
+	Collector *collect.Collector
+	Sources   []Source
+	// Version is the program's.
+	Version string
+}
+
+// Source is a source that the collector collects from.
+type Source struct {
+	*collect.Source
+	URL      string
+	Schedule *collect.Schedule // nil when it is collected by hand only
+}
+
+// Pages answers requests for pages. It is an http.Handler.
+type Pages struct {
+	Config
+	routes      *http.ServeMux
+	assets      *assets
+	templates   map[string]*template.Template
+	crossOrigin *http.CrossOriginProtection
+	allowance   allowance
+}
+
+// New returns the pages over the config.
+func New(config Config) (*Pages, error) {
+	files, err := loadAssets()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pages{Config: config, assets: files, crossOrigin: http.NewCrossOriginProtection()}
+	if p.templates, err = p.loadTemplates(); err != nil {
+		return nil, err
+	}
+	p.routes = http.NewServeMux()
+	for _, r := range allRoutes() {
+		p.routes.Handle(r.path, p.handler(r))
+	}
+	return p, nil
+}

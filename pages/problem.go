@@ -1,0 +1,117 @@
+package pages
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"callvault"
+	"callvault/archive"
+)
+
+// problem is an error as its page tells it.
+type problem struct {
+	Code    int    `json:"-"`
+	Name    string `json:"code"`
+	Head    string `json:"-"`
+	Message string `json:"message"`
+	ID      string `json:"requestId,omitempty"`
+}
+
+// heads are the titles of error pages.
+var heads = map[callvault.Code]string{
+	callvault.InvalidParameter:  "That cannot be",
+	callvault.Forbidden:         "Not for you",
+	callvault.NotFound:          "Not here",
+	callvault.MethodNotAllowed:  "Not done here",
+	callvault.Conflict:          "It has changed meanwhile",
+	callvault.PayloadTooLarge:   "Too much",
+	callvault.TooManyRequests:   "One moment",
+	callvault.BandwidthExceeded: "The tenant's audio is used up for now",
+	callvault.Unavailable:       "Not available just now",
+}
+
+// fail answers with an error: as a page, or as JSON for a script that asks for it.
+// It is the one gate through which errors reach readers: only the text that was
+// wrapped around a Code below 500, or around 509, passes.
+func (p *Pages) fail(x *exchange, err error) {
+	x.err = err
+	if x.out.status != 0 {
+		panic(http.ErrAbortHandler) // bytes have left: only a broken connection tells the truth
+	}
+	code := codeOf(err)
+	told := problem{Code: int(code), Name: code.Name(), Head: heads[code], Message: message(code, err)}
+	if told.Head == "" {
+		told.Head = "Something went wrong"
+	}
+	if code >= 500 && code != callvault.BandwidthExceeded {
+		told.ID = x.id
+	}
+	header := x.out.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges"} {
+		header.Del(name)
+	}
+	header.Set("Cache-Control", "no-store")
+	var wait callvault.Wait
+	if errors.As(err, &wait) {
+		header.Set("Retry-After", strconv.FormatInt(wait.RetryAfter(), 10))
+	}
+	if strings.Contains(x.r.Header.Get("Accept"), "application/json") {
+		header.Set("Content-Type", "application/json")
+		x.out.WriteHeader(int(code))
+		_ = json.NewEncoder(x.out).Encode(told) // a reader who is gone needs no answer
+		return
+	}
+	if err := p.renderStatus(x, int(code), "problem", view{Title: told.Head, Data: told}); err != nil {
+		panic(err) // three strings always make a page
+	}
+}
+
+// codeOf is the status that an error is answered with.
+func codeOf(err error) callvault.Code {
+	var code callvault.Code
+	var big *http.MaxBytesError
+	switch err = archive.StorageError(err); {
+	case errors.As(err, &big):
+		return callvault.PayloadTooLarge
+	case errors.As(err, &code) && (http.StatusText(int(code)) != "" || code == callvault.BandwidthExceeded):
+		return code
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return callvault.Unavailable
+	}
+	return callvault.Internal
+}
+
+// message is the sentence for the reader.
+func message(code callvault.Code, err error) string {
+	switch {
+	case code == callvault.PayloadTooLarge:
+		return "What was sent is too large."
+	case code == callvault.Unavailable:
+		return "The service cannot answer just now. Try again in a few seconds."
+	case code >= 500 && code != callvault.BandwidthExceeded:
+		return "Something went wrong here, and it is not your fault. The log of the service tells more."
+	}
+	return sentence(err)
+}
+
+// sentence is the text of an error for people: without status numbers, with a
+// capital letter and a full stop.
+func sentence(err error) string {
+	var wait callvault.Wait
+	var code callvault.Code
+	text := err.Error()
+	if errors.As(err, &wait) {
+		text = strings.ReplaceAll(text, ": "+wait.Error(), "")
+	}
+	if errors.As(err, &code) {
+		text = strings.ReplaceAll(text, ": "+code.Error(), "")
+	}
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}

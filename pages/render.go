@@ -1,0 +1,72 @@
+package pages
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// view is what a template is given.
+type view struct {
+	Title   string
+	Here    string // the path of the entry in the menu that is marked, such as /recordings
+	Visitor *Visitor
+	Version string
+	Data    any // the page's own
+}
+
+// loadTemplates reads the pages' templates. Each has the layout and the parts in
+// it and defines "main", and may define "scripts".
+func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
+	shared, err := template.New("").Funcs(p.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	names, err := fs.Glob(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	loaded := map[string]*template.Template{}
+	for _, name := range names {
+		page := strings.TrimSuffix(path.Base(name), ".html")
+		if page == "layout" || page == "parts" {
+			continue
+		}
+		clone, err := shared.Clone()
+		if err == nil {
+			loaded[page], err = clone.ParseFS(files, name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("page %s: %w", page, err)
+		}
+	}
+	return loaded, nil
+}
+
+// render answers with a page: the template of that name over the view.
+func (p *Pages) render(x *exchange, name string, v view) error {
+	return p.renderStatus(x, http.StatusOK, name, v)
+}
+
+// renderStatus answers with a page and another status than 200. The page is made
+// whole before the first byte leaves.
+func (p *Pages) renderStatus(x *exchange, status int, name string, v view) error {
+	v.Visitor, v.Version = x.visitor, p.Version
+	var page bytes.Buffer
+	if err := p.templates[name].ExecuteTemplate(&page, "layout", v); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	header := x.out.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Length", strconv.Itoa(page.Len()))
+	x.out.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		_, _ = x.out.Write(page.Bytes()) // a reader who is gone needs no page
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package pages
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"callvault"
+)
+
+// handler answers an exchange, or returns the error that fail makes a page of.
+type handler func(p *Pages, x *exchange) error
+
+// access says who may see a page.
+type access int
+
+const (
+	anyone  access = iota // without signing in
+	visitor               // whoever is signed in
+	admin                 // who has the capability admin
+)
+
+// route is a page: its path, as http.ServeMux reads it, and what is done there.
+type route struct {
+	path string
+	// name stands in the log in place of the path, which may hold a secret.
+	name string
+	who  access
+	get  handler // HEAD too
+	post handler
+}
+
+// allRoutes are the routes of all pages.
+func allRoutes() []route {
+	return slices.Concat(frameRoutes, signInRoutes, recordingRoutes, completenessRoutes, usageRoutes,
+		tenantRoutes, userRoutes, auditRoutes)
+}
+
+// frameRoutes are what all pages share.
+var frameRoutes = []route{
+	{path: "/{$}", name: "home", who: anyone, get: (*Pages).home},
+	{path: "/alive", name: "alive", who: anyone, get: (*Pages).alive},
+	{path: "/static/{hash}/{name}", name: "static", who: anyone, get: (*Pages).static},
+	{path: "/favicon.ico", name: "static", who: anyone, get: (*Pages).favicon},
+}
+
+// home sends to the page that most come for.
+func (p *Pages) home(x *exchange) error { return x.redirect("/recordings") }
+
+// alive answers a page that asks whether the service is there.
+func (p *Pages) alive(x *exchange) error {
+	x.out.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// prefixes are the first words of the paths that the pages answer.
+var prefixes = []string{"sign-in", "sign-out", "welcome", "recordings", "completeness", "certificate", "usage", "admin", "audit",
+	"static", "alive", "favicon.ico"}
+
+// Serves tells whether a path is of the pages.
+func (p *Pages) Serves(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return path == "/" || slices.Contains(prefixes, first)
+}
+
+// ServeHTTP answers one request.
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := p.routes.Handler(r); pattern == "" {
+		p.handler(nowhere).ServeHTTP(w, r)
+		return
+	}
+	p.routes.ServeHTTP(w, r)
+}
+
+// nowhere is the page of the paths that have none.
+var nowhere = route{name: "none", who: anyone, get: notHere, post: notHere}
+
+func notHere(*Pages, *exchange) error {
+	return fmt.Errorf("there is no page at this address: %w", callvault.NotFound)
+}
+
+// handler is a route as net/http wants it: what holds for every page is done here.
+func (p *Pages) handler(to route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := p.newExchange(w, r, to.name)
+		defer p.finish(x)
+		if err := p.answer(x, &to); err != nil {
+			p.fail(x, err)
+		}
+	})
+}
+
+// answer checks who asks, and whether he may, and then does what he asks for.
+func (p *Pages) answer(x *exchange, to *route) error {
+	do := to.get
+	if x.r.Method == http.MethodPost {
+		do = to.post
+	}
+	if do == nil || !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, x.r.Method) {
+		x.out.Header().Set("Allow", to.methods())
+		return fmt.Errorf("%s is not done here: %w", x.r.Method, callvault.MethodNotAllowed)
+	}
+	if err := p.crossOrigin.Check(x.r); err != nil {
+		return fmt.Errorf("the form was sent from another site, so nothing was done: %w", callvault.Forbidden)
+	}
+	if err := p.meet(x); err != nil {
+		return err
+	}
+	if to.who != anyone && x.visitor == nil {
+		return p.askToSignIn(x)
+	}
+	if err := p.allowance.take(x.subject(), x.now, to.name); err != nil {
+		return err
+	}
+	if to.who == admin && !x.visitor.May(callvault.Admin) {
+		return fmt.Errorf("this page is for administrators; %s is not one: %w", x.visitor.Name, callvault.Forbidden)
+	}
+	x.r.Body = http.MaxBytesReader(x.out, x.r.Body, maxForm)
+	return do(p, x)
+}
+
+// maxForm is the most bytes that a form may have.
+const maxForm = 256 << 10
+
+func (to *route) methods() string {
+	var methods []string
+	if to.get != nil {
+		methods = append(methods, http.MethodGet, http.MethodHead)
+	}
+	if to.post != nil {
+		methods = append(methods, http.MethodPost)
+	}
+	return strings.Join(methods, ", ")
+}

@@ -1,0 +1,98 @@
+package pages
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"callvault"
+)
+
+// sessionTime is how long a session lasts.
+const sessionTime = 12 * time.Hour
+
+// cookieName is the session cookie's. Under TLS its prefix makes browsers refuse
+// one that anything but this very host has set (RFC 6265bis 4.1.3.2).
+func (x *exchange) cookieName() string {
+	if x.secure() {
+		return "__Host-callvault"
+	}
+	return "callvault"
+}
+
+// setSession hands the browser a session; "" takes it away.
+func (x *exchange) setSession(token string) {
+	age := int(sessionTime / time.Second)
+	if token == "" {
+		age = -1
+	}
+	http.SetCookie(x.out, &http.Cookie{
+		Name: x.cookieName(), Value: token, Path: "/", MaxAge: age,
+		Secure: x.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// meet finds out who asks. A session that has ended is as good as none; that it
+// was there is told at the sign-in.
+func (p *Pages) meet(x *exchange) error {
+	cookie, err := x.r.Cookie(x.cookieName())
+	if err != nil || cookie.Value == "" {
+		return nil
+	}
+	x.token = cookie.Value
+	x.visitor, err = p.visit(x.ctx(), x.token, x.now)
+	if errors.Is(err, callvault.Unauthorized) {
+		return nil
+	}
+	return err
+}
+
+// askToSignIn sends to the sign-in, from where the reader comes back to where he
+// wanted to be. A script is told so by the status.
+func (p *Pages) askToSignIn(x *exchange) error {
+	if strings.Contains(x.r.Header.Get("Accept"), "application/json") || strings.Contains(x.r.Header.Get("Accept"), "text/event-stream") {
+		return errSignInFirst
+	}
+	query := url.Values{}
+	to := x.r.URL.RequestURI()
+	if x.r.Method == http.MethodPost {
+		to = p.cameFrom(x)
+	}
+	if to != "/" && to != "" {
+		query.Set("to", to)
+	}
+	if x.token != "" {
+		query.Set("why", "ended")
+		x.setSession("")
+	}
+	address := "/sign-in"
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	return x.redirect(address)
+}
+
+// cameFrom is the page of ours from which a form was sent; "" when that is not
+// told.
+func (p *Pages) cameFrom(x *exchange) string {
+	from, err := url.Parse(x.r.Referer())
+	if err != nil || from.Host != x.r.Host {
+		return ""
+	}
+	return from.RequestURI()
+}
+
+// localPath is where to go after signing in: a page of ours, or home for whatever
+// else was asked for, so that no link to us leads elsewhere.
+func (p *Pages) localPath(to string) string {
+	target, err := url.Parse(to)
+	switch {
+	case err != nil, target.Scheme != "", target.Host != "", target.User != nil,
+		!strings.HasPrefix(to, "/"), strings.HasPrefix(to, "//"), strings.ContainsAny(to, "\\\r\n\t"),
+		!p.Serves(target.Path), strings.HasPrefix(to, "/sign-"), strings.HasPrefix(to, "/welcome"), strings.HasPrefix(to, "/static"):
+		return "/"
+	}
+	return target.RequestURI()
+}

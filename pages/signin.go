@@ -1,0 +1,83 @@
+package pages
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"callvault"
+)
+
+var signInRoutes = []route{
+	{path: "/sign-in", name: "sign-in", who: anyone, get: (*Pages).showSignIn, post: (*Pages).signIn},
+	{path: "/sign-out", name: "sign-out", who: anyone, post: (*Pages).signOut},
+}
+
+// errSignInFirst is the answer for scripts.
+var errSignInFirst = fmt.Errorf("sign in first: %w", callvault.Unauthorized)
+
+// signInView is what the sign-in page shows.
+type signInView struct {
+	To    string // where to go afterwards
+	Why   string // why one has to sign in again: "ended", "out" or ""
+	Name  string
+	Key   bool // the key's form is open
+	Fault string
+}
+
+// showSignIn asks for a name and a password, or for a key.
+func (p *Pages) showSignIn(x *exchange) error {
+	query := x.r.URL.Query()
+	to := p.localPath(query.Get("to"))
+	if x.visitor != nil {
+		return x.redirect(to)
+	}
+	return p.render(x, "signin", view{Title: "Sign in", Data: signInView{To: to, Why: query.Get("why")}})
+}
+
+// signIn begins a session.
+func (p *Pages) signIn(x *exchange) error {
+	if err := x.r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	form := x.r.PostForm
+	to := p.localPath(form.Get("to"))
+	token, err := p.begin(x)
+	var code callvault.Code
+	if errors.As(err, &code) && code < 500 {
+		again := signInView{To: to, Name: form.Get("name"), Key: form.Has("key"), Fault: sentence(err)}
+		x.err = err
+		return p.renderStatus(x, int(code), "signin", view{Title: "Sign in", Data: again})
+	}
+	if err != nil {
+		return err
+	}
+	x.setSession(token)
+	return x.redirect(to)
+}
+
+// begin makes a session of what the form holds.
+func (p *Pages) begin(x *exchange) (token string, err error) {
+	form := x.r.PostForm
+	if form.Has("key") {
+		return p.signInKey(x.ctx(), strings.TrimSpace(form.Get("key")), x.now)
+	}
+	return p.signInName()
+}
+
+// signOut ends the session, here and in every other tab.
+func (p *Pages) signOut(x *exchange) error {
+	sessions.Delete(x.token)
+	x.setSession("")
+	return x.redirect("/sign-in?why=out")
+}
+
+// badForm is the answer to a form that cannot be read.
+func badForm(err error) error {
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return err
+	}
+	return fmt.Errorf("the form cannot be read: %w", callvault.InvalidParameter)
+}

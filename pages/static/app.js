@@ -1,0 +1,118 @@
+// What every page does in the browser: it writes times and numbers as the reader's
+// locale has them, copies what is to be copied, and tells when the service is away.
+// Every page works without it.
+
+const formats = {
+  moment: { dateStyle: "medium", timeStyle: "medium" },
+  minute: { dateStyle: "medium", timeStyle: "short" },
+  day: { dateStyle: "medium" },
+  clock: { timeStyle: "medium" },
+};
+
+/** localize writes the <time> and <data> elements below root as the locale has them. */
+export function localize(root = document) {
+  for (const element of root.querySelectorAll("time[data-form]")) {
+    const at = new Date(element.dateTime);
+    const format = formats[element.dataset.form];
+    if (!format || Number.isNaN(at.getTime())) continue;
+    const zone = element.dataset.zone || "UTC";
+    try {
+      element.textContent = new Intl.DateTimeFormat(undefined, { ...format, timeZone: zone }).format(at);
+      element.title = `${new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long", timeZone: zone }).format(at)}`;
+    } catch {
+      // A zone that this browser does not know: what the server wrote stays.
+    }
+  }
+  for (const element of root.querySelectorAll("data[data-form]")) {
+    element.textContent = element.dataset.form === "bytes" ? formatBytes(Number(element.value)) : formatNumber(Number(element.value));
+  }
+}
+
+/** formatNumber writes a number as the reader's locale has it. */
+export function formatNumber(n) {
+  return new Intl.NumberFormat().format(n);
+}
+
+const byteUnits = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte"];
+
+/** formatBytes writes a number of bytes as the reader's locale has it. */
+export function formatBytes(n) {
+  let unit = 0;
+  while (Math.abs(n) >= 1000 && unit < byteUnits.length - 1) {
+    n /= 1000;
+    unit++;
+  }
+  return new Intl.NumberFormat(undefined, {
+    style: "unit", unit: byteUnits[unit], unitDisplay: "short", maximumFractionDigits: unit ? 1 : 0,
+  }).format(n);
+}
+
+/** announce tells something to those who hear the page instead of seeing it. */
+export function announce(text) {
+  document.getElementById("announce").textContent = text;
+}
+
+// A button with data-copy="ID" copies the text of the element of that id.
+function copyButtons() {
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    if (!navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const label = button.textContent;
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      button.textContent = "Copied";
+      announce("Copied");
+      setTimeout(() => { button.textContent = label; }, 2000);
+    });
+  }
+}
+
+// The banner says that the service is away, and that it is back.
+const banner = document.getElementById("banner");
+let away = false;
+let timer = 0;
+
+/** serviceAway tells the reader that the service does not answer, and asks until it does. */
+export function serviceAway() {
+  if (!away) {
+    away = true;
+    banner.className = "banner";
+    banner.textContent = "The service does not answer just now. This page stays as it is, and looks again by itself.";
+    banner.hidden = false;
+  }
+  ask(1500);
+}
+
+function serviceBack() {
+  if (!away) return;
+  away = false;
+  banner.className = "banner ok";
+  banner.textContent = "The service is back.";
+  setTimeout(() => { if (!away) banner.hidden = true; }, 3000);
+  document.dispatchEvent(new Event("serviceback"));
+}
+
+// ask looks after a while whether the service answers, but not from a tab that nobody sees.
+function ask(after) {
+  clearTimeout(timer);
+  timer = setTimeout(look, after);
+}
+
+async function look() {
+  if (document.hidden) return;
+  try {
+    await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    serviceBack();
+    ask(20000);
+  } catch {
+    serviceAway();
+  }
+}
+
+document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(100); });
+window.addEventListener("offline", () => ask(100));
+window.addEventListener("online", () => ask(100));
+
+localize();
+copyButtons();
+ask(20000);
