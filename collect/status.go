@@ -173,3 +173,32 @@ func (c *Collector) tenantStatus(ctx context.Context, s *site, source *Source, n
 	t.State = known.sumUp(t.Due+t.Quarantined+t.Denied+t.Missing > 0, t.Pending > 0)
 	return t, nil
 }
+
+// Egress is the audio bytes that a source has sent of a tenant in the last five
+// days, and what it allows; nil where that is not known.
+type Egress struct {
+	Tenant string `json:"tenant"`
+	Used   int64  `json:"used"`
+	Limit  *int64 `json:"limit"`
+}
+
+// Egress tells what a source has sent, of each of its tenants.
+func (c *Collector) Egress(ctx context.Context, source *Source, now time.Time) ([]Egress, error) {
+	sites, err := c.sites(ctx, source.Name)
+	if err != nil {
+		return nil, err
+	}
+	all := []Egress{}
+	for _, s := range sites {
+		ledger, err := c.ledgerOf(ctx, s.tenant)
+		if err != nil {
+			return nil, err
+		}
+		e := Egress{Tenant: s.tenant, Used: ledger.Use(now.UnixMilli())}
+		if limit, known := s.limit(source); known {
+			e.Limit = &limit
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}

@@ -12,10 +12,11 @@ import (
 
 // Open loads what a Memory before it saved to the database.
 func Open(ctx context.Context, db *database.DB) (*Memory, error) {
-	m := &Memory{db: db, seed: maphash.MakeSeed()}
+	m := &Memory{db: db, seed: maphash.MakeSeed(), opened: time.Now()}
 	for i := range m.shards {
 		m.shards[i].windows = map[string]*window{}
 		m.shards[i].ledgers = map[string]*ledger{}
+		m.shards[i].counts = map[string]*Counts{}
 	}
 	if err := m.loadWindows(ctx); err != nil {
 		return nil, fmt.Errorf("load the request windows: %w", err)

@@ -25,6 +25,7 @@ type Memory struct {
 	db     *database.DB
 	seed   maphash.Seed
 	shards [64]shard
+	opened time.Time
 
 	saving sync.Mutex // one Save at a time: a later one must not be overtaken
 	swept  int64      // the hour in which old rows were last deleted; under saving
@@ -38,7 +39,8 @@ type shard struct {
 	touched bool  // something in it may need saving
 	windows map[string]*window
 	ledgers map[string]*ledger
-	_       [24]byte // fills a cache line, so that neighbours do not slow each other
+	counts  map[string]*Counts
+	_       [16]byte // fills a cache line, so that neighbours do not slow each other
 }
 
 type window struct {
@@ -82,6 +84,11 @@ func (m *Memory) Admit(_ context.Context, subject string, now time.Time) (Standi
 	before := w.Window
 	passes := w.Admit(ms)
 	seen := w.Window
+	if n := s.decided(subject); passes {
+		n.Passed++
+	} else {
+		n.TooMany++
+	}
 	w.changed = w.changed || seen != before
 	s.mu.Unlock()
 	if passes {
@@ -145,6 +152,7 @@ func (m *Memory) Reserve(_ context.Context, tenant *callvault.Tenant, bytes int6
 	l := s.ledger(tenant)
 	if limited {
 		if at, fits := l.FreesAt(limit, bytes, ms); at > ms || !fits {
+			s.decided(tenant.Name).NoRoom++
 			return nil, refusal{tenant.Name, limit, bytes, at, fits}.err(ms)
 		}
 	}
