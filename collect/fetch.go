@@ -54,7 +54,7 @@ func (t *turn) fetch(ctx, waiting context.Context, it *item, final bool) error {
 			return t.leave(it, err)
 		}
 		failed = err
-		t.is("waiting")
+		t.is(StateWaiting)
 	}
 }
 
@@ -66,7 +66,7 @@ func (t *turn) leave(it *item, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.failed++; t.failed >= audioFailures || errors.Is(err, callvault.TooManyRequests) {
-		t.state = "left for the next run"
+		t.state = StateLeft
 		return errLater
 	}
 	return nil
@@ -80,6 +80,7 @@ func (t *turn) forget(ctx context.Context, it *item) error {
 	t.r.problem(Problem{Tenant: it.tenant, Key: it.key, Reason: "its row was lost here; the next run lists it anew"})
 	t.mu.Lock()
 	t.due--
+	t.dueSize -= it.size
 	t.mu.Unlock()
 	return t.r.c.forget(context.WithoutCancel(ctx), it)
 }
@@ -213,6 +214,7 @@ func (t *turn) refused(ctx context.Context, it *item, body *refusedBody, final b
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.due++ // once more
+	t.dueSize += it.size
 	t.again = append(t.again, it)
 	return nil
 }

@@ -114,6 +114,13 @@ func pause(ctx context.Context, ms int64) error {
 	}
 }
 
+// step is the pace as it is now.
+func (p *pacer) step() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pace
+}
+
 // delay lets no request pass for d from now.
 func (p *pacer) delay(d time.Duration) {
 	p.mu.Lock()

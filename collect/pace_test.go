@@ -3,6 +3,7 @@ package collect_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,7 +262,17 @@ func TestConfiguredCap(t *testing.T) {
 		v, source := newVault(t, tempDir(t)), from(t, s)
 		source.Agents = map[string]int64{"acme-ns": 1}
 		charge(t, v, "acme-ns", callvault.EgressPerAgent-size/2)
-		report := v.run(t, source)
+		r, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := r.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if view := r.View(); view.Later != 9 || view.Left != 0 || !strings.HasPrefix(view.Tenants[0].State, "closed until 2000-01-0") {
+			t.Errorf("the view of a closed tenant is %+v", view)
+		}
 		if report.Held != 0 || s.audio != 0 || report.Tenants[0].ClosedUntil == nil {
 			t.Errorf("%d audio requests, %+v", s.audio, report.Tenants)
 		}

@@ -267,11 +267,11 @@ func (r *Run) begin(ctx context.Context, s *site) error {
 	if err != nil {
 		return err
 	}
-	count, err := r.c.countDue(ctx, s.tenant, r.began-r.source.Lookback.Milliseconds())
+	count, size, err := r.c.countDue(ctx, s.tenant, r.began-r.source.Lookback.Milliseconds())
 	if err != nil {
 		return err
 	}
-	t := &turn{r: r, site: s, due: count, ledger: ledger, pacer: newPacer(r.source, r.lastRequests(s.tenant)), woken: make(chan struct{}, 1), state: "waiting"}
+	t := &turn{r: r, site: s, due: count, dueSize: size, ledger: ledger, pacer: newPacer(r.source, r.lastRequests(s.tenant)), woken: make(chan struct{}, 1), state: StateListing}
 	switch only := r.onlyTurn(); {
 	case len(r.turns) == 0:
 		// Until a second tenant shows up, lists and audio share one pace.
@@ -290,7 +290,7 @@ func (r *Run) wake(fresh []*item) {
 		r.mu.Lock()
 		t := r.turns[it.tenant]
 		r.mu.Unlock()
-		t.wake()
+		t.wake(it)
 	}
 }
 

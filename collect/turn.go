@@ -28,6 +28,7 @@ type turn struct {
 	state   string // for those who watch
 	held    int    // fetched in this run
 	due     int    // still to fetch, as far as is known
+	dueSize int64  // their bytes
 	failed  int    // recordings in a row that could not be had
 	opens   int64  // when the tenant opens for what it was closed for; 0 if it was not
 	bytes   int64
@@ -37,9 +38,10 @@ type turn struct {
 }
 
 // wake tells the turn of one more recording to fetch.
-func (t *turn) wake() {
+func (t *turn) wake(it *item) {
 	t.mu.Lock()
 	t.due++
+	t.dueSize += it.size
 	t.mu.Unlock()
 	select {
 	case t.woken <- struct{}{}:
@@ -67,7 +69,7 @@ func (t *turn) run(ctx, waiting context.Context) error {
 		case len(items) > 0:
 			err = t.fetchAll(ctx, waiting, items, false)
 		case !last:
-			t.is("listing")
+			t.is(StateListing)
 			err = t.sleep(waiting)
 		case len(t.again) > 0:
 			// A list may have told otherwise of them since.
@@ -77,7 +79,7 @@ func (t *turn) run(ctx, waiting context.Context) error {
 			t.again = nil
 			err = t.fetchAll(ctx, waiting, items, true)
 		default:
-			t.is("done")
+			t.is(StateDone)
 			return nil
 		}
 		if errors.Is(err, errLater) {
@@ -166,7 +168,7 @@ func (t *turn) ready(ctx context.Context, it *item) error {
 		if err := t.open(ctx, it); err != nil {
 			return err
 		}
-		t.is("fetching")
+		t.is(StateFetching)
 		if err := t.pacer.until(ctx); err != nil {
 			return err
 		}
@@ -197,7 +199,7 @@ func (t *turn) open(ctx context.Context, it *item) error {
 		if until <= now {
 			return nil
 		}
-		t.is("closed until " + moment(until))
+		t.is(StateClosed)
 		if until-now > soon.Milliseconds() {
 			return errLater
 		}
@@ -265,6 +267,7 @@ func (t *turn) note(it *item, s state, reason string) {
 	defer t.mu.Unlock()
 	t.settled = append(t.settled, it)
 	t.due--
+	t.dueSize -= it.size
 }
 
 // flush writes how the items stand that were asked for.

@@ -21,9 +21,13 @@ type View struct {
 	// Left is how long the rest takes at the run's pace, of what is known to be due
 	// by now: requests, not bytes, are what it waits for.
 	Left time.Duration
+	// Later is how many of Due have no room within their tenants' egress limits, and
+	// are left for a later run.
+	Later int
 }
 
-// TenantView is how far a tenant's turn is. State is in words.
+// TenantView is how far a tenant's turn is. State is one of the words below; after
+// StateWaiting for how long, after StateClosed until when.
 type TenantView struct {
 	Tenant string
 	State  string
@@ -31,6 +35,7 @@ type TenantView struct {
 	Due    int
 	Bytes  int64
 	Left   time.Duration
+	Later  int
 }
 
 // Views tells how far the runs are that are at work in this process, by the names
@@ -59,6 +64,18 @@ func (c *Collector) leave(r *Run) {
 	delete(c.runs, r.source.Name)
 }
 
+// The states of a tenant's turn: waiting for a list to tell of something to fetch;
+// fetching, at its pace; waiting for longer than that; closed for its egress limit;
+// left, because nothing could be had, for the next run; done.
+const (
+	StateListing  = "listing"
+	StateFetching = "fetching"
+	StateWaiting  = "waiting"
+	StateClosed   = "closed"
+	StateLeft     = "left for the next run"
+	StateDone     = "done"
+)
+
 // View tells how far the run is.
 func (r *Run) View() View {
 	r.mu.Lock()
@@ -73,7 +90,7 @@ func (r *Run) View() View {
 		one := t.view(now)
 		v.Tenants = append(v.Tenants, one)
 		v.Done, v.Due, v.Bytes = v.Done+one.Done, v.Due+one.Due, v.Bytes+one.Bytes
-		v.Left = max(v.Left, one.Left)
+		v.Left, v.Later = max(v.Left, one.Left), v.Later+one.Later
 	}
 	if lists := time.Duration(v.ListsLeft) * r.source.Pace; len(turns) == 1 {
 		v.Left += lists // they share one pace
@@ -90,22 +107,61 @@ func (t *turn) view(now int64) TenantView {
 	defer t.mu.Unlock()
 	v := TenantView{Tenant: t.site.tenant, State: t.state, Done: t.held, Due: max(0, t.due), Bytes: t.bytes}
 	wait := time.Duration(next-now) * time.Millisecond
-	if v.Due > 0 && max(wait, time.Duration(t.opens-now)*time.Millisecond) <= soon { // longer than that no run waits
-		v.Left = wait + time.Duration(int64(v.Due-1)*step)*time.Millisecond
+	opens := time.Duration(t.opens-now) * time.Millisecond
+	v.Later = v.Due - t.fits(now)
+	if max(wait, opens) > soon { // longer than that no run waits
+		v.Later = v.Due
 	}
-	if (t.state == "fetching" || t.state == "waiting") && wait > 5*time.Second {
-		v.State = "waiting " + wait.Round(time.Second).String()
+	if n := v.Due - v.Later; n > 0 {
+		v.Left = wait + time.Duration(int64(n-1)*step)*time.Millisecond
+	}
+	switch v.State {
+	case StateClosed:
+		v.State += " until " + clockTime(max(t.opens, t.site.closedMs), now)
+	case StateFetching, StateWaiting:
+		v.State = StateFetching
+		if wait > max(5*time.Second, t.pacer.step()) {
+			v.State = StateWaiting + " " + inWords(wait)
+		}
 	}
 	return v
 }
 
-// countDue counts what is due for a tenant as its turn begins.
-func (c *Collector) countDue(ctx context.Context, tenant string, lookbackFrom int64) (n int, err error) {
-	err = c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items WHERE tenant = $1
-		AND (state IN ('due', 'quarantined') OR state IN ('denied', 'missing') AND (start_ms >= $2 OR failed_ms >= $2))`,
-		tenant, lookbackFrom).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("ledger of %s: %w", tenant, err)
+// fits is how many of what is due, were all of one size, the tenant's egress limit
+// leaves room for. t.mu is held.
+func (t *turn) fits(now int64) int {
+	limit, known := t.site.limit(t.r.source)
+	if !known || t.due <= 0 || t.dueSize <= 0 {
+		return max(0, t.due)
 	}
-	return n, nil
+	room := max(0, limit-t.ledger.Use(now))
+	return int(min(int64(t.due), room*int64(t.due)/t.dueSize))
+}
+
+// clockTime is a time of day in UTC, with the day when that is not now's.
+func clockTime(ms, now int64) string {
+	at, today := time.UnixMilli(ms).UTC(), time.UnixMilli(now).UTC()
+	if at.Format(time.DateOnly) == today.Format(time.DateOnly) {
+		return at.Format("15:04Z")
+	}
+	return at.Format("2006-01-02 15:04Z")
+}
+
+// inWords is a wait in seconds, or minutes when it is long.
+func inWords(wait time.Duration) string {
+	if wait < 2*time.Minute {
+		return fmt.Sprintf("%d s", (wait+time.Second-1)/time.Second)
+	}
+	return fmt.Sprintf("%d min", (wait+time.Minute-1)/time.Minute)
+}
+
+// countDue counts what is due for a tenant as its turn begins, and its bytes.
+func (c *Collector) countDue(ctx context.Context, tenant string, lookbackFrom int64) (n int, size int64, err error) {
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM items WHERE tenant = $1
+		AND (state IN ('due', 'quarantined') OR state IN ('denied', 'missing') AND (start_ms >= $2 OR failed_ms >= $2))`,
+		tenant, lookbackFrom).Scan(&n, &size)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ledger of %s: %w", tenant, err)
+	}
+	return n, size, nil
 }

@@ -46,7 +46,7 @@ func withCollector(ctx context.Context, o *options, names []string, fn func(*vau
 		return err
 	}
 	return withVault(ctx, o, func(v *vault) error {
-		c, closeIt, err := newCollector(v, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		c, closeIt, err := newCollector(v, slog.New(slog.NewTextHandler(console, nil)))
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ be read; each is named, with the reason.`,
 				if err != nil {
 					return err
 				}
-				reports, err := waitRuns(c.Context(), runs)
+				reports, err := waitRuns(c.Context(), runs, c.ErrOrStderr())
 				return errors.Join(printReports(c.OutOrStdout(), o, reports), err, interrupted(c.Context(), reports))
 			})
 		},
@@ -131,9 +131,10 @@ func startRun(ctx context.Context, c *collect.Collector, s scheduled, span callv
 	}
 }
 
-// waitRuns does the runs, side by side. When ctx ends they end soon; a signal
-// after that breaks off what is under way.
-func waitRuns(ctx context.Context, runs []*collect.Run) ([]*collect.Report, error) {
+// waitRuns does the runs, side by side, and tells how far they are, to plain where
+// there is no terminal. When ctx ends they end soon; a signal after that breaks off
+// what is under way.
+func waitRuns(ctx context.Context, runs []*collect.Run, plain io.Writer) ([]*collect.Report, error) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
@@ -151,7 +152,7 @@ func waitRuns(ctx context.Context, runs []*collect.Run) ([]*collect.Report, erro
 			signal.Stop(again)
 		}()
 	})()
-	watched := watchRuns(runs)
+	watched := watchRuns(runs, plain)
 	defer watched()
 	reports := make([]*collect.Report, len(runs))
 	var group errgroup.Group

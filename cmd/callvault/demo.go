@@ -125,7 +125,7 @@ func (d *demonstration) pull(ctx context.Context, v *vault, sources []scheduled)
 	if err != nil {
 		return err
 	}
-	reports, err := waitRuns(ctx, runs)
+	reports, err := waitRuns(ctx, runs, d.out)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (d *demonstration) pull(ctx context.Context, v *vault, sources []scheduled)
 // pacedRecordings how many of its recordings fit into the demo.
 const (
 	pacedTenant     = "kestrelby-freight"
-	pacedRecordings = 4
+	pacedRecordings = 7
 )
 
 // sources are the demo's: one for the tenants whose limits are eased, and one for

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"callvault/collect"
+)
+
+// TestTenantLines: those at work come first, and what has no room is counted.
+func TestTenantLines(t *testing.T) {
+	v := collect.View{Source: "acme", ListsLeft: 2, Done: 12, Due: 300, Bytes: 97_000, Left: 90 * time.Second, Later: 40, Tenants: []collect.TenantView{
+		{Tenant: "a", State: "done", Done: 5},
+		{Tenant: "b", State: "closed until 03:10Z", Due: 40},
+		{Tenant: "c", State: "listing", Done: 1},
+		{Tenant: "d", State: "waiting 12 s", Done: 6, Due: 260},
+		{Tenant: "e", State: "fetching", Done: 1, Due: 3, Bytes: 1500},
+	}}
+	lines := tenantLines(v, 4)
+	var got []string
+	for _, line := range lines {
+		got = append(got, strings.Join(strings.Fields(line), " "))
+	}
+	want := "d 6/266 0 B waiting 12 s\ne 1/4 1.5 kB fetching\nc 1/1 0 B listing\na 5/5 0 B done\nand 1 more tenants"
+	if strings.Join(got, "\n") != want {
+		t.Errorf("the lines are\n%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+	const total = "acme: 12/312 recordings, 97.0 kB, 2 lists to ask for, about 1m30s left, 40 wait for egress limits"
+	if got := totalLine(v); got != total {
+		t.Errorf("the total is %q, want %q", got, total)
+	}
+}
