@@ -99,6 +99,14 @@ func TestAlertsOfRuns(t *testing.T) {
 		want("run_incomplete ", "tenant_closed acme-ns")
 		s.revoked = true
 		want("source_failed ")
+		got := v.Refusals()
+		for refused, want := range map[collect.Refused]int64{
+			{Source: "acme", Status: 401}: 1, {Source: "acme", Tenant: "acme-ns", Status: 404}: 2, {Source: "acme", Tenant: "acme-ns", Status: 509}: 1,
+		} {
+			if got[refused] != want {
+				t.Errorf("%+v is counted %d times, want %d", refused, got[refused], want)
+			}
+		}
 		var none *collect.Alerts
 		none.Send(t.Context(), collect.Event{})
 		h.refuses, h.tries = 99, 0

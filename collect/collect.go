@@ -74,6 +74,8 @@ type Collector struct {
 	// ensureTenants makes the tenants known to who serves the archive.
 	ensureTenants func(ctx context.Context, names []string) error
 
+	refused refusals
+
 	mu   sync.Mutex
 	runs map[string]*Run // at work in this process, by source
 }

@@ -95,6 +95,7 @@ func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 			return errors.Join(waited, err)
 		}
 		err = r.listOnce(ctx, piece)
+		r.c.refused.add(r.source.Name, listSubject, err)
 		if err == nil || halves(err, piece) || !tries.again(r.lister(), err) {
 			return err
 		}

@@ -80,13 +80,19 @@ be read; each is named, with the reason.`,
 			if err != nil {
 				return err
 			}
+			alerts, err := alertsOf(o)
+			if err != nil {
+				return err
+			}
 			return withCollector(context.WithoutCancel(c.Context()), o, flags.sources, func(_ *vault, collector *collect.Collector, sources []scheduled) error {
 				runs, err := startRuns(c.Context(), collector, sources, span, flags.wait)
 				if err != nil {
 					return err
 				}
 				reports, err := waitRuns(c.Context(), runs, c.ErrOrStderr())
-				return errors.Join(printReports(c.OutOrStdout(), o, reports), err, interrupted(c.Context(), reports))
+				outcome := errors.Join(printReports(c.OutOrStdout(), o, reports), err, interrupted(c.Context(), reports))
+				tellAll(c.Context(), alerts, reports)
+				return outcome
 			})
 		},
 	}
@@ -166,6 +172,25 @@ func waitRuns(ctx context.Context, runs []*collect.Run, plain io.Writer) ([]*col
 	return reports, err
 }
 
+// alertsOf makes the sender of alerts that the configuration tells of.
+func alertsOf(o *options) (*collect.Alerts, error) {
+	config, err := readConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	return config.alerts(slog.New(slog.NewTextHandler(console, nil)))
+}
+
+// tellAll sends the alerts of runs; none once ctx has ended, for who interrupts a
+// run knows of it.
+func tellAll(ctx context.Context, alerts *collect.Alerts, reports []*collect.Report) {
+	for _, report := range reports {
+		if report != nil && ctx.Err() == nil {
+			alerts.Tell(ctx, report)
+		}
+	}
+}
+
 // interrupted is the error of runs that a signal has ended.
 func interrupted(ctx context.Context, reports []*collect.Report) error {
 	for _, report := range reports {
@@ -181,13 +206,7 @@ func interrupted(ctx context.Context, reports []*collect.Report) error {
 func printReports(out io.Writer, o *options, reports []*collect.Report) error {
 	var outcome error
 	for _, report := range reports {
-		if report == nil {
-			continue
-		}
-		switch report.Result {
-		case collect.Failed:
-			outcome = errIncomplete
-		case collect.Incomplete:
+		if report != nil && report.Result != collect.Complete {
 			outcome = errIncomplete
 		}
 	}
@@ -200,28 +219,6 @@ func printReports(out io.Writer, o *options, reports []*collect.Report) error {
 		}
 	}
 	return outcome
-}
-
-// printReport tells what came of a run on one screen.
-func printReport(out io.Writer, r *collect.Report) {
-	took := time.Duration(r.EndedAt-r.StartedAt) * time.Millisecond
-	fmt.Fprintf(out, "%s: %s; %d recordings fetched, %s, of %d tenants in %v\n", r.Source, r.Result, r.Held, byteCount(r.Bytes), len(r.Tenants), took.Round(time.Second))
-	if r.Error != "" {
-		fmt.Fprintf(out, "  the source was left: %s\n", forPeople(errors.New(r.Error)))
-	}
-	for _, t := range r.Tenants {
-		if t.ClosedUntil != nil {
-			fmt.Fprintf(out, "  %s is closed for its egress limit until %s; %d recordings wait\n", t.Tenant, moment(*t.ClosedUntil), t.Lacking)
-		}
-	}
-	const screen = 15
-	for i, p := range r.Problems {
-		if i == screen {
-			fmt.Fprintf(out, "  and %d more; callvault status --days names all\n", len(r.Problems)-i)
-			break
-		}
-		fmt.Fprintf(out, "  %s %s: %s\n", p.Tenant, p.Key, forPeople(errors.New(p.Reason)))
-	}
 }
 
 func planCommand(o *options) *cobra.Command {

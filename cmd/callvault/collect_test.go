@@ -2,8 +2,15 @@ package main
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"callvault/collect"
 )
 
 // pacedCollector is a service with clips and a data folder that collects from it
@@ -64,5 +73,71 @@ func TestInterruptedCollect(t *testing.T) {
 	}
 	if _, _, status := runOn(t, data, "verify"); status != 0 {
 		t.Errorf("what it held does not verify: exit status %d", status)
+	}
+}
+
+// TestCollectAlerts: a run by hand, or by a timer, tells the webhook what came of it.
+func TestCollectAlerts(t *testing.T) {
+	events := make(chan collect.Event, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var e collect.Event
+		body, err := io.ReadAll(r.Body)
+		if err := errors.Join(err, json.Unmarshal(body, &e)); err != nil {
+			t.Error(err)
+		}
+		mac := hmac.New(sha256.New, []byte("shared"))
+		mac.Write(body)
+		if want := "sha256=" + hex.EncodeToString(mac.Sum(nil)); r.Header.Get("X-Callvault-Signature") != want {
+			t.Errorf("the signature is %q, want %q", r.Header.Get("X-Callvault-Signature"), want)
+		}
+		events <- e
+	}))
+	defer hook.Close()
+	data := pacedCollector(t, 1)
+	config := filepath.Join(data, "callvault.toml")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = fmt.Appendf(text, "own_server = true\npace = \"0s\"\n[alerts]\nwebhook = %q\nsecret_file = \"secret\"\n", hook.URL)
+	if err := errors.Join(os.WriteFile(config, text, 0o600), os.WriteFile(filepath.Join(data, "secret"), []byte("shared\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	must(t, data, "collect")
+	if len(events) != 1 {
+		t.Fatalf("%d events arrived, want 1", len(events))
+	}
+	if e := <-events; e.Event != collect.EventFinished || e.Source != "true" || e.Report == nil || e.Report.Held != 1 {
+		t.Errorf("the event is %+v", e)
+	}
+}
+
+// TestSummary: it fits a screen however much is missing, and no tenant hides what
+// another lacks.
+func TestSummary(t *testing.T) {
+	closed := time.Date(2024, 2, 12, 3, 10, 0, 0, time.UTC).UnixMilli()
+	r := &collect.Report{Source: "acme", Result: collect.Incomplete, Problems: []collect.Problem{{Reason: "the list failed"}}}
+	for i := range 300 {
+		one := collect.TenantReport{Tenant: fmt.Sprintf("t%03d", i), Lacking: 100}
+		if i == 299 {
+			one.Lacking, one.ClosedUntil = 101, &closed
+		}
+		r.Tenants = append(r.Tenants, one)
+		for k := range one.Lacking {
+			r.Problems = append(r.Problems, collect.Problem{Tenant: one.Tenant, Key: fmt.Sprint("k", k), Reason: "denied: no"})
+		}
+	}
+	var out strings.Builder
+	printReport(&out, r)
+	if lines := strings.Count(out.String(), "\n"); lines > 24 {
+		t.Errorf("%d lines:\n%s", lines, out.String())
+	}
+	for _, want := range []string{
+		"  t299: 101 recordings are missing, closed for its egress limit until 2024-02-12 03:10:00Z\n", "the list failed\n",
+		"  t000 k0: denied: no\n  t001 k0: denied: no\n", "and 29990 more; callvault status --days names all\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
 	}
 }

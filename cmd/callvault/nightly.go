@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -71,12 +72,13 @@ var (
 	ledgerItems = prometheus.NewDesc("callvault_collect_recordings", "Recordings of the sources by how they stand.", []string{"source", "tenant", "state"}, nil)
 	ledgerDone  = prometheus.NewDesc("callvault_collect_last_complete_seconds", "When a tenant was last complete, in Unix seconds; 0 never.", []string{"source", "tenant"}, nil)
 	ledgerUsed  = prometheus.NewDesc("callvault_collect_egress_bytes", "Audio bytes fetched in the last five days.", []string{"source", "tenant"}, nil)
+	ledgerNo    = prometheus.NewDesc("callvault_collect_refused_total", "Answers of the sources that were not 200, by status; those of lists have no tenant.", []string{"source", "tenant", "code"}, nil)
 	ledgerRun   = prometheus.NewDesc("callvault_collect_last_run_seconds", "When the last run ended, in Unix seconds, by its result.", []string{"source", "result"}, nil)
 )
 
 // Describe names the metrics.
 func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{ledgerItems, ledgerDone, ledgerUsed, ledgerRun} {
+	for _, desc := range []*prometheus.Desc{ledgerItems, ledgerDone, ledgerUsed, ledgerNo, ledgerRun} {
 		to <- desc
 	}
 }
@@ -85,6 +87,9 @@ func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
 func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	for refused, n := range m.collector.Refusals() {
+		to <- prometheus.MustNewConstMetric(ledgerNo, prometheus.CounterValue, float64(n), refused.Source, refused.Tenant, strconv.Itoa(refused.Status))
+	}
 	for _, source := range m.sources {
 		if last, err := m.collector.SourceStatus(ctx, source.Name); err == nil && last.LastRun != nil {
 			to <- prometheus.MustNewConstMetric(ledgerRun, prometheus.GaugeValue, float64(last.LastRun.EndedAt)/1000, source.Name, string(last.LastRun.Result))

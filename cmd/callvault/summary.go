@@ -1,0 +1,74 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"callvault/collect"
+)
+
+// How many lines a summary has at most for tenants that lack something, and for
+// what they lack: both together fit a screen.
+const (
+	summaryTenants  = 8
+	summaryProblems = 12
+)
+
+// printReport tells what came of a run on one screen: what is missing, and why.
+func printReport(out io.Writer, r *collect.Report) {
+	took := time.Duration(r.EndedAt-r.StartedAt) * time.Millisecond
+	fmt.Fprintf(out, "%s: %s; %d recordings fetched, %s, of %d tenants in %v\n", r.Source, r.Result, r.Held, byteCount(r.Bytes), len(r.Tenants), took.Round(time.Second))
+	if r.Error != "" {
+		fmt.Fprintf(out, "  the source was left: %s\n", forPeople(errors.New(r.Error)))
+	}
+	if r.Stopped && r.Error == "" {
+		fmt.Fprintln(out, "  it was stopped before it was done; the next run goes on")
+	}
+	lack := slices.DeleteFunc(slices.Clone(r.Tenants), func(t collect.TenantReport) bool { return t.Lacking == 0 && t.ClosedUntil == nil })
+	slices.SortStableFunc(lack, func(a, b collect.TenantReport) int { return cmp.Compare(b.Lacking, a.Lacking) })
+	for i, t := range lack {
+		if i == summaryTenants {
+			fmt.Fprintf(out, "  and %d more tenants; callvault status names all\n", len(lack)-i)
+			break
+		}
+		fmt.Fprintf(out, "  %s: %s\n", t.Tenant, lacks(&t))
+	}
+	problems := apart(r.Problems)
+	for i, p := range problems {
+		if i == summaryProblems {
+			fmt.Fprintf(out, "  and %d more; callvault status --days names all\n", len(r.Problems)-i)
+			break
+		}
+		fmt.Fprintf(out, "  %s %s: %s\n", p.Tenant, p.Key, forPeople(errors.New(p.Reason)))
+	}
+}
+
+// lacks says how much a tenant lacks, and until when its egress limit keeps it from
+// more.
+func lacks(t *collect.TenantReport) string {
+	text := fmt.Sprintf("%d recordings are missing", t.Lacking)
+	if t.ClosedUntil != nil {
+		text += ", closed for its egress limit until " + moment(*t.ClosedUntil)
+	}
+	return text
+}
+
+// apart takes from each tenant in turn, so that one that lacks much does not hide
+// what others lack; what concerns the whole source comes first.
+func apart(problems []collect.Problem) []collect.Problem {
+	nth := map[string]int{}
+	place := make(map[collect.Problem]int, len(problems))
+	for _, p := range problems {
+		if _, known := place[p]; !known && p.Tenant != "" {
+			nth[p.Tenant]++
+			place[p] = nth[p.Tenant]
+		}
+	}
+	sorted := slices.Clone(problems)
+	slices.SortStableFunc(sorted, func(a, b collect.Problem) int { return cmp.Compare(place[a], place[b]) })
+	return sorted
+}
