@@ -25,7 +25,7 @@ type Event struct {
 	Detail string `json:"detail"`
 	// Times is how often it happened within the same second, nearly always 1.
 	Times int64 `json:"times"`
-	// Bytes is how much audio was sent.
+	// Bytes is how many bytes were sent, or taken in.
 	Bytes int64 `json:"bytes"`
 	Hash  Hash  `json:"hash"`
 }
@@ -64,6 +64,9 @@ const (
 // Actor is who does something, by which door, and from where.
 type Actor struct{ Who, Via, From string }
 
+// Service is the actor of what the service does by itself.
+var Service = Actor{Who: "callvault", Via: ViaService}
+
 type actorKey struct{}
 
 // As returns a context in which things are done by the actor: the audit trail
@@ -77,7 +80,7 @@ func actorOf(ctx context.Context) Actor {
 	if actor, ok := ctx.Value(actorKey{}).(Actor); ok {
 		return actor
 	}
-	return Actor{Who: "callvault", Via: ViaService}
+	return Service
 }
 
 // complete fills in what the one who made the event left open.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"callvault"
+	"callvault/account"
 	"callvault/delivery"
 )
 
@@ -50,6 +51,7 @@ func (s *Server) audio(w *response, r *http.Request) error {
 	sent, err := d.Send(w, r)
 	if sent > 0 {
 		s.metrics.egress.WithLabelValues(tenant.Name).Add(float64(sent))
+		s.note(w, r, account.Event{Action: account.ActionDownload, Detail: string(format), Bytes: sent})
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"callvault"
+	"callvault/account"
 )
 
 // query is what a list is asked for.
@@ -62,7 +63,9 @@ func (s *Server) recordings(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return sendList(w, r, s.Archive.Recordings(r.Context(), q.span, grant))
+	err = sendList(w, r, s.Archive.Recordings(r.Context(), q.span, grant))
+	s.noteList(w, r, account.ActionListRecordings, &q)
+	return err
 }
 
 // calls answers GET call-recording-info (seed, "Expanded Metrics Available").
@@ -71,7 +74,9 @@ func (s *Server) calls(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return sendList(w, r, s.Archive.Calls(r.Context(), q.span, grant))
+	err = sendList(w, r, s.Archive.Calls(r.Context(), q.span, grant))
+	s.noteList(w, r, account.ActionListCalls, &q)
+	return err
 }
 
 // admitList checks a request for a list, in the API's order: who asks, what for,

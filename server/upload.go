@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"callvault"
+	"callvault/account"
 	"callvault/archive"
 )
 
@@ -42,6 +43,11 @@ func (s *Server) upload(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	e := account.Event{Action: account.ActionUpload, Tenant: w.tenant, Recording: entry.Recording.RecordingKey, Bytes: entry.Recording.Size}
+	if outcome == archive.Unchanged {
+		e.Detail = "it was there already"
+	}
+	s.note(w, r, e)
 	return sendKept(w, entry, outcome)
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"callvault"
+	"callvault/account"
 	"callvault/archive"
 	"callvault/audio"
 
@@ -61,7 +62,12 @@ Exit status 3: the audio of some recordings is not held; each is named.`,
 					return err
 				}
 				e := exporter{vault: v, dir: to, format: format, done: exported{Tenant: tenant, Missing: []withoutAudio{}}}
-				if err := e.run(c.Context(), span); err != nil {
+				err := e.run(c.Context(), span)
+				told := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
+					Action: account.ActionExport, Tenant: tenant, Bytes: e.done.Bytes,
+					Detail: fmt.Sprintf("%d recordings from %s until %s as %s", e.done.Recordings, since, until, format),
+				})
+				if err := errors.Join(err, told); err != nil {
 					return err
 				}
 				return e.done.print(c, o)

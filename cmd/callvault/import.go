@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"callvault"
+	"callvault/account"
 	"callvault/archive"
 	"callvault/ingest"
 
@@ -54,6 +55,11 @@ Exit status 3: some files could not be taken; each is named, with the reason.`,
 					return fmt.Errorf("%w; add it first with tenant add", err)
 				}
 				done, err := importPaths(c.Context(), v, owner, args)
+				told := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
+					Action: account.ActionImport, Tenant: tenant,
+					Detail: fmt.Sprintf("%d recordings added, %d there already, %d files not taken", done.Added, done.Known, len(done.Refused)),
+				})
+				err = errors.Join(err, told)
 				if printErr := done.print(c, o); err == nil {
 					err = printErr
 				}

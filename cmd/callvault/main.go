@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"callvault/account"
+
 	_ "modernc.org/sqlite"
 )
 
@@ -35,7 +37,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := newCommand().ExecuteContext(ctx)
+	err := newCommand().ExecuteContext(account.As(ctx, account.Actor{Who: operator(), Via: account.ViaCommandLine}))
 	if err == nil {
 		return exitDone
 	}

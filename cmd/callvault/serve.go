@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"callvault/account"
 	"callvault/meter"
 	"callvault/pages"
 	"callvault/server"
@@ -43,6 +44,7 @@ func serveCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.SetContext(account.As(c.Context(), account.Service)) // what it does is nobody's command
 			return withVault(c.Context(), o, func(v *vault) error {
 				s, err := newService(c.Context(), v, flags.maxUpload, log)
 				if err != nil {

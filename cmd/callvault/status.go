@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"callvault/account"
 	"callvault/collect"
 
 	"github.com/spf13/cobra"
@@ -192,7 +193,10 @@ makes a run incomplete.`,
 					return err
 				}
 				defer closeIt()
-				return collector.Settle(c.Context(), &s)
+				if err := collector.Settle(c.Context(), &s); err != nil {
+					return err
+				}
+				return v.accounts.Record(c.Context(), account.Event{Action: account.ActionSettle, Tenant: s.Tenant, Recording: s.Key, Detail: decision(&s)})
 			})
 		},
 	}
@@ -201,6 +205,14 @@ makes a run incomplete.`,
 	c.Flags().BoolVar(&giveUp, "give-up", false, "do not ask for it any more")
 	c.Flags().StringVar(&s.Reason, "reason", "", "why, for who reads it in years")
 	return c
+}
+
+// decision tells a settlement in the audit trail.
+func decision(s *collect.Settlement) string {
+	if s.Accept {
+		return "accepted: " + s.Reason
+	}
+	return "given up: " + s.Reason
 }
 
 // operator is who runs this program.
