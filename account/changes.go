@@ -8,27 +8,45 @@ import (
 	"strings"
 )
 
-// changes tells in which fields of their JSON two values of one type differ, as
-// the audit trail's details do: "agents: 25 → 30; can: ["read"] → ["admin"]".
-func changes(before, after any) string {
-	old, now := fields(before), fields(after)
-	var list []string
-	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if !bytes.Equal(old[name], now[name]) {
-			list = append(list, name+": "+string(old[name])+" → "+string(now[name]))
-		}
+// settings tells the fields of a new account's or tenant's JSON that say
+// something, as the audit trail's details do: "can: ["read"]; enabled: true".
+func settings(value any) string {
+	list := fields(value)
+	maps.DeleteFunc(list, func(_ string, text json.RawMessage) bool {
+		return slices.Contains([]string{"null", "false", "0", `""`}, string(text))
+	})
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		words = append(words, name+": "+string(list[name]))
 	}
-	if list == nil {
-		return "nothing"
-	}
-	return strings.Join(list, "; ")
+	return strings.Join(words, "; ")
 }
 
-// fields are the fields of a value's JSON.
+// changes tells in which fields of their JSON two forms of a thing differ:
+// "agents: 25 → 30; title: "" → "Acme"".
+func changes(before, after any) string {
+	old, now := fields(before), fields(after)
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if !bytes.Equal(old[name], now[name]) {
+			words = append(words, name+": "+string(old[name])+" → "+string(now[name]))
+		}
+	}
+	if words == nil {
+		return "nothing"
+	}
+	return strings.Join(words, "; ")
+}
+
+// fields are the fields of a thing's JSON, but those that an entry tells anyway:
+// its name and its times.
 func fields(value any) map[string]json.RawMessage {
 	var list map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(encode(value)), &list); err != nil {
 		panic(err) // our own structs are objects
+	}
+	for _, name := range []string{"name", "tenant", "createdAt", "refreshedAt", "lastUsedAt"} {
+		delete(list, name)
 	}
 	return list
 }

@@ -42,7 +42,7 @@ func (a *Accounts) AddPerson(ctx context.Context, person callvault.Person, now t
 		if ticket, err = newTicket(ctx, tx, person.Name, toSetPassword, now); err != nil {
 			return err
 		}
-		return record(ctx, tx, Event{Action: "add person", Detail: person.Name + ": " + changes(callvault.Person{}, person)})
+		return record(ctx, tx, Event{Action: "add person", Detail: person.Name + ": " + settings(person)})
 	})
 	if err != nil {
 		return "", err

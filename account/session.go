@@ -76,6 +76,20 @@ func (v *Visitor) Tenants() []callvault.Tenant {
 	return tenants
 }
 
+// Kind tells whether the account of this name is a Person or a ServiceUser.
+// callvault.NotFound when it is neither.
+func (a *Accounts) Kind(ctx context.Context, name string) (string, error) {
+	known, err := a.current(ctx)
+	if err != nil {
+		return "", err
+	}
+	who, ok := known.logins[name]
+	if !ok {
+		return "", unknownUser(name)
+	}
+	return who.visitor.Kind, nil
+}
+
 // loginOfPerson is a person as he can be signed in.
 func loginOfPerson(p *callvault.Person, password string) *login {
 	return &login{

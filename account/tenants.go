@@ -59,7 +59,7 @@ func (a *Accounts) EnsureTenants(ctx context.Context, names []string, now time.T
 
 // recordTenant writes down that a tenant was made.
 func recordTenant(ctx context.Context, tx *sql.Tx, t *callvault.Tenant) error {
-	return record(ctx, tx, Event{Action: "add tenant", Tenant: t.Name, Detail: changes(callvault.Tenant{}, *t)})
+	return record(ctx, tx, Event{Action: "add tenant", Tenant: t.Name, Detail: settings(*t)})
 }
 
 // SetTenant changes a tenant's settings as edit does; its name stays.

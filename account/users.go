@@ -40,7 +40,7 @@ func (a *Accounts) AddUser(ctx context.Context, user callvault.ServiceUser, now 
 		if err != nil {
 			return fmt.Errorf("user %q: %w", user.Name, err)
 		}
-		return record(ctx, tx, Event{Action: "add user", Detail: user.Name + ": " + changes(callvault.ServiceUser{}, user)})
+		return record(ctx, tx, Event{Action: "add user", Detail: user.Name + ": " + settings(user)})
 	})
 	if err != nil {
 		return "", err

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "clips": clips, "serve": startServe, "get": get, "stopserve": stopServe, "oneline": oneLine, "damage": damage,
-			"source": configureSource,
+			"source": configureSource, "tamper": tamper,
 		},
 	})
 }
@@ -105,6 +106,17 @@ func damage(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	content[len(content)/2] ^= 1
 	ts.Check(os.WriteFile(names[0], content, 0o600))
+}
+
+// tamper runs a statement on a database as somebody would who has the file.
+func tamper(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	for _, statement := range []string{`DROP TRIGGER IF EXISTS audit_stays`, `DROP TRIGGER IF EXISTS audit_remains`, args[1]} {
+		_, err := db.Exec(statement)
+		ts.Check(err)
+	}
 }
 
 // startServe starts a service in the background on the script's data folder, and sets

@@ -1,22 +1,23 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"callvault"
+	"callvault/account"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
 func userCommand(o *options) *cobra.Command {
-	return group("user", "Service users and their authentication keys", userAddCommand(o), userSetCommand(o), userListCommand(o),
-		userRefreshCommand(o), userEnableCommand(o, true), userEnableCommand(o, false), userRemoveCommand(o))
+	return group("user", "Service users with their authentication keys, and people", userAddCommand(o), userSetCommand(o), userListCommand(o),
+		userRefreshCommand(o), userInviteCommand(o), userEnableCommand(o, true), userEnableCommand(o, false), userRemoveCommand(o))
 }
 
-// userFlags are a service user's grant and capabilities as flags.
+// userFlags are the grant and capabilities of a service user or a person as flags.
 type userFlags struct {
 	tenants, agents, skills []string
 	allTenants              bool
@@ -28,12 +29,28 @@ func (f *userFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.allTenants, "all-tenants", false, "he may reach all tenants, also those to come")
 	flags.StringArrayVar(&f.agents, "agent", nil, "only recordings of this agent (repeat for more)")
 	flags.StringArrayVar(&f.skills, "skill", nil, "only recordings of this skill (repeat for more)")
-	flags.StringVar(&f.can, "can", "read", "capabilities: read, write, admin, separated by commas")
-	flags.StringVar(&f.requestLimit, "request-limit", "on", "limit of 3 lists in 10 s: on or off")
+	flags.StringVar(&f.can, "can", "", "capabilities, separated by commas: read (of a new user), write, admin; of a person: listen (of a new one), download, admin")
+	flags.StringVar(&f.requestLimit, "request-limit", "on", "limit of 3 lists in 10 s: on or off; people have none")
 }
 
-// apply changes a user as those flags say that were given.
-func (f *userFlags) apply(flags *pflag.FlagSet, u *callvault.ServiceUser) (err error) {
+// holder is what flags change of a service user or a person.
+type holder struct {
+	*callvault.Grant
+	can          *[]callvault.Capability
+	parse        func(string) ([]callvault.Capability, error)
+	requestLimit *bool // nil where there is none
+}
+
+func holderUser(u *callvault.ServiceUser) holder {
+	return holder{&u.Grant, &u.Can, callvault.ParseCapabilities, &u.RequestLimit}
+}
+
+func holderPerson(p *callvault.Person) holder {
+	return holder{&p.Grant, &p.Can, callvault.ParsePersonCapabilities, nil}
+}
+
+// apply changes a user or a person as those flags say that were given.
+func (f *userFlags) apply(flags *pflag.FlagSet, u holder) (err error) {
 	if f.allTenants && len(f.tenants) > 0 {
 		return usageError{fmt.Errorf("--tenant and --all-tenants exclude each other")}
 	}
@@ -54,9 +71,13 @@ func (f *userFlags) apply(flags *pflag.FlagSet, u *callvault.ServiceUser) (err e
 		case "skill":
 			u.Skills = withoutEmpty(f.skills)
 		case "can":
-			u.Can, err = callvault.ParseCapabilities(f.can)
+			*u.can, err = u.parse(f.can)
 		case "request-limit":
-			u.RequestLimit, err = onOff(f.requestLimit)
+			if u.requestLimit == nil {
+				err = errors.New("a person has no such limit")
+				break
+			}
+			*u.requestLimit, err = onOff(f.requestLimit)
 		}
 		if err != nil {
 			err = usageError{fmt.Errorf("--%s: %s", flag.Name, forPeople(err))}
@@ -78,29 +99,49 @@ func withoutEmpty(words []string) []string {
 
 func userAddCommand(o *options) *cobra.Command {
 	var flags userFlags
+	var person bool
+	var url string
 	c := &cobra.Command{
-		Use:   "add NAME (--tenant T... | --all-tenants)",
-		Short: "Make a service user and print his authentication key, once",
+		Use:   "add NAME (--tenant T... | --all-tenants) [--person]",
+		Short: "Make a service user and print his authentication key, once; or a person, and print a link",
+		Long: `Make a service user and print his authentication key, once. With --person make somebody who signs in to
+the pages with a password of his own: what is printed is the link by which he sets it. The link is good
+once, for three days; user invite makes another.`,
 		Example: `  callvault user add robot --tenant acme-ns
-  KEY=$(callvault user add collector --all-tenants)`,
+  KEY=$(callvault user add collector --all-tenants)
+  callvault user add kelly --person --tenant acme-ns --can listen,download --url https://calls.example.com`,
 		Args: oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if url != "" && !person {
+				return usageError{errors.New("--url is for the link of a --person")}
+			}
 			user := callvault.ServiceUser{
 				Name: args[0], Can: []callvault.Capability{callvault.Read}, Enabled: true, RequestLimit: true,
 			}
-			if err := flags.apply(c.Flags(), &user); err != nil {
+			somebody := callvault.Person{Name: args[0], Can: []callvault.Capability{callvault.Listen}, Enabled: true}
+			who := holderUser(&user)
+			if person {
+				who = holderPerson(&somebody)
+			}
+			if err := flags.apply(c.Flags(), who); err != nil {
 				return err
 			}
-			if !user.AllTenants && len(user.Tenants) == 0 {
+			if !who.AllTenants && len(who.Tenants) == 0 {
 				return usageError{fmt.Errorf("say which tenants %s may reach: --tenant T, or --all-tenants", args[0])}
 			}
 			return withVault(c.Context(), o, func(v *vault) error {
+				if person {
+					ticket, err := v.accounts.AddPerson(c.Context(), somebody, time.Now())
+					return printLink(c, url, ticket, err)
+				}
 				key, err := v.accounts.AddUser(c.Context(), user, time.Now())
 				return printKey(c, key, err)
 			})
 		},
 	}
 	flags.add(c.Flags())
+	c.Flags().BoolVar(&person, "person", false, "somebody who signs in to the pages with a password")
+	c.Flags().StringVar(&url, "url", "", "address of the service, to print the whole link of a person")
 	return c
 }
 
@@ -118,65 +159,17 @@ func userSetCommand(o *options) *cobra.Command {
 	var flags userFlags
 	c := &cobra.Command{
 		Use:     "set NAME",
-		Short:   "Change a user's grant and capabilities, those that are given",
+		Short:   "Change the grant and capabilities of a user or a person, those that are given",
 		Example: "  callvault user set robot --tenant acme-ns --tenant acme-sf --can read,write",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withVault(c.Context(), o, func(v *vault) error {
-				return v.accounts.SetUser(c.Context(), args[0], func(u *callvault.ServiceUser) error {
-					return flags.apply(c.Flags(), u)
-				})
+				return v.setHolder(c.Context(), args[0], func(h holder, _ *bool) error { return flags.apply(c.Flags(), h) })
 			})
 		},
 	}
 	flags.add(c.Flags())
 	return c
-}
-
-func userListCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:     "list",
-		Short:   "The service users",
-		Example: "  callvault user list --json",
-		Args:    noArguments,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
-				users, err := v.accounts.Users(c.Context())
-				if err != nil {
-					return err
-				}
-				if o.json {
-					return printJSON(c.OutOrStdout(), users)
-				}
-				var rows [][]string
-				for i := range users {
-					rows = append(rows, userRow(&users[i]))
-				}
-				return printTable(c.OutOrStdout(), []string{"USER", "ENABLED", "CAN", "TENANTS", "NARROWED TO", "REFRESHED", "LAST USED"}, rows)
-			})
-		},
-	}
-}
-
-func userRow(u *callvault.ServiceUser) []string {
-	enabled, tenants := "yes", strings.Join(u.Tenants, " ")
-	if !u.Enabled {
-		enabled = "no"
-	}
-	if u.AllTenants {
-		tenants = "all"
-	}
-	var can, narrowed []string
-	for _, capability := range u.Can {
-		can = append(can, string(capability))
-	}
-	for _, agent := range u.Agents {
-		narrowed = append(narrowed, "agent "+agent)
-	}
-	for _, skill := range u.Skills {
-		narrowed = append(narrowed, "skill "+skill)
-	}
-	return []string{u.Name, enabled, strings.Join(can, ","), tenants, strings.Join(narrowed, ", "), moment(u.Refreshed), moment(u.LastUsed)}
 }
 
 func userRefreshCommand(o *options) *cobra.Command {
@@ -187,6 +180,9 @@ func userRefreshCommand(o *options) *cobra.Command {
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withVault(c.Context(), o, func(v *vault) error {
+				if kind, err := v.accounts.Kind(c.Context(), args[0]); err == nil && kind == account.Person {
+					return fmt.Errorf("%s is a person, who has a password and no key: make a new link with user invite", args[0])
+				}
 				key, err := v.accounts.RefreshUser(c.Context(), args[0], time.Now())
 				return printKey(c, key, err)
 			})
@@ -195,9 +191,9 @@ func userRefreshCommand(o *options) *cobra.Command {
 }
 
 func userEnableCommand(o *options, enable bool) *cobra.Command {
-	word, short := "disable", "Lock a user out until he is enabled again"
+	word, short := "disable", "Lock a user or a person out until he is enabled again"
 	if enable {
-		word, short = "enable", "Let a disabled user in again, with the key that he has"
+		word, short = "enable", "Let a disabled user or person in again, with the key or password that he has"
 	}
 	return &cobra.Command{
 		Use:     word + " NAME",
@@ -206,8 +202,8 @@ func userEnableCommand(o *options, enable bool) *cobra.Command {
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withVault(c.Context(), o, func(v *vault) error {
-				return v.accounts.SetUser(c.Context(), args[0], func(u *callvault.ServiceUser) error {
-					u.Enabled = enable
+				return v.setHolder(c.Context(), args[0], func(_ holder, enabled *bool) error {
+					*enabled = enable
 					return nil
 				})
 			})
@@ -218,11 +214,18 @@ func userEnableCommand(o *options, enable bool) *cobra.Command {
 func userRemoveCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "remove NAME",
-		Short:   "Remove a user for good; his key ends at once",
+		Short:   "Remove a user or a person for good; his key and his sessions end at once",
 		Example: "  callvault user remove robot",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withVault(c.Context(), o, func(v *vault) error {
+				kind, err := v.accounts.Kind(c.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if kind == account.Person {
+					return v.accounts.RemovePerson(c.Context(), args[0])
+				}
 				return v.accounts.RemoveUser(c.Context(), args[0])
 			})
 		},

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/account"
+
+	"github.com/spf13/cobra"
+)
+
+func userInviteCommand(o *options) *cobra.Command {
+	var url string
+	c := &cobra.Command{
+		Use:     "invite NAME",
+		Short:   "Print a new link by which a person sets his password; the one before ends",
+		Example: "  callvault user invite kelly --url https://calls.example.com",
+		Args:    oneArgument("the person's NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return withVault(c.Context(), o, func(v *vault) error {
+				if kind, err := v.accounts.Kind(c.Context(), args[0]); err == nil && kind == account.ServiceUser {
+					return fmt.Errorf("%s is a service user, who has a key and no password: make it anew with user refresh", args[0])
+				}
+				ticket, err := v.accounts.InvitePerson(c.Context(), args[0], time.Now())
+				return printLink(c, url, ticket, err)
+			})
+		},
+	}
+	c.Flags().StringVar(&url, "url", "", "address of the service, to print the whole link")
+	return c
+}
+
+// printLink prints a person's one-time link alone on standard output.
+func printLink(c *cobra.Command, url, ticket string, err error) error {
+	if err != nil {
+		return err
+	}
+	until := time.Now().Add(account.PasswordTicketLife)
+	fmt.Fprintf(c.ErrOrStderr(), "the link to set a password; it is good once, until %s:\n", moment(until.UnixMilli()))
+	_, err = fmt.Fprintln(c.OutOrStdout(), welcome(url, ticket))
+	return err
+}
+
+// welcome is a one-time link below the address of the service.
+func welcome(url, ticket string) string { return strings.TrimSuffix(url, "/") + "/welcome/" + ticket }
+
+// setHolder changes the service user or the person of this name.
+func (v *vault) setHolder(ctx context.Context, name string, edit func(h holder, enabled *bool) error) error {
+	kind, err := v.accounts.Kind(ctx, name)
+	if err != nil && !errors.Is(err, callvault.NotFound) {
+		return err
+	}
+	if kind == account.Person {
+		return v.accounts.SetPerson(ctx, name, func(p *callvault.Person) error { return edit(holderPerson(p), &p.Enabled) })
+	}
+	return v.accounts.SetUser(ctx, name, func(u *callvault.ServiceUser) error { return edit(holderUser(u), &u.Enabled) })
+}
