@@ -101,8 +101,7 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 	if err := r.amend(ctx, changed, now); err != nil {
 		return err
 	}
-	r.wake(fresh)
-	return nil
+	return r.wake(ctx, fresh)
 }
 
 // holds tells whether the archive holds an item.

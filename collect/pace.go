@@ -18,9 +18,10 @@ type pacer struct {
 	pace    time.Duration
 	slowest time.Duration
 	own     bool
-	last    [3]int64 // the last requests, oldest first, in Unix milliseconds
-	hold    int64    // no request before then, in Unix milliseconds
-	holdFor int64    // how long that was when it was said
+	last    [3]int64    // the last requests, oldest first, in Unix milliseconds
+	shared  *sharedPace // where it is kept for all who ask; nil when this run alone asks
+	hold    int64       // no request before then, in Unix milliseconds
+	holdFor int64       // how long that was when it was said
 }
 
 // newPacer returns a pacer that goes on from the last three requests.
@@ -53,15 +54,22 @@ func (p *pacer) now() int64 {
 }
 
 // take takes the next request's turn, if that has come.
-func (p *pacer) take() bool {
+func (p *pacer) take(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	if p.next() > now {
-		return false
+		return false, nil
+	}
+	if p.shared != nil {
+		left, err := p.shared.take(ctx, p.pace, p.own)
+		if err != nil || left > 0 {
+			p.hold, p.holdFor = now+left, left
+			return false, err
+		}
 	}
 	p.last = [3]int64{p.last[1], p.last[2], now}
-	return true
+	return true, nil
 }
 
 // errLater says that what is wanted cannot be had within this run.
@@ -96,8 +104,8 @@ func (p *pacer) wait(ctx context.Context) error {
 		if err := p.until(ctx); err != nil {
 			return err
 		}
-		if p.take() {
-			return nil
+		if taken, err := p.take(ctx); taken || err != nil {
+			return err
 		}
 	}
 }

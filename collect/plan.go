@@ -48,7 +48,7 @@ func (p *Plan) Add(t TenantPlan) {
 func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	defer r.release()
 	defer r.Stop()
-	r.launch = func(*turn) {}
+	r.launch = func(context.Context, *turn) error { return nil }
 	if err := r.beginAll(ctx); err != nil {
 		return nil, err
 	}

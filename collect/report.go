@@ -100,6 +100,11 @@ func (r *Run) result(report *Report, cause error) Result {
 // that all lists of the run came, so that a tenant that lacks nothing is complete.
 func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole bool) (TenantReport, error) {
 	one := TenantReport{Tenant: t.site.tenant, Held: t.held, Bytes: t.bytes}
+	if r.share != nil {
+		if err := r.takenElsewhere(ctx, t, &one); err != nil {
+			return one, err
+		}
+	}
 	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items INDEXED BY items_lacking WHERE tenant = $1 AND `+lacking, t.site.tenant).Scan(&one.Lacking)
 	if err != nil {
 		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
@@ -110,7 +115,7 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 	if one.Lacking == 0 {
 		if whole {
 			t.site.completeMs = r.began
-			return one, r.c.saveSite(ctx, t.site)
+			return one, r.c.saveSite(ctx, t.site) // nobody takes its turn any more
 		}
 		return one, nil
 	}
@@ -123,6 +128,22 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 		report.Problems = append(report.Problems, Problem{Tenant: t.site.tenant, Reason: fmt.Sprintf("%d more recordings are not held", more)})
 	}
 	return one, err
+}
+
+// takenElsewhere reads what those who took the tenant's turn have left.
+func (r *Run) takenElsewhere(ctx context.Context, t *turn, one *TenantReport) error {
+	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM items
+		WHERE tenant = $1 AND state = 'held' AND tried_ms >= $2`, t.site.tenant, r.began).Scan(&one.Held, &one.Bytes)
+	if err != nil {
+		return fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
+	}
+	sites, err := r.c.sites(ctx, r.source.Name)
+	for _, s := range sites {
+		if s.tenant == t.site.tenant {
+			t.site = s
+		}
+	}
+	return err
 }
 
 // why says why a recording is not held.
@@ -142,7 +163,7 @@ func (i *item) why() string {
 func (c *Collector) markStarted(ctx context.Context, source string, began int64) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
-			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE`, source)
+			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE, halted = ''`, source)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, `UPDATE items SET tried_ms = $1 - 1 WHERE `+lacking+` AND tried_ms >= $1
 				AND tenant IN (SELECT tenant FROM collected_tenants WHERE source = $2)`, began, source)
@@ -182,6 +203,9 @@ func (r *Run) rest(ctx context.Context) error {
 		subjects := map[string]*pacer{listSubject: r.listPacer}
 		for tenant, t := range r.turns {
 			subjects[tenant] = t.pacer
+		}
+		if r.share != nil {
+			subjects = nil // they are kept as they go
 		}
 		for subject, p := range subjects {
 			last, _ := p.state()

@@ -43,7 +43,8 @@ type Run struct {
 	listMu     sync.Mutex // for what was listed
 	plainLists bool       // the source has no call-recording-info
 
-	launch    func(*turn) // starts a tenant's turn
+	share     *Share                             // who else takes the tenants' turns; nil when this run does
+	launch    func(context.Context, *turn) error // starts a tenant's turn
 	slots     chan struct{}
 	stopping  chan struct{}
 	stopOnce  sync.Once
@@ -79,18 +80,19 @@ func (s *Source) abreast() int {
 // has it. Wait must follow. Only recordings that start in span are listed; what
 // is known already is fetched whenever it started.
 func (c *Collector) Start(ctx context.Context, source *Source, span callvault.Span) (*Run, error) {
-	if err := source.Validate(); err != nil {
+	return c.start(ctx, &Run{source: source, began: time.Now().UnixMilli(), span: span})
+}
+
+// start begins a run that has what makes it different from others.
+func (c *Collector) start(ctx context.Context, r *Run) (*Run, error) {
+	if err := r.source.Validate(); err != nil {
 		return nil, err
 	}
-	release, err := c.db.Lock("source " + source.Name)
+	release, err := c.db.Lock("source " + r.source.Name)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{
-		c: c, source: source, began: time.Now().UnixMilli(), span: span,
-		slots: make(chan struct{}, source.abreast()), stopping: make(chan struct{}), listsOver: make(chan struct{}),
-		sites: map[string]*site{}, turns: map[string]*turn{},
-	}
+	r = newRun(c, r)
 	if err := r.open(ctx); err != nil {
 		release()
 		return nil, err
@@ -103,6 +105,15 @@ func (c *Collector) Start(ctx context.Context, source *Source, span callvault.Sp
 	return r, nil
 }
 
+// newRun fills in what every run has.
+func newRun(c *Collector, r *Run) *Run {
+	r.c = c
+	r.slots = make(chan struct{}, r.source.abreast())
+	r.stopping, r.listsOver = make(chan struct{}), make(chan struct{})
+	r.sites, r.turns = map[string]*site{}, map[string]*turn{}
+	return r
+}
+
 // open reads what earlier runs have left.
 func (r *Run) open(ctx context.Context) (err error) {
 	if r.paces, r.pacesKnown, err = r.c.paces(ctx, r.source.Name); err != nil {
@@ -111,7 +122,9 @@ func (r *Run) open(ctx context.Context) (err error) {
 	if err := r.c.markStarted(ctx, r.source.Name, r.began); err != nil {
 		return err
 	}
-	r.listPacer = newPacer(r.source, r.lastRequests(listSubject))
+	if err := r.openListPacer(ctx); err != nil {
+		return err
+	}
 	known, err := r.c.sites(ctx, r.source.Name)
 	if err != nil || len(known) == 0 {
 		return err
@@ -122,6 +135,21 @@ func (r *Run) open(ctx context.Context) (err error) {
 		names = append(names, s.tenant)
 	}
 	return r.c.ensureTenants(ctx, names) // of a run that was killed before it could
+}
+
+// openListPacer makes the pacer of the lists.
+func (r *Run) openListPacer(ctx context.Context) (err error) {
+	if r.share == nil {
+		r.listPacer = newPacer(r.source, r.lastRequests(listSubject))
+		return nil
+	}
+	if !r.pacesKnown {
+		if err := r.c.forgetPaces(ctx, r.source.Name); err != nil {
+			return err
+		}
+	}
+	r.listPacer, err = r.c.sharedPacer(ctx, r.source, listSubject)
+	return err
 }
 
 // listSubject names the pace of lists; tenants' names are never empty.
@@ -140,7 +168,7 @@ func (r *Run) lastRequests(subject string) [3]int64 {
 func (r *Run) lister() *pacer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if only := r.onlyTurn(); only != nil {
+	if only := r.onlyTurn(); only != nil && r.share == nil { // else who takes it has that of the lists
 		return only.pacer
 	}
 	return r.listPacer
@@ -185,8 +213,12 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 		stopWaiting(errStopped)
 	}()
 	defer r.Stop() // ends that goroutine
-	r.launch = func(t *turn) {
+	r.launch = func(_ context.Context, t *turn) error {
 		group.Go(func() error { return r.unlessStopped(t.run(work, waiting)) })
+		return nil
+	}
+	if r.share != nil {
+		r.launch = r.hand
 	}
 	var listErr error
 	group.Go(func() error {
@@ -194,6 +226,9 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 		listErr = r.unlessStopped(r.beginAll(work))
 		if listErr == nil {
 			listErr = r.unlessStopped(r.lists(waiting))
+		}
+		if listErr == nil && r.share != nil {
+			listErr = r.unlessStopped(r.awaitTurns(waiting))
 		}
 		if listErr != nil && (sourceStops(listErr) || errors.As(listErr, new(ownFault))) {
 			return listErr
@@ -206,6 +241,9 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	err := group.Wait()
 	if err == nil {
 		err = listErr
+	}
+	if r.share != nil && r.cutShort.Load() {
+		return nil, ErrUnfinished
 	}
 	return r.end(context.WithoutCancel(ctx), err)
 }
@@ -280,18 +318,28 @@ func (r *Run) begin(ctx context.Context, s *site) error {
 		r.listPacer.follow(only.pacer)
 	}
 	r.turns[s.tenant] = t
-	r.launch(t)
-	return nil
+	return r.launch(ctx, t)
 }
 
 // wake tells the turns of these items' tenants what there is to do.
-func (r *Run) wake(fresh []*item) {
+func (r *Run) wake(ctx context.Context, fresh []*item) error {
+	woken := map[*turn]bool{}
 	for _, it := range fresh {
 		r.mu.Lock()
 		t := r.turns[it.tenant]
 		r.mu.Unlock()
 		t.wake(it)
+		woken[t] = true
 	}
+	if r.share == nil {
+		return nil
+	}
+	for t := range woken { // its turn may have ended since
+		if err := r.hand(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Run) listsPlanned(n int) {

@@ -178,10 +178,14 @@ func (t *turn) ready(ctx context.Context, it *item) error {
 			return context.Cause(ctx)
 		}
 		// The pace counts from here: who waits for a slot makes its request later.
-		if t.take(it) {
+		taken, err := t.take(ctx, it)
+		if taken {
 			return nil
 		}
 		<-t.r.slots
+		if err != nil {
+			return err
+		}
 	}
 }
 
@@ -211,15 +215,24 @@ func (t *turn) open(ctx context.Context, it *item) error {
 
 // take takes the turn of the item's request, and sets its bytes aside, if the
 // tenant is still open and the pace allows it.
-func (t *turn) take(it *item) bool {
+func (t *turn) take(ctx context.Context, it *item) (bool, error) {
 	now := time.Now().UnixMilli()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.site.opens(t.r.source, t.ledger, it.size, now) > now || !t.pacer.take() {
-		return false
+	open := t.site.opens(t.r.source, t.ledger, it.size, now) <= now
+	if open {
+		t.ledger.Reserve(it.size)
 	}
-	t.ledger.Reserve(it.size)
-	return true
+	t.mu.Unlock()
+	if !open {
+		return false, nil
+	}
+	taken, err := t.pacer.take(ctx)
+	if !taken {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.ledger.Settle(it.size, 0, now)
+	}
+	return taken, err
 }
 
 // done ends a request that was ready, after n bytes of audio.

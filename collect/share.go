@@ -1,0 +1,228 @@
+package collect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"callvault"
+)
+
+// Share lets the tenants' turns of a run be taken by others, in whichever
+// processes, that work on the same database. A queue stands behind it, of which
+// nothing is known here.
+type Share struct {
+	// Hand asks that somebody takes a turn, with Fetch. One that is waiting or
+	// being taken already need not be taken twice.
+	Hand func(ctx context.Context, turn Turn) error
+	// Over tells whether none of the source's turns is waiting or being taken.
+	Over func(ctx context.Context, source string) (bool, error)
+}
+
+// Turn names a tenant's turn in a run, which began then (Unix milliseconds).
+type Turn struct {
+	Source string `json:"source"`
+	Tenant string `json:"tenant"`
+	Began  int64  `json:"began"`
+}
+
+// ErrUnfinished says that a part of a run was stopped; somebody must go on with it.
+var ErrUnfinished = errors.New("stopped before it was done")
+
+// StartShared begins a run, or goes on with one, whose turns others take. It
+// counts as begun at began, in Unix milliseconds, however often it is gone on
+// with. Wait ends with ErrUnfinished when Stop ended it.
+func (c *Collector) StartShared(ctx context.Context, source *Source, began int64, share *Share) (*Run, error) {
+	return c.start(ctx, &Run{source: source, began: began, span: Always, share: share})
+}
+
+// hand hands a turn to the others.
+func (r *Run) hand(ctx context.Context, t *turn) error {
+	return r.share.Hand(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
+}
+
+// awaitTurns waits until the others have taken all turns, or found that the source
+// refuses everything.
+func (r *Run) awaitTurns(ctx context.Context) error {
+	for {
+		why, err := r.c.halted(ctx, r.source.Name)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			return fmt.Errorf("%s: %w", why, callvault.Unauthorized)
+		}
+		over, err := r.share.Over(ctx, r.source.Name)
+		if over || err != nil {
+			return err
+		}
+		if err := pause(ctx, time.Second.Milliseconds()); err != nil {
+			return err
+		}
+	}
+}
+
+// Fetch takes a tenant's turn of a shared run: it fetches what is due until nothing
+// more can be had within the run, or for as long as it is given. ErrUnfinished says
+// that ctx, or the time, has ended before; what was under way was finished.
+func (c *Collector) Fetch(ctx context.Context, source *Source, which Turn, atMost time.Duration) error {
+	if why, err := c.halted(ctx, source.Name); err != nil || why != "" {
+		return err
+	}
+	t, err := c.sharedTurn(ctx, source, which)
+	if err != nil {
+		return err
+	}
+	work := context.WithoutCancel(ctx)
+	waiting, stop := context.WithCancelCause(work)
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() { stop(errStopped) })()
+	defer time.AfterFunc(atMost, func() { stop(errStopped) }).Stop()
+	err = t.run(work, waiting)
+	switch {
+	case sourceStops(err):
+		return errors.Join(err, c.halt(work, source.Name, err.Error()))
+	case errors.Is(err, errStopped):
+		return errors.Join(ErrUnfinished, t.putBack(work))
+	}
+	return err
+}
+
+// sharedTurn is a turn that is taken apart from the rest of its run.
+func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) (*turn, error) {
+	sites, err := c.sites(ctx, source.Name)
+	if err != nil {
+		return nil, err
+	}
+	r := newRun(c, &Run{source: source, began: which.Began})
+	close(r.listsOver) // more may be listed; then the turn is handed out again
+	for _, s := range sites {
+		if s.tenant != which.Tenant {
+			continue
+		}
+		t := &turn{r: r, site: s, woken: make(chan struct{}, 1), state: StateListing}
+		if t.ledger, err = c.ledgerOf(ctx, s.tenant); err != nil {
+			return nil, err
+		}
+		if t.due, t.dueSize, err = c.countDue(ctx, s.tenant, r.began-source.Lookback.Milliseconds()); err != nil {
+			return nil, err
+		}
+		subject := s.tenant
+		if len(sites) == 1 {
+			subject = listSubject // its lists and its audio share one pace
+		}
+		t.pacer, err = c.sharedPacer(ctx, source, subject)
+		r.sites[s.remote], r.turns[s.tenant] = s, t
+		return t, err
+	}
+	return nil, fmt.Errorf("source %s has no tenant %s: %w", source.Name, which.Tenant, callvault.NotFound)
+}
+
+// putBack lets those be tried again in this run that were to be fetched once more
+// at the end of the turn.
+func (t *turn) putBack(ctx context.Context) error {
+	if len(t.again) == 0 {
+		return nil
+	}
+	return t.r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		for _, it := range t.again {
+			_, err := tx.ExecContext(ctx, `UPDATE items SET tried_ms = 0 WHERE tenant = $1 AND recording_key = $2`, it.tenant, it.key)
+			if err != nil {
+				return fmt.Errorf("ledger of %s: %w", it.key, err)
+			}
+		}
+		return nil
+	})
+}
+
+// halt ends the run at work over a source, for everybody.
+func (c *Collector) halt(ctx context.Context, source, why string) error {
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE sources SET halted = $1 WHERE name = $2`, why, source)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("source %s: %w", source, err)
+	}
+	return nil
+}
+
+// halted is why the run at work over a source must end; "" when it may go on.
+func (c *Collector) halted(ctx context.Context, source string) (why string, err error) {
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT halted FROM sources WHERE name = $1`, source).Scan(&why)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("source %s: %w", source, err)
+	}
+	return why, nil
+}
+
+// sharedPace is a pace that is kept in the database, by its clock, so that it holds
+// for all who ask, and after whatever becomes of them.
+type sharedPace struct {
+	c               *Collector
+	source, subject string
+}
+
+// sharedPacer returns the pacer of a subject for one of those who share it. A pace
+// that is new goes on from that of the source's lists.
+func (c *Collector) sharedPacer(ctx context.Context, source *Source, subject string) (*pacer, error) {
+	p := newPacer(source, [3]int64{})
+	p.shared = &sharedPace{c, source.Name, subject}
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO paces (source, subject, first_ms, second_ms, third_ms)
+			SELECT $1, $2, coalesce(max(first_ms), 0), coalesce(max(second_ms), 0), coalesce(max(third_ms), 0)
+			FROM paces WHERE source = $1 AND subject = $3
+			ON CONFLICT (source, subject) DO NOTHING`, source.Name, subject, listSubject)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pace of %s: %w", source.Name, err)
+	}
+	return p, nil
+}
+
+// take takes the next request's turn, if that has come, and tells otherwise in how
+// many milliseconds it will.
+func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (left int64, err error) {
+	apart := burst
+	if own {
+		apart = 0
+	}
+	clock := s.c.db.Clock()
+	err = s.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `UPDATE paces SET first_ms = second_ms, second_ms = third_ms, third_ms = `+clock+`
+			WHERE source = $1 AND subject = $2 AND third_ms + CAST($3 AS BIGINT) <= `+clock+` AND first_ms + CAST($4 AS BIGINT) <= `+clock,
+			s.source, s.subject, pace.Milliseconds(), apart.Milliseconds())
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); n == 1 || err != nil {
+			return err
+		}
+		var third, first int64
+		err = tx.QueryRowContext(ctx, `SELECT third_ms + CAST($3 AS BIGINT) - `+clock+`, first_ms + CAST($4 AS BIGINT) - `+clock+`
+			FROM paces WHERE source = $1 AND subject = $2`, s.source, s.subject, pace.Milliseconds(), apart.Milliseconds()).Scan(&third, &first)
+		left = max(1, third, first)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("pace of %s: %w", s.source, err)
+	}
+	return left, nil
+}
+
+// forgetPaces makes the shared paces of a source as if three requests had been made
+// just now: the last run did not share them, and did not end in order.
+func (c *Collector) forgetPaces(ctx context.Context, source string) error {
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		clock := c.db.Clock()
+		_, err := tx.ExecContext(ctx, `UPDATE paces SET first_ms = `+clock+`, second_ms = `+clock+`, third_ms = `+clock+` WHERE source = $1`, source)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("paces of %s: %w", source, err)
+	}
+	return nil
+}

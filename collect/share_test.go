@@ -1,0 +1,211 @@
+package collect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"callvault"
+	"callvault/collect"
+)
+
+// turns is a queue of turns for collectors that share a run.
+type turns struct {
+	mu      sync.Mutex
+	waiting []collect.Turn
+	taken   map[string]int // by tenant
+	handed  chan struct{}
+}
+
+func newTurns() *turns { return &turns{taken: map[string]int{}, handed: make(chan struct{}, 1000)} }
+
+// hand is collect.Share's, but that it hands a turn to two at once where one is
+// being taken already.
+func (q *turns) hand(_ context.Context, turn collect.Turn) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, known := range q.waiting {
+		if known == turn {
+			return nil
+		}
+	}
+	q.waiting = append(q.waiting, turn)
+	q.handed <- struct{}{}
+	return nil
+}
+
+func (q *turns) over(context.Context, string) (bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) == 0 && len(q.taken) == 0, nil
+}
+
+// take takes turns until ctx ends; what was not finished is handed on.
+func (q *turns) take(ctx context.Context, t *testing.T, c *collect.Collector, source *collect.Source, atMost time.Duration) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-q.handed:
+		}
+		q.mu.Lock()
+		turn := q.waiting[0]
+		q.waiting = q.waiting[1:]
+		q.taken[turn.Tenant]++
+		q.mu.Unlock()
+		err := c.Fetch(ctx, source, turn, atMost)
+		if errors.Is(err, collect.ErrUnfinished) {
+			_ = q.hand(ctx, turn)
+		} else if err != nil && !errors.Is(err, callvault.Unauthorized) {
+			t.Error(err)
+		}
+		q.mu.Lock()
+		if q.taken[turn.Tenant]--; q.taken[turn.Tenant] == 0 {
+			delete(q.taken, turn.Tenant)
+		}
+		q.mu.Unlock()
+	}
+}
+
+// clocked notes when audio is asked for.
+type clocked struct {
+	http.RoundTripper
+	mu    sync.Mutex
+	asked map[string][]time.Time // by tenant
+}
+
+// RoundTrip answers a request.
+func (c *clocked) RoundTrip(r *http.Request) (*http.Response, error) {
+	if parts := strings.Split(r.URL.Path, "/"); len(parts) > 6 {
+		c.mu.Lock()
+		c.asked[parts[5]] = append(c.asked[parts[5]], time.Now())
+		c.mu.Unlock()
+	}
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// shared is a run over one archive by three collectors, as three processes.
+type shared struct {
+	queue   *turns
+	clock   *clocked
+	source  *collect.Source
+	vaults  []*vault
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+}
+
+func share(t *testing.T, s *source, pace, atMost time.Duration) *shared {
+	t.Helper()
+	s.unlimited = true
+	sh := &shared{queue: newTurns(), clock: &clocked{RoundTripper: s, asked: map[string][]time.Time{}}}
+	sh.source = from(t, sh.clock)
+	sh.source.OwnServer, sh.source.Pace = true, pace
+	dir := t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	sh.stop = stop
+	for range 3 {
+		v := newVault(t, dir)
+		sh.vaults = append(sh.vaults, v)
+		sh.stopped.Go(func() { sh.queue.take(ctx, t, v.Collector, sh.source, atMost) })
+	}
+	t.Cleanup(func() { stop(); sh.stopped.Wait() })
+	return sh
+}
+
+// run does a run that the collectors share.
+func (sh *shared) run(t *testing.T) *collect.Report {
+	t.Helper()
+	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, time.Now().UnixMilli(), &collect.Share{Hand: sh.queue.hand, Over: sh.queue.over})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := r.Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// TestSharedRun: three collectors take the turns of a run, in short stretches and
+// sometimes the same turn twice, and keep each tenant's pace together. The report
+// tells of what all of them did.
+func TestSharedRun(t *testing.T) {
+	for tenants := 1; tenants <= 3; tenants += 2 {
+		t.Run(fmt.Sprint(tenants, " tenants"), func(t *testing.T) {
+			const each, pace = 15, 60 * time.Millisecond
+			s := newSource()
+			for i := range tenants {
+				fill(s, fmt.Sprintf("tenant-%d", i), each)
+			}
+			s.recordings[3].fault, s.recordings[3].times = "page", 1
+			sh := share(t, s, pace, 300*time.Millisecond)
+			report := sh.run(t)
+			complete(t, report)
+			sh.vaults[1].allHeld(t, s)
+			if report.Held != each*tenants {
+				t.Errorf("the report tells of %d held, want %d", report.Held, each*tenants)
+			}
+			for tenant, asked := range sh.clock.asked {
+				// The first may have been made late, the last in time.
+				if took := asked[len(asked)-1].Sub(asked[0]); took < time.Duration(len(asked)-2)*pace {
+					t.Errorf("%s: %d requests in %v", tenant, len(asked), took)
+				}
+			}
+			s.counts()
+			complete(t, sh.run(t))
+			if _, audio := s.counts(); audio > 0 {
+				t.Errorf("a second run asked for audio %d times", audio)
+			}
+		})
+	}
+}
+
+// TestSharedRunIsHalted: a source that refuses the key in a turn ends the run.
+func TestSharedRunIsHalted(t *testing.T) {
+	s := newSource()
+	fill(s, "acme-ns", 40)
+	sh := share(t, s, 50*time.Millisecond, time.Minute)
+	time.AfterFunc(700*time.Millisecond, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.revoked = true
+	})
+	report := sh.run(t)
+	if report.Result != collect.Failed || !strings.Contains(report.Error, "401") {
+		t.Errorf("%s %q, want failed for 401", report.Result, report.Error)
+	}
+}
+
+// TestSharedRunIsGoneOnWith: who goes on with a run that was stopped brings it to
+// its end.
+func TestSharedRunIsGoneOnWith(t *testing.T) {
+	s := newSource()
+	fill(s, "acme-ns", 20)
+	sh := share(t, s, 50*time.Millisecond, time.Minute)
+	began := time.Now().UnixMilli()
+	handing := &collect.Share{Hand: sh.queue.hand, Over: sh.queue.over}
+	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, began, handing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, r.Stop)
+	if report, err := r.Wait(t.Context()); !errors.Is(err, collect.ErrUnfinished) || report != nil {
+		t.Fatalf("%v, %v, want unfinished", report, err)
+	}
+	if last, err := sh.vaults[1].SourceStatus(t.Context(), "acme"); err != nil || last.LastRun != nil {
+		t.Errorf("the run has ended: %+v, %v", last.LastRun, err)
+	}
+	if r, err = sh.vaults[1].StartShared(t.Context(), sh.source, began, handing); err != nil {
+		t.Fatal(err)
+	}
+	report, err := r.Wait(t.Context())
+	if err != nil || report.StartedAt != began || report.Held != 20 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	complete(t, report)
+}

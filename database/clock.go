@@ -1,0 +1,5 @@
+package database
+
+// Clock is the SQL expression of the time now in Unix milliseconds, by the one
+// clock that all who work on the database share.
+func (db *DB) Clock() string { return `CAST(unixepoch('subsec') * 1000 AS BIGINT)` }
