@@ -190,6 +190,7 @@ func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (le
 	if own {
 		apart = 0
 	}
+	ctx = context.WithoutCancel(ctx) // whether a turn was taken must be known
 	clock := s.c.db.Clock()
 	err = s.c.db.Tx(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `UPDATE paces SET first_ms = second_ms, second_ms = third_ms, third_ms = `+clock+`
