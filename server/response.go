@@ -43,7 +43,6 @@ func newResponse(w http.ResponseWriter, r *http.Request, endpoint string) *respo
 	out := &response{
 		ResponseWriter: w, control: http.NewResponseController(w),
 		id: hex.EncodeToString(id[:]), endpoint: endpoint, method: r.Method, began: now,
-		patience: patience{began: now},
 	}
 	header := w.Header()
 	header.Set("X-Request-Id", out.id)
@@ -83,8 +82,15 @@ func (p *patience) renew(now time.Time) bool {
 	return true
 }
 
+// hurry moves on how long the client may take for what is written to him. Before
+// the first byte he could take none: that time, of his upload or of our work, is
+// not counted.
 func (w *response) hurry() {
-	if now := time.Now(); w.patience.renew(now) {
+	now := time.Now()
+	if w.patience.began.IsZero() {
+		w.patience.began = now
+	}
+	if w.patience.renew(now) {
 		_ = w.control.SetWriteDeadline(w.patience.until(now, w.bytes)) // a connection without deadlines is the tests'
 	}
 }
@@ -151,13 +157,17 @@ type impatient struct {
 	bytes    int64
 }
 
-// Read reads the next bytes of the body.
+// Read reads the next bytes of the body. Once all are there nobody is waited for:
+// what is then done with them may take its time.
 func (b *impatient) Read(p []byte) (int, error) {
 	if now := time.Now(); b.patience.renew(now) {
 		_ = b.control.SetReadDeadline(b.patience.until(now, b.bytes)) // a connection without deadlines is the tests'
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.bytes += int64(n)
+	if err == io.EOF {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
 	return n, err
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -155,6 +157,28 @@ func TestSlowSenders(t *testing.T) {
 		_, _ = io.ReadAll(conn)
 		if took := time.Since(began); took > 3*time.Minute {
 			t.Errorf("an idle connection was kept for %v", took)
+		}
+	})
+}
+
+// TestSlowUploadIsAnswered sends an upload as slowly as is allowed, for longer
+// than a reader would be given for his answer.
+func TestSlowUploadIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		conn := w.dial(t)()
+		about := jsonPart("recording", recording("a", 0))
+		about.content = append(about.content, bytes.Repeat([]byte(" "), 500_000)...)
+		body, contentType := multipartBody(about, part{"audio", clips()[0]})
+		w.ask(conn, "POST", uploadPath, "Content-Type: "+contentType, fmt.Sprint("Content-Length: ", len(body)))
+		for piece := range slices.Chunk(body, len(body)/5) {
+			time.Sleep(20 * time.Second)
+			_, err := conn.Write(piece)
+			must(t, err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || answer.StatusCode != 201 {
+			t.Fatalf("%v %v", answer, err)
 		}
 	})
 }
