@@ -38,7 +38,7 @@ type HeldHour struct {
 // beside what is at work on them. Audio is trusted by its length here; Verify
 // reads it. progress is called now and then. It is safe to run again.
 func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebuilt)) (Rebuilt, error) {
-	done := Rebuilt{Recent: map[HeldHour]int64{}}
+	done := Rebuilt{Recent: map[HeldHour]int64{}, Faults: []Checked{}}
 	recent := now.Add(-callvault.EgressWindow - time.Hour).UnixMilli()
 	var batch []*sidecar
 	flush := func() error {

@@ -54,6 +54,11 @@ Exit status 3: there are faults.`,
 }
 
 func verify(c *cobra.Command, o *options, v *vault, selection archive.Selection) error {
+	if selection.Tenant != "" {
+		if _, err := v.accounts.Tenant(c.Context(), selection.Tenant); err != nil {
+			return err // else a mistyped name would be told to be whole
+		}
+	}
 	done := verified{Faults: []archive.Checked{}}
 	var bar *progress
 	for checked, err := range v.archive.Verify(c.Context(), selection, time.Now()) {
