@@ -14,18 +14,19 @@ import (
 // that nobody can misread; app.js then writes them as the reader's locale has it.
 func (p *Pages) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset":    p.assets.path,
-		"moment":   moment,
-		"day":      day,
-		"clock":    clock,
-		"length":   length,
-		"number":   number,
-		"bytes":    byteCount,
-		"join":     func(words []string) string { return strings.Join(words, ", ") },
-		"may":      func(v *Visitor, capability string) bool { return v != nil && v.May(callvault.Capability(capability)) },
-		"shorten":  shorten,
-		"dict":     dict,
-		"isoMilli": func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") },
+		"asset":       p.assets.path,
+		"moment":      moment,
+		"day":         day,
+		"clock":       clock,
+		"length":      length,
+		"number":      number,
+		"bytes":       byteCount,
+		"join":        func(words []string) string { return strings.Join(words, ", ") },
+		"may":         func(v *Visitor, capability string) bool { return v != nil && v.May(callvault.Capability(capability)) },
+		"shorten":     shorten,
+		"egressLimit": egressLimit,
+		"dict":        dict,
+		"isoMilli":    func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") },
 	}
 }
 
@@ -114,4 +115,12 @@ func dict(pairs ...any) (map[string]any, error) {
 		m[fmt.Sprint(pairs[i])] = pairs[i+1]
 	}
 	return m, nil
+}
+
+// egressLimit writes a tenant's egress limit.
+func egressLimit(t callvault.Tenant) template.HTML {
+	if limit, limited := t.EgressLimit(); limited {
+		return byteCount(limit)
+	}
+	return "none"
 }

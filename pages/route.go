@@ -33,7 +33,7 @@ type route struct {
 
 // allRoutes are the routes of all pages.
 func allRoutes() []route {
-	return slices.Concat(frameRoutes, signInRoutes, recordingRoutes, completenessRoutes, usageRoutes,
+	return slices.Concat(frameRoutes, signInRoutes, welcomeRoutes, recordingRoutes, completenessRoutes, usageRoutes,
 		tenantRoutes, userRoutes, auditRoutes)
 }
 

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/account"
 )
 
-// sessionTime is how long a session lasts.
-const sessionTime = 12 * time.Hour
+// Visitor is who is signed in.
+type Visitor = account.Visitor
 
 // cookieName is the session cookie's. Under TLS its prefix makes browsers refuse
 // one that anything but this very host has set (RFC 6265bis 4.1.3.2).
@@ -24,7 +25,7 @@ func (x *exchange) cookieName() string {
 
 // setSession hands the browser a session; "" takes it away.
 func (x *exchange) setSession(token string) {
-	age := int(sessionTime / time.Second)
+	age := int(account.SessionLife / time.Second)
 	if token == "" {
 		age = -1
 	}
@@ -34,15 +35,23 @@ func (x *exchange) setSession(token string) {
 	})
 }
 
-// meet finds out who asks. A session that has ended is as good as none; that it
-// was there is told at the sign-in.
+// meet finds out who asks: what he does is written to the audit trail under his
+// name. A session that has ended is as good as none; that it was there is told at
+// the sign-in.
 func (p *Pages) meet(x *exchange) error {
+	defer func() {
+		actor := account.Actor{Via: account.ViaPages, From: x.from()}
+		if x.visitor != nil {
+			actor.Who = x.visitor.Name
+		}
+		x.r = x.r.WithContext(account.As(x.r.Context(), actor))
+	}()
 	cookie, err := x.r.Cookie(x.cookieName())
 	if err != nil || cookie.Value == "" {
 		return nil
 	}
 	x.token = cookie.Value
-	x.visitor, err = p.visit(x.ctx(), x.token, x.now)
+	x.visitor, err = p.Accounts.Visit(x.ctx(), x.token, x.now)
 	if errors.Is(err, callvault.Unauthorized) {
 		return nil
 	}

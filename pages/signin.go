@@ -61,14 +61,18 @@ func (p *Pages) signIn(x *exchange) error {
 func (p *Pages) begin(x *exchange) (token string, err error) {
 	form := x.r.PostForm
 	if form.Has("key") {
-		return p.signInKey(x.ctx(), strings.TrimSpace(form.Get("key")), x.now)
+		token, _, err = p.Accounts.SignInKey(x.ctx(), strings.TrimSpace(form.Get("key")), x.from(), x.now)
+		return token, err
 	}
-	return p.signInName()
+	token, _, err = p.Accounts.SignIn(x.ctx(), strings.TrimSpace(form.Get("name")), form.Get("password"), x.from(), x.now)
+	return token, err
 }
 
 // signOut ends the session, here and in every other tab.
 func (p *Pages) signOut(x *exchange) error {
-	sessions.Delete(x.token)
+	if err := p.Accounts.SignOut(x.ctx(), x.token, x.now); err != nil {
+		return err
+	}
 	x.setSession("")
 	return x.redirect("/sign-in?why=out")
 }
