@@ -1,9 +1,174 @@
 package pages
 
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"callvault"
+	"callvault/account"
+)
+
 var auditRoutes = []route{
 	{path: "/audit", name: "audit", who: admin, get: (*Pages).showAudit},
+	{path: "/audit/verify", name: "verify audit", who: admin, post: (*Pages).verifyAudit},
+	{path: "/audit/export", name: "export audit", who: admin, get: (*Pages).exportAudit},
 }
 
+// verified is what the last look at the chain of the audit trail found.
+type verified struct {
+	mu     sync.Mutex
+	At     int64 // Unix milliseconds; 0 before the first look
+	Count  int64
+	Hash   string
+	Broken string
+}
+
+// auditView is what the page of the audit trail shows.
+type auditView struct {
+	Query          url.Values
+	Events         []account.Event
+	First, Next    string // addresses
+	Searching      bool
+	At, Count      int64 // of the last look at the chain
+	Hash, Broken   string
+	Zone           string
+	Tenants        []callvault.Tenant
+	Who, Recording string
+	Tenant         string
+	Since, Until   string
+	Fault          string
+}
+
+// auditPage is how many entries a page shows.
+const auditPage = 50
+
 func (p *Pages) showAudit(x *exchange) error {
-	return p.render(x, "audit", view{Title: "Audit trail", Here: "/audit"})
+	query := x.r.URL.Query()
+	v := &auditView{Query: query, Tenants: x.visitor.Tenants()}
+	wanted, err := v.read(x)
+	status := http.StatusOK
+	if err != nil {
+		v.Fault, status, x.err = sentence(err), http.StatusBadRequest, err
+	} else if v.Events, err = p.Accounts.Events(x.ctx(), wanted); err != nil {
+		return err
+	}
+	v.page()
+	p.verified.mu.Lock()
+	v.At, v.Count, v.Hash, v.Broken = p.verified.At, p.verified.Count, p.verified.Hash, p.verified.Broken
+	p.verified.mu.Unlock()
+	return p.renderStatus(x, status, "audit", view{Title: "Audit trail", Here: "/audit", Data: v})
+}
+
+// read makes a query of what the address asks for. Days are those of the tenant's
+// time zone where one is chosen.
+func (v *auditView) read(x *exchange) (*account.AuditQuery, error) {
+	text := func(name string) string { return strings.TrimSpace(v.Query.Get(name)) }
+	v.Who, v.Tenant, v.Recording, v.Since, v.Until = text("who"), text("tenant"), text("recording"), text("since"), text("until")
+	v.Searching = v.Who+v.Tenant+v.Recording+v.Since+v.Until != ""
+	if tenant, err := x.visitor.Tenant(v.Tenant); err == nil {
+		v.Zone = tenant.TimeZone
+	}
+	wanted := &account.AuditQuery{Who: v.Who, Tenant: v.Tenant, Recording: v.Recording, Limit: auditPage + 1}
+	since, err := startOf(v.Since, v.Zone, 0)
+	if err != nil {
+		return nil, err
+	}
+	until, err := startOf(v.Until, v.Zone, 1)
+	if err != nil {
+		return nil, err
+	}
+	wanted.Span = callvault.Span{From: since, To: until}
+	if before := v.Query.Get("before"); before != "" {
+		if wanted.Before, err = strconv.ParseInt(before, 10, 64); err != nil || wanted.Before < 1 {
+			return nil, fmt.Errorf("the address names a place in the list that cannot be; begin at the first page: %w", callvault.InvalidParameter)
+		}
+	}
+	return wanted, nil
+}
+
+// startOf is the beginning of a day such as 2024-02-12, or of one days later, in
+// Unix milliseconds; 0 for none.
+func startOf(day, zone string, later int) (int64, error) {
+	if day == "" {
+		return 0, nil
+	}
+	at, err := time.ParseInLocation(time.DateOnly, day, zoneOf(zone))
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is not a day such as 2024-02-12: %w", day, callvault.InvalidParameter)
+	}
+	return at.AddDate(0, 0, later).UnixMilli(), nil
+}
+
+// page cuts off what is for the next page, and makes the addresses of the others.
+func (v *auditView) page() {
+	address := func(before int64) string {
+		query := url.Values{}
+		for name, values := range v.Query {
+			if name != "before" && values[0] != "" {
+				query[name] = values
+			}
+		}
+		if before > 0 {
+			query.Set("before", strconv.FormatInt(before, 10))
+		}
+		return "/audit?" + query.Encode()
+	}
+	if v.Query.Get("before") != "" {
+		v.First = address(0)
+	}
+	if len(v.Events) > auditPage {
+		v.Events = v.Events[:auditPage]
+		v.Next = address(v.Events[auditPage-1].Seq)
+	}
+}
+
+// verifyAudit reads the whole trail and recomputes its chain.
+func (p *Pages) verifyAudit(x *exchange) error {
+	count, last, err := p.Accounts.VerifyAudit(x.ctx())
+	var broken account.Broken
+	if err != nil && !errors.As(err, &broken) {
+		return err
+	}
+	p.verified.mu.Lock()
+	defer p.verified.mu.Unlock()
+	p.verified.At, p.verified.Count, p.verified.Hash, p.verified.Broken = x.now.UnixMilli(), count, last.String(), ""
+	if err != nil {
+		p.verified.Broken = sentence(err)
+	}
+	return x.redirect("/audit")
+}
+
+// exportAudit sends the whole trail, an entry a line, the oldest first.
+func (p *Pages) exportAudit(x *exchange) error {
+	if x.r.Method == http.MethodGet {
+		if err := p.Accounts.Record(x.ctx(), account.Event{Action: account.ActionExport, Detail: "audit trail"}); err != nil {
+			return err
+		}
+	}
+	header := x.out.Header()
+	header.Set("Content-Type", "application/x-ndjson")
+	header.Set("Content-Disposition", `attachment; filename="audit-`+x.now.UTC().Format(time.DateOnly)+`.jsonl"`)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	out := bufio.NewWriterSize(x.out, 32<<10)
+	lines := json.NewEncoder(out)
+	for event, err := range p.Accounts.AllEvents(x.ctx()) {
+		if err != nil {
+			return err
+		}
+		if err := lines.Encode(event); err != nil {
+			panic(http.ErrAbortHandler) // the reader is gone
+		}
+	}
+	_ = out.Flush() // a reader who is gone needs no more
+	return nil
 }

@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"html/template"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -14,19 +15,23 @@ import (
 // that nobody can misread; app.js then writes them as the reader's locale has it.
 func (p *Pages) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset":       p.assets.path,
-		"moment":      moment,
-		"day":         day,
-		"clock":       clock,
-		"length":      length,
-		"number":      number,
-		"bytes":       byteCount,
-		"join":        func(words []string) string { return strings.Join(words, ", ") },
-		"may":         func(v *Visitor, capability string) bool { return v != nil && v.May(callvault.Capability(capability)) },
-		"shorten":     shorten,
-		"egressLimit": egressLimit,
-		"dict":        dict,
-		"isoMilli":    func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") },
+		"asset":        p.assets.path,
+		"moment":       moment,
+		"day":          day,
+		"clock":        clock,
+		"length":       length,
+		"number":       number,
+		"bytes":        byteCount,
+		"join":         func(words []string) string { return strings.Join(words, ", ") },
+		"may":          func(v *Visitor, capability string) bool { return v != nil && v.May(callvault.Capability(capability)) },
+		"shorten":      shorten,
+		"egressLimit":  egressLimit,
+		"capabilities": capabilities,
+		"meaning":      meaning,
+		"narrowed":     narrowed,
+		"path":         func(text any) string { return url.PathEscape(fmt.Sprint(text)) },
+		"dict":         dict,
+		"isoMilli":     func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") },
 	}
 }
 
@@ -123,4 +128,37 @@ func egressLimit(t callvault.Tenant) template.HTML {
 		return byteCount(limit)
 	}
 	return "none"
+}
+
+// meaning is what a capability lets somebody do, in words.
+func meaning(capability callvault.Capability) string {
+	switch capability {
+	case callvault.Listen:
+		return "find and hear calls"
+	case callvault.Download:
+		return "download audio"
+	case callvault.Read:
+		return "read: lists and audio"
+	case callvault.Write:
+		return "write: take recordings in"
+	case callvault.Admin:
+		return "administer everything"
+	}
+	return string(capability)
+}
+
+func capabilities(list []callvault.Capability) string {
+	var words []string
+	for _, capability := range list {
+		words = append(words, string(capability))
+	}
+	return strings.Join(words, ", ")
+}
+
+// narrowed tells to which agents and skills a grant is narrowed.
+func narrowed(g callvault.Grant) string {
+	if len(g.Agents)+len(g.Skills) == 0 {
+		return "–"
+	}
+	return strings.Join(append(append([]string{}, g.Agents...), g.Skills...), ", ")
 }

@@ -14,6 +14,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"callvault/account"
 	"callvault/archive"
@@ -49,6 +50,8 @@ type Pages struct {
 	templates   map[string]*template.Template
 	crossOrigin *http.CrossOriginProtection
 	allowance   allowance
+	acting      sync.Mutex // held while a question about an account is answered
+	verified    verified
 }
 
 // New returns the pages over the config.

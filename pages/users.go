@@ -1,9 +1,198 @@
 package pages
 
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"callvault"
+)
+
 var userRoutes = []route{
 	{path: "/admin/users", name: "users", who: admin, get: (*Pages).showUsers},
+	{path: "/admin/users/new/{kind}", name: "new user", who: admin, get: (*Pages).showNewUser, post: (*Pages).addUser},
+	{path: "/admin/users/{kind}/{name}", name: "user", who: admin, get: (*Pages).showUser, post: (*Pages).setUser},
+	{path: "/admin/users/{kind}/{name}/{act}", name: "user", who: admin, get: (*Pages).askUserAct, post: (*Pages).userAct},
+}
+
+// usersView is what the page of all accounts shows.
+type usersView struct {
+	People []callvault.Person
+	Users  []callvault.ServiceUser
+	Done   string
 }
 
 func (p *Pages) showUsers(x *exchange) error {
-	return p.render(x, "users", view{Title: "People and service users", Here: "/admin/users"})
+	people, err := p.Accounts.People(x.ctx())
+	if err != nil {
+		return err
+	}
+	users, err := p.Accounts.Users(x.ctx())
+	if err != nil {
+		return err
+	}
+	return p.render(x, "users", view{Title: "Users", Here: "/admin/users", Data: usersView{people, users, x.done()}})
+}
+
+// userView is what the page of one account shows, or of a new one.
+type userView struct {
+	Account *entry
+	Form    accountForm
+	Tenants []callvault.Tenant
+	Done    string
+}
+
+// Title names the page.
+func (v *userView) Title() string {
+	if v.Account.Name == "" {
+		return "New " + v.Account.Kind.Word()
+	}
+	return shorten(v.Account.Name, 120)
+}
+
+func (p *Pages) showNewUser(x *exchange) error {
+	kind, err := kindOf(x.r.PathValue("kind"))
+	if err != nil {
+		return err
+	}
+	fresh := &entry{Kind: kind, Can: []callvault.Capability{kind.Capabilities()[0]}, Enabled: true, RequestLimit: true}
+	return p.renderUser(x, http.StatusOK, fresh, newAccountForm(fresh))
+}
+
+func (p *Pages) renderUser(x *exchange, status int, account *entry, form accountForm) error {
+	tenants, err := p.Accounts.Tenants(x.ctx())
+	if err != nil {
+		return err
+	}
+	shown := &userView{Account: account, Form: form, Tenants: tenants, Done: x.done()}
+	return p.renderStatus(x, status, "user", view{Title: shown.Title(), Here: "/admin/users", Data: shown})
+}
+
+// addUser makes an account and shows its key or its link, this once. Sent again
+// it meets the name taken.
+func (p *Pages) addUser(x *exchange) error {
+	kind, err := kindOf(x.r.PathValue("kind"))
+	if err != nil {
+		return err
+	}
+	if err := x.r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	form := readAccountForm(x.r.PostForm)
+	made := &entry{Kind: kind, Name: form.Name, Enabled: true}
+	form.apply(made)
+	secret, err := p.make(x, made)
+	if fault, status := formFault(err); fault != "" {
+		x.err, form.Fault = err, fault
+		made.Name = ""
+		return p.renderUser(x, status, made, form)
+	}
+	if err != nil {
+		return err
+	}
+	return p.showSecret(x, made, secret)
+}
+
+// make keeps a new account and returns its key or its ticket.
+func (p *Pages) make(x *exchange, e *entry) (secret string, err error) {
+	if e.Kind == people {
+		return p.Accounts.AddPerson(x.ctx(), *e.person(), x.now)
+	}
+	return p.Accounts.AddUser(x.ctx(), *e.user(), x.now)
+}
+
+func (p *Pages) showUser(x *exchange) error {
+	account, err := p.account(x)
+	if err != nil {
+		return err
+	}
+	return p.renderUser(x, http.StatusOK, account, newAccountForm(account))
+}
+
+func (p *Pages) setUser(x *exchange) error {
+	account, err := p.account(x)
+	if err != nil {
+		return err
+	}
+	if err := x.r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	form := readAccountForm(x.r.PostForm)
+	err = p.change(x, account, func(e *entry) error {
+		if form.Was != e.fingerprint() {
+			return errChangedMeanwhile
+		}
+		form.apply(e)
+		return x.keepsAdmin(e)
+	})
+	if fault, status := formFault(err); fault != "" {
+		x.err, form.Fault = err, fault
+		return p.renderUser(x, status, account, form)
+	}
+	if err != nil {
+		return err
+	}
+	return x.redirect(account.path() + "?done=saved")
+}
+
+// keepsAdmin refuses a change by which an administrator would lock himself out.
+func (x *exchange) keepsAdmin(e *entry) error {
+	if e.Name == x.visitor.Name && (!e.Enabled || !e.may(callvault.Admin)) {
+		return fmt.Errorf("you would lock yourself out; let another administrator do it: %w", callvault.InvalidParameter)
+	}
+	return nil
+}
+
+// account is the account that the path names.
+func (p *Pages) account(x *exchange) (*entry, error) {
+	kind, err := kindOf(x.r.PathValue("kind"))
+	if err != nil {
+		return nil, err
+	}
+	name := x.r.PathValue("name")
+	if kind == people {
+		list, err := p.Accounts.People(x.ctx())
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			if list[i].Name == name {
+				return entryOfPerson(&list[i]), nil
+			}
+		}
+	} else {
+		list, err := p.Accounts.Users(x.ctx())
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			if list[i].Name == name {
+				return entryOfUser(&list[i]), nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("there is no %s %.300q; it may have been removed: %w", kind.Word(), name, callvault.NotFound)
+}
+
+// change changes an account as edit does.
+func (p *Pages) change(x *exchange, e *entry, edit func(*entry) error) error {
+	if e.Kind == people {
+		return p.Accounts.SetPerson(x.ctx(), e.Name, func(person *callvault.Person) error {
+			changed := entryOfPerson(person)
+			err := edit(changed)
+			*person = *changed.person()
+			return err
+		})
+	}
+	return p.Accounts.SetUser(x.ctx(), e.Name, func(user *callvault.ServiceUser) error {
+		changed := entryOfUser(user)
+		err := edit(changed)
+		*user = *changed.user()
+		return err
+	})
+}
+
+// path is the page of the account.
+func (e *entry) path() string {
+	return "/admin/users/" + url.PathEscape(string(e.Kind)) + "/" + url.PathEscape(e.Name)
 }

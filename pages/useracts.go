@@ -1,0 +1,165 @@
+package pages
+
+import (
+	"fmt"
+	"strconv"
+
+	"callvault"
+)
+
+// act is something that is done to an account after a question.
+type act struct {
+	kinds  []kind
+	head   string // %s is the account's name
+	text   string
+	yes    string
+	danger bool
+	do     func(p *Pages, x *exchange, e *entry) error
+}
+
+var userActs = map[string]act{
+	"refresh": {
+		kinds: []kind{serviceUsers}, head: "A new key for %s?", yes: "Make a new key",
+		text: "The key that there is ends at once: every program that uses it is refused until it has the new one. The new key is shown once.",
+		do:   (*Pages).refreshKey,
+	},
+	"invite": {
+		kinds: []kind{people}, head: "A new link for %s?", yes: "Make a link",
+		text: "The link lets its holder set a password, once, within three days. An earlier link ends; the password that there is stays good until then.",
+		do:   (*Pages).invite,
+	},
+	"disable": {
+		kinds: []kind{people, serviceUsers}, head: "Disable %s?", yes: "Disable", danger: true,
+		text: "Whoever is signed in with this account is out with the next click, and its key is refused. It can be enabled again, with all its settings.",
+		do:   func(p *Pages, x *exchange, e *entry) error { return p.enable(x, e, false) },
+	},
+	"enable": {
+		kinds: []kind{people, serviceUsers}, head: "Enable %s again?", yes: "Enable",
+		text: "The key or the password that it had is good again.",
+		do:   func(p *Pages, x *exchange, e *entry) error { return p.enable(x, e, true) },
+	},
+	"remove": {
+		kinds: []kind{people, serviceUsers}, head: "Remove %s for good?", yes: "Remove for good", danger: true,
+		text: "Its key or password ends at once, and cannot be brought back. What it did stays in the audit trail.",
+		do:   (*Pages).remove,
+	},
+}
+
+// find returns the account and the act that the path names.
+func (p *Pages) find(x *exchange) (*entry, *act, error) {
+	e, err := p.account(x)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, ok := userActs[x.r.PathValue("act")]
+	for _, k := range found.kinds {
+		if ok && k == e.Kind {
+			return e, &found, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("there is no page at this address: %w", callvault.NotFound)
+}
+
+// asked tells what a question is asked about, so that its answer is taken once:
+// one that is sent again, from another tab or by the back button, meets another
+// state.
+func (e *entry) asked() string {
+	return e.fingerprint() + "-" + strconv.FormatInt(e.Refreshed, 36) + "-" + strconv.FormatInt(e.InvitedUntil, 36)
+}
+
+// askUserAct asks before something is done to an account.
+func (p *Pages) askUserAct(x *exchange) error {
+	e, what, err := p.find(x)
+	if err != nil {
+		return err
+	}
+	return p.render(x, "confirm", view{Title: what.yes, Here: "/admin/users", Data: question{
+		Head: fmt.Sprintf(what.head, shorten(e.Name, 80)), Text: what.text, Yes: what.yes, Danger: what.danger, Back: e.path(), Was: e.asked(),
+	}})
+}
+
+// userAct does it. Two that come together do not both see the state from before.
+func (p *Pages) userAct(x *exchange) error {
+	p.acting.Lock()
+	defer p.acting.Unlock()
+	e, what, err := p.find(x)
+	if err != nil {
+		return err
+	}
+	if x.r.PostFormValue("was") != e.asked() {
+		return fmt.Errorf("that was done already, or the account has changed meanwhile; look at it again before you go on: %w", callvault.Conflict)
+	}
+	return what.do(p, x, e)
+}
+
+func (p *Pages) refreshKey(x *exchange, e *entry) error {
+	key, err := p.Accounts.RefreshUser(x.ctx(), e.Name, x.now)
+	if err != nil {
+		return err
+	}
+	if e.Name == x.visitor.Name {
+		x.setSession("") // it ended with the key
+	}
+	return p.showSecret(x, e, key)
+}
+
+func (p *Pages) invite(x *exchange, e *entry) error {
+	ticket, err := p.Accounts.InvitePerson(x.ctx(), e.Name, x.now)
+	if err != nil {
+		return err
+	}
+	return p.showSecret(x, e, ticket)
+}
+
+func (p *Pages) enable(x *exchange, e *entry, on bool) error {
+	err := p.change(x, e, func(e *entry) error {
+		e.Enabled = on
+		return x.keepsAdmin(e)
+	})
+	if err != nil {
+		return err
+	}
+	done := "disabled"
+	if on {
+		done = "enabled"
+	}
+	return x.redirect(e.path() + "?done=" + done)
+}
+
+func (p *Pages) remove(x *exchange, e *entry) error {
+	e.Enabled = false
+	if err := x.keepsAdmin(e); err != nil {
+		return err
+	}
+	remove := p.Accounts.RemoveUser
+	if e.Kind == people {
+		remove = p.Accounts.RemovePerson
+	}
+	if err := remove(x.ctx(), e.Name); err != nil {
+		return err
+	}
+	return x.redirect("/admin/users?done=removed")
+}
+
+// secretView is a secret that is shown this once.
+type secretView struct {
+	Account *entry
+	Secret  string // the key, or the link
+}
+
+// showSecret shows an account's new key, or the link that its new ticket makes.
+func (p *Pages) showSecret(x *exchange, e *entry, secret string) error {
+	title := "The key of " + shorten(e.Name, 80)
+	if e.Kind == people {
+		title, secret = "A link for "+shorten(e.Name, 80), x.origin()+"/welcome/"+secret
+	}
+	return p.render(x, "secret", view{Title: title, Here: "/admin/users", Data: secretView{e, secret}})
+}
+
+// origin is the address of the service as the browser knows it.
+func (x *exchange) origin() string {
+	if x.secure() {
+		return "https://" + x.r.Host
+	}
+	return "http://" + x.r.Host
+}
