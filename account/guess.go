@@ -72,12 +72,12 @@ func (a *Accounts) guess(ctx context.Context, now time.Time, subjects ...subject
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return fmt.Errorf("guesses: %w", err)
 			}
-			since := now.Sub(time.UnixMilli(last))
+			since := max(0, now.Sub(time.UnixMilli(last))) // a clock may be set back
 			if since >= forgetMisses {
 				misses = 0
 			}
 			if wait := s.wait(misses) - since; wait > 0 {
-				refusal := callvault.Wait{Code: callvault.TooManyRequests, For: min(wait, s.most)}
+				refusal := callvault.Wait{Code: callvault.TooManyRequests, For: wait}
 				return fmt.Errorf("too many wrong guesses; try again in %d s: %w", refusal.RetryAfter(), refusal)
 			}
 			_, err = tx.ExecContext(ctx, `INSERT INTO guesses (subject, misses, last_ms) VALUES ($1, $2, $3)
