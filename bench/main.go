@@ -32,7 +32,7 @@ var benchmarks = []struct {
 	name string
 	run  func(context.Context, *bench) error
 }{
-	{"audio", audio}, {"list", list}, {"import", imports}, {"collect", collects}, {"decisions", decisions},
+	{"audio", audio}, {"list", list}, {"import", imports}, {"collect", collects}, {"decisions", decisions}, {"pacing", pacing},
 }
 
 func main() {

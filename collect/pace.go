@@ -92,11 +92,22 @@ func (p *pacer) until(ctx context.Context) error {
 		case hold > soon.Milliseconds():
 			return errLater
 		}
+		if !p.own {
+			left += together(now + left)
+		}
 		if err := pause(ctx, left); err != nil {
 			return err
 		}
 	}
 }
+
+// tick is what the ends of waits are rounded up to, in milliseconds: where many
+// tenants wait, it is not their requests but waking for each that takes the
+// processor's time.
+const tick = 10
+
+// together is how much later than at a wait ends.
+func together(at int64) int64 { return (tick - at%tick) % tick }
 
 // wait waits for the next request's turn and takes it.
 func (p *pacer) wait(ctx context.Context) error {
