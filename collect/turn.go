@@ -76,8 +76,9 @@ func (t *turn) run(ctx, waiting context.Context) error {
 			if items, err = t.r.c.refresh(ctx, t.again); err != nil {
 				return err
 			}
-			t.again = nil
-			err = t.fetchAll(ctx, waiting, items, true)
+			if err = t.fetchAll(ctx, waiting, items, true); err == nil {
+				t.again = nil
+			}
 		default:
 			t.is(StateDone)
 			return nil
