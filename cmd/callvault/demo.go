@@ -30,7 +30,7 @@ func demoCommand(o *options) *cobra.Command {
 		Long: `See it work, in one process and a minute. A source with three sample tenants and a month of calls is
 started; a collector pulls them over HTTP into an archive of its own, two tenants as fast as it can, the
 third at the pace that a provider's limits ask for; then a service is started over the collected archive,
-and requests to try are printed. All of it is in a temporary folder, or in the one that --data names.`,
+and the address of its pages is printed, and requests to try. All of it is in a temporary folder, or in the one that --data names.`,
 		Example: `  callvault demo
   callvault demo --data demo-data --listen 127.0.0.1:8080`,
 		Args: noArguments,
@@ -61,6 +61,7 @@ func demoFolder(c *cobra.Command, o *options) (dir string, cleanUp func() error,
 type demonstration struct {
 	out         io.Writer
 	dir, listen string
+	sources     []scheduled
 }
 
 // run makes the trip and serves until ctx ends.
@@ -99,8 +100,7 @@ func (d *demonstration) collect(ctx context.Context, v *vault) error {
 		s.release()
 		return err
 	}
-	sources, err := d.sources(ctx, source, base(listener))
-	if err != nil {
+	if d.sources, err = d.makeSources(ctx, source, base(listener)); err != nil {
 		s.release()
 		return errors.Join(err, listener.Close())
 	}
@@ -108,20 +108,20 @@ func (d *demonstration) collect(ctx context.Context, v *vault) error {
 	var group errgroup.Group
 	group.Go(func() error { return s.run(serving, map[net.Listener]http.Handler{listener: s.server}) })
 	fmt.Fprintf(d.out, "Collecting from %s over HTTP: two tenants unpaced, %s at a request every 3.5 seconds...\n", base(listener), pacedTenant)
-	err = d.pull(ctx, v, sources)
+	err = d.pull(ctx, v)
 	stop()
 	return errors.Join(err, group.Wait())
 }
 
 // pull runs the collector over the sources, shows how far it is and how complete
 // the result.
-func (d *demonstration) pull(ctx context.Context, v *vault, sources []scheduled) error {
+func (d *demonstration) pull(ctx context.Context, v *vault) error {
 	collector, closeIt, err := newCollector(v, quiet())
 	if err != nil {
 		return err
 	}
 	defer closeIt()
-	runs, err := startRuns(ctx, collector, sources, collect.Always, false)
+	runs, err := startRuns(ctx, collector, d.sources, collect.Always, false)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (d *demonstration) pull(ctx context.Context, v *vault, sources []scheduled)
 	}
 	_ = printReports(d.out, &options{}, reports) // what is not complete is shown as such
 	status := &statusReport{}
-	for _, s := range sources {
+	for _, s := range d.sources {
 		tenants, err := collector.TenantStatuses(ctx, s.Source, time.Now())
 		if err != nil {
 			return err
@@ -153,9 +153,9 @@ const (
 	pacedRecordings = 7
 )
 
-// sources are the demo's: one for the tenants whose limits are eased, and one for
+// makeSources makes the demo's sources: one for the tenants whose limits are eased, and one for
 // the tenant that keeps the real limit, from so late on that it takes a minute.
-func (d *demonstration) sources(ctx context.Context, source *vault, url string) ([]scheduled, error) {
+func (d *demonstration) makeSources(ctx context.Context, source *vault, url string) ([]scheduled, error) {
 	var eased []string
 	for _, tenant := range sample.Tenants() {
 		if tenant.Name != pacedTenant {
@@ -213,18 +213,41 @@ func (d *demonstration) serve(ctx context.Context, v *vault) error {
 		s.release()
 		return err
 	}
-	text, err := d.text(ctx, v, base(listener))
-	if err != nil {
-		s.release()
-		return errors.Join(err, listener.Close())
-	}
-	handler, err := s.handler()
+	handler, text, err := d.prepare(ctx, s, base(listener))
 	if err != nil {
 		s.release()
 		return errors.Join(err, listener.Close())
 	}
 	printDemo(d.out, text)
 	return s.run(ctx, map[net.Listener]http.Handler{listener: handler})
+}
+
+// prepare makes what the service answers with, and what the demo tells of it.
+func (d *demonstration) prepare(ctx context.Context, s *service, url string) (http.Handler, *demoText, error) {
+	collector, closeIt, err := newCollector(s.vault, quiet())
+	if err != nil {
+		return nil, nil, err
+	}
+	s.jobs = append(s.jobs, func(ctx context.Context) error {
+		<-ctx.Done()
+		return closeIt()
+	})
+	s.show(collector, d.sources)
+	for _, tenant := range sample.Tenants() { // a list tells nothing of its tenants but their names
+		err := s.vault.accounts.SetTenant(ctx, tenant.Name, func(t *callvault.Tenant) error {
+			t.Title, t.TimeZone = tenant.Title, tenant.TimeZone
+			return nil
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	text, err := d.text(ctx, s.vault, url)
+	if err != nil {
+		return nil, nil, err
+	}
+	handler, err := s.handler()
+	return handler, text, err
 }
 
 // text gathers what the demo tells at its end.
@@ -236,7 +259,14 @@ func (d *demonstration) text(ctx context.Context, v *vault, url string) (*demoTe
 	if err != nil {
 		return nil, err
 	}
-	text := &demoText{url: url, key: key, dir: d.dir}
+	link, err := linkOf(ctx, v, url, callvault.Person{
+		Name: "newcomer", Grant: callvault.Grant{AllTenants: true}, Enabled: true,
+		Can: []callvault.Capability{callvault.Listen, callvault.Download, callvault.Admin},
+	})
+	if err != nil {
+		return nil, err
+	}
+	text := &demoText{url: url, key: key, link: link, dir: d.dir}
 	if text.totals, err = v.archive.Totals(ctx); err != nil {
 		return nil, err
 	}
@@ -271,11 +301,21 @@ func keyOf(ctx context.Context, v *vault, user callvault.ServiceUser) (key strin
 	return key, err
 }
 
+// linkOf makes a person, where an earlier demo has not, and returns a link that
+// signs him in.
+func linkOf(ctx context.Context, v *vault, url string, person callvault.Person) (link string, err error) {
+	if _, err := v.accounts.AddPerson(ctx, person, time.Now()); err != nil && !errors.Is(err, callvault.Conflict) {
+		return "", err
+	}
+	ticket, err := v.accounts.SignInTicket(ctx, person.Name, time.Now())
+	return welcome(url, ticket), err
+}
+
 // demoText is what the demo tells.
 type demoText struct {
-	url, key, dir string
-	totals        []archive.Total
-	example       callvault.Recording
+	url, key, link, dir string
+	totals              []archive.Total
+	example             callvault.Recording
 }
 
 func printDemo(out io.Writer, t *demoText) {
@@ -285,24 +325,19 @@ func printDemo(out io.Writer, t *demoText) {
 	}
 	from := time.UnixMilli(t.example.StartTime).UTC()
 	fmt.Fprintf(out, `
-The service over the collected archive is at %[1]s: %[2]d recordings in %[3]s.
-Try, in another terminal:
+%[2]d recordings were collected into %[3]s.
+Open this in a browser, once; it signs you in:
+
+  %[9]s
+
+The same by the API, in another terminal:
 
   KEY=%[4]s
-
-  # what was recorded in one hour
   curl -H "Authorization: Bearer $KEY" '%[1]s/rest/api/v2/recordings?startTime=%[5]s&endTime=%[6]s'
-
-  # the same with what is known of the calls
   curl -H "Authorization: Bearer $KEY" '%[1]s/rest/api/v2/call-recording-info?startTime=%[5]s&endTime=%[6]s'
-
-  # the audio of one: Ogg Opus, 8 kHz, mono
   curl -H "Authorization: Bearer $KEY" -o call.opus '%[1]s/rest/api/v2/recordings/%[7]s/%[8]s/audio'
-
-  # each recording is a file, with what is known of it beside it
-  find %[3]s/audio -name '*.opus' | head -3
 
 Ctrl-C ends it.
 `, t.url, held, t.dir, t.key, from.Truncate(time.Hour).Format(time.RFC3339), from.Truncate(time.Hour).Add(time.Hour).Format(time.RFC3339),
-		t.example.TenantName, t.example.RecordingKey)
+		t.example.TenantName, t.example.RecordingKey, t.link)
 }

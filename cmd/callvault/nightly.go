@@ -54,12 +54,17 @@ func (s *service) collectBySchedule(config *config) error {
 		_ = closeIt() // what is left in staging is cleared at the next start
 		return err
 	})
+	s.show(collector, sources)
+	s.server.Register(&ledgerMetrics{collector: collector, sources: watched})
+	return nil
+}
+
+// show lets the pages tell how complete the sources are.
+func (s *service) show(collector *collect.Collector, sources []scheduled) {
 	s.pages.Collector = collector
 	for _, source := range sources {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
 	}
-	s.server.Register(&ledgerMetrics{collector: collector, sources: watched})
-	return nil
 }
 
 // ledgerMetrics shows how complete the collecting is, for Prometheus.

@@ -17,6 +17,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -299,6 +300,7 @@ func TestDemo(t *testing.T) {
 	if key == nil || len(urls) != 3 {
 		t.Fatalf("the demo prints\n%s%s", text.String(), stderr.String())
 	}
+	openLink(t, text.String())
 	for i, url := range urls {
 		status, body := fetch(t, http.DefaultClient, request(t, "GET", url[1], key[1], nil))
 		if status != 200 {
@@ -321,6 +323,25 @@ func TestDemo(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(c.Env[len(c.Env)-1][len("TMPDIR="):], "callvault-demo-*")); len(left) > 0 {
 		t.Errorf("the demo leaves %q", left)
+	}
+}
+
+// openLink follows the link that the demo prints, as a browser does, to a page for
+// who is signed in.
+func openLink(t *testing.T, text string) {
+	t.Helper()
+	link := regexp.MustCompile(`http://\S+/welcome/\S+`).FindString(text)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequest("GET", link, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, body := fetch(t, &http.Client{Jar: jar}, r)
+	if status != 200 || !bytes.Contains(body, []byte("newcomer")) || !bytes.Contains(body, []byte("<h1>Recordings</h1>")) {
+		t.Errorf("the link %q leads to %d %.2000s", link, status, body)
 	}
 }
 
