@@ -35,7 +35,9 @@ var rooms = map[string][]string{
 	"archive/archivetest": {".", "archive", "database", "audio", "sample"},
 	"archive/disk":        {},
 	"archive/s3":          {},
-	"archive/s3/s3test":   {},
+
+	"database/databasetest": {},
+	"archive/s3/s3test":     {},
 }
 
 // bare are the packages that use the standard library alone.

@@ -1,8 +1,9 @@
 // Package database opens the database that the other packages keep their tables
-// in, brings its schema up to date, and runs transactions and locks on it.
+// in, brings its schema up to date, and runs transactions and locks on it. It is
+// SQLite, in a file, for one machine; or PostgreSQL, for many.
 //
 // It knows no table by name: migrations/ holds the whole schema in one place,
-// and each table belongs to the package that uses it. The SQL driver is chosen
+// and each table belongs to the package that uses it. SQLite's driver is chosen
 // by the program: it must have imported modernc.org/sqlite.
 //
 // It promises that a committed transaction survives a power cut, that readers
@@ -16,10 +17,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
-	"runtime"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -27,69 +29,52 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// DB is an open database: many readers, one writer at a time.
+// DB is an open database.
 type DB struct {
 	// Reader serves reads; it is refused every write.
 	Reader *sql.DB
+	// Relaxed serves single statements of which the last second may be lost when
+	// the database's machine loses its power. It is nil unless Shared.
+	Relaxed *sql.DB
+
 	writer *sql.DB
-	path   string
+	locks  *sql.DB // a connection for each lock that is held; nil unless Shared
+	path   string  // of the file; empty when Shared
 }
 
-// Open opens the SQLite database at path, makes it if there is none, and applies
-// the migrations that it lacks. A database of a newer Callvault is an error.
-func Open(ctx context.Context, path string) (*DB, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("database folder: %w", err)
+// Open opens the SQLite database in the file at place, which is made if there is
+// none, or the PostgreSQL database that the URL at place names (postgres://…),
+// and applies the migrations that it lacks. A database of a newer Callvault is
+// an error.
+func Open(ctx context.Context, place string) (*DB, error) {
+	if strings.HasPrefix(place, "postgres://") || strings.HasPrefix(place, "postgresql://") {
+		return openPostgreSQL(ctx, place)
 	}
-	writer, err := connect(path, "&_txlock=immediate", 1)
-	if err != nil {
-		return nil, err
-	}
-	if err := prepare(ctx, writer); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
-	}
-	reader, err := connect(path, "&_pragma=query_only(1)", max(4, 2*runtime.GOMAXPROCS(0)))
-	if err != nil {
-		return nil, errors.Join(err, writer.Close())
-	}
-	return &DB{Reader: reader, writer: writer, path: path}, nil
+	return openSQLite(ctx, place)
 }
 
-// prepare settles what belongs to the file and not to a connection. WAL lets
-// readers and the writer work side by side; a page of 8 KiB holds a recording's
-// row without an overflow page, and must be chosen before anything is written.
-func prepare(ctx context.Context, writer *sql.DB) error {
-	for _, pragma := range []string{"page_size=8192", "journal_mode=WAL"} {
-		if _, err := writer.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
-			return fmt.Errorf("%s: %w", pragma, err)
-		}
+// Shared tells whether other machines may work on the database too: whether it
+// is PostgreSQL.
+func (db *DB) Shared() bool { return db.path == "" }
+
+// indexHint is what SQLite needs to be told in a statement with an order.
+var indexHint = regexp.MustCompile(`\s+INDEXED BY \w+`)
+
+// SQL is a statement as this database takes it: PostgreSQL chooses its indexes
+// itself, and does not know INDEXED BY.
+func (db *DB) SQL(text string) string {
+	if !db.Shared() {
+		return text
 	}
-	return migrate(ctx, writer)
+	return indexHint.ReplaceAllString(text, "")
 }
 
-// connect opens a pool of at most size connections; synchronous=FULL makes each
-// commit durable.
-func connect(path, options string, size int) (*sql.DB, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(15000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" + options
-	pool, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("database %s: %w", path, err)
-	}
-	pool.SetMaxOpenConns(size)
-	pool.SetMaxIdleConns(size)
-	return pool, nil
-}
+// Text is s as both databases keep it: without NUL, and valid UTF-8.
+func Text(s string) string { return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD") }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations/sqlite")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+// migrate applies the migrations that a database lacks.
+func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption) error {
+	provider, err := goose.NewProvider(dialect, db, files, options...)
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -110,12 +95,38 @@ func migrate(ctx context.Context, db *sql.DB) error {
 }
 
 // Close closes the database. What was committed stays.
-func (db *DB) Close() error { return errors.Join(db.Reader.Close(), db.writer.Close()) }
+func (db *DB) Close() error {
+	err := errors.Join(db.Reader.Close(), db.writer.Close())
+	if db.Shared() {
+		err = errors.Join(err, db.Relaxed.Close(), db.locks.Close())
+	}
+	return err
+}
+
+// maxTries is how often a transaction is run that met another one.
+const maxTries = 6
 
 // Tx runs fn in a write transaction, commits it when fn returns nil and rolls it
-// back otherwise. Only one write transaction runs at a time, over all processes:
-// what fn reads cannot change before it writes.
+// back otherwise. On SQLite only one write transaction runs at a time, over all
+// processes: what fn reads cannot change before it writes. On PostgreSQL many
+// run side by side: fn must call Exclude before it reads what it then writes.
+// There fn runs again from its beginning when it and another transaction waited
+// for each other.
 func (db *DB) Tx(ctx context.Context, fn func(*sql.Tx) error) error {
+	for try := 1; ; try++ {
+		err := db.tryTx(ctx, fn)
+		if err == nil || try == maxTries || !isConflict(err) {
+			return err
+		}
+		select {
+		case <-time.After(time.Duration(rand.IntN(10<<try)) * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (db *DB) tryTx(ctx context.Context, fn func(*sql.Tx) error) error {
 	tx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
@@ -130,23 +141,19 @@ func (db *DB) Tx(ctx context.Context, fn func(*sql.Tx) error) error {
 	return nil
 }
 
-// Result codes of SQLite (sqlite.org/rescode.html).
-const (
-	sqliteBusy = 5
-	sqliteFull = 13
-)
-
-// IsFull tells whether err says that the database's disk is full.
-func IsFull(err error) bool { return resultCode(err) == sqliteFull }
-
-// IsBusy tells whether err says that the database could not be reached for now.
-func IsBusy(err error) bool { return resultCode(err) == sqliteBusy }
-
-// resultCode is the primary result code of a driver's error, 0 when it has none.
-func resultCode(err error) int {
-	var coded interface{ Code() int }
-	if errors.As(err, &coded) {
-		return coded.Code() & 0xff
+// Exclude keeps out, until tx ends, every other transaction that names one of
+// these names to Exclude, and waits for one that has; what is read after it
+// cannot be changed by them. All names of a transaction go into one call. On
+// SQLite a transaction excludes all others anyway.
+func (db *DB) Exclude(ctx context.Context, tx *sql.Tx, names ...string) error {
+	if !db.Shared() {
+		return nil
 	}
-	return 0
+	slices.Sort(names) // so that no two wait for each other
+	for _, name := range slices.Compact(names) {
+		if _, err := tx.ExecContext(patience(ctx, excludeTime), `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
+			return fmt.Errorf("keep others from %s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -4,11 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"callvault/database"
+	"callvault/database/databasetest"
 
 	_ "modernc.org/sqlite"
 )
@@ -23,16 +28,25 @@ func open(t *testing.T, path string) *database.DB {
 	return db
 }
 
-// Two openings of one file stand for two processes.
+// onBoth runs a test over each kind of database, at a place of its own.
+func onBoth(t *testing.T, test func(t *testing.T, place string)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "a b%20?#", "callvault.db")) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, databasetest.PostgreSQL(t)) })
+}
+
+// Two openings of one database stand for two processes.
 func TestTwoWritersLoseNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a b%20?#", "callvault.db")
-	dbs := []*database.DB{open(t, path), open(t, path)}
+	onBoth(t, twoWritersLoseNothing)
+}
+
+func twoWritersLoseNothing(t *testing.T, place string) {
+	dbs := []*database.DB{open(t, place), open(t, place)}
 	var wait sync.WaitGroup
 	for _, db := range dbs {
 		for range 4 {
 			wait.Go(func() {
 				for range 25 {
-					if err := db.Tx(context.Background(), raise); err != nil {
+					if err := db.Tx(context.Background(), func(tx *sql.Tx) error { return raise(db, tx) }); err != nil {
 						t.Error(err)
 					}
 				}
@@ -45,7 +59,11 @@ func TestTwoWritersLoseNothing(t *testing.T) {
 	}
 }
 
-func raise(tx *sql.Tx) error {
+// raise reads the revision, and writes one more.
+func raise(db *database.DB, tx *sql.Tx) error {
+	if err := db.Exclude(context.Background(), tx, "revision", "another", "revision"); err != nil {
+		return err
+	}
 	var n int64
 	if err := tx.QueryRow(`SELECT revision FROM account_revision`).Scan(&n); err != nil {
 		return err
@@ -62,11 +80,13 @@ func revision(t *testing.T, db *database.DB) (n int64) {
 	return n
 }
 
-func TestTxRollsBack(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
+func TestTxRollsBack(t *testing.T) { onBoth(t, txRollsBack) }
+
+func txRollsBack(t *testing.T, place string) {
+	db := open(t, place)
 	boom := errors.New("boom")
 	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
-		if err := raise(tx); err != nil {
+		if err := raise(db, tx); err != nil {
 			return err
 		}
 		return boom
@@ -79,23 +99,36 @@ func TestTxRollsBack(t *testing.T) {
 	}
 }
 
-func TestReaderIsRefusedWrites(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
+func TestReaderIsRefusedWrites(t *testing.T) { onBoth(t, readerIsRefusedWrites) }
+
+func readerIsRefusedWrites(t *testing.T, place string) {
+	db := open(t, place)
 	if _, err := db.Reader.Exec(`DELETE FROM account_revision`); err == nil {
 		t.Error("the reader could write")
 	}
 }
 
-func TestLock(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "callvault.db")
-	first, second := open(t, path), open(t, path)
+func TestLock(t *testing.T) { onBoth(t, lock) }
+
+func lock(t *testing.T, place string) {
+	first, second := open(t, place), open(t, place)
 	release, err := first.Lock("source/../x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var held database.Held
-	if _, err := second.Lock("source/../x"); !errors.As(err, &held) || held.Holder == "another process" {
+	if _, err := second.Lock("source/../x"); !errors.As(err, &held) || !strings.Contains(held.Holder, fmt.Sprintf("process %d", os.Getpid())) {
 		t.Errorf("got %v, want Held with its holder", err)
+	}
+	if other, err := second.Lock("another"); err != nil {
+		t.Error(err)
+	} else {
+		other()
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := second.WaitLock(soon, "source/../x"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waiting for what is held ended with %v", err)
 	}
 	release()
 	again, err := second.WaitLock(t.Context(), "source/../x")
@@ -105,11 +138,12 @@ func TestLock(t *testing.T) {
 	again()
 }
 
-func TestNewerSchemaIsRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "callvault.db")
+func TestNewerSchemaIsRefused(t *testing.T) { onBoth(t, newerSchemaIsRefused) }
+
+func newerSchemaIsRefused(t *testing.T, path string) {
 	db := open(t, path)
 	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`)
+		_, err := tx.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`)
 		return err
 	})
 	if err != nil {

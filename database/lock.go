@@ -23,8 +23,11 @@ func (h Held) Error() string { return fmt.Sprintf("%s is taken by %s", h.Name, h
 
 // Lock takes the lock called name, over all processes that work on this
 // database, or returns Held at once. The lock ends with release, or with the
-// process, however it ends.
+// process, however it ends; on PostgreSQL also with the connection to it.
 func (db *DB) Lock(name string) (release func(), err error) {
+	if db.Shared() {
+		return db.lockSession(context.Background(), name)
+	}
 	lock, err := db.lockFile(name)
 	if err != nil {
 		return nil, err
@@ -41,6 +44,9 @@ func (db *DB) Lock(name string) (release func(), err error) {
 
 // WaitLock takes the lock as Lock does, but waits for it until ctx ends.
 func (db *DB) WaitLock(ctx context.Context, name string) (release func(), err error) {
+	if db.Shared() {
+		return db.waitSession(ctx, name)
+	}
 	lock, err := db.lockFile(name)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,71 @@
+package database
+
+import (
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"strings"
+)
+
+// Result codes of SQLite (sqlite.org/rescode.html).
+const (
+	sqliteBusy = 5
+	sqliteFull = 13
+)
+
+// Error codes of PostgreSQL (its manual, appendix A): codes, and the first
+// letters of classes of them.
+var (
+	postgresFull     = []string{"53100"}          // disk_full
+	postgresConflict = []string{"40001", "40P01"} // serialization_failure, deadlock_detected
+	// connection_exception, too_many_connections, query_canceled,
+	// admin_shutdown, crash_shutdown, cannot_connect_now and the like
+	postgresAway = []string{"08", "53300", "57014", "57P", "25P03"}
+)
+
+// IsFull tells whether err says that the database's disk is full.
+func IsFull(err error) bool { return resultCode(err) == sqliteFull || hasState(err, postgresFull) }
+
+// IsBusy tells whether err says that the database could not be reached, or did
+// not answer, for now.
+func IsBusy(err error) bool {
+	var network net.Error
+	switch {
+	case err == nil:
+		return false
+	case resultCode(err) == sqliteBusy, hasState(err, postgresAway), isConflict(err):
+		return true
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errUnreached):
+		return true
+	}
+	return errors.As(err, &network) || isCut(err)
+}
+
+// isConflict tells whether two transactions waited for each other, and this one
+// was ended so that the other can go on.
+func isConflict(err error) bool { return hasState(err, postgresConflict) }
+
+// resultCode is the primary result code of an error of SQLite, 0 when it has none.
+func resultCode(err error) int {
+	var coded interface{ Code() int }
+	if errors.As(err, &coded) {
+		return coded.Code() & 0xff
+	}
+	return 0
+}
+
+// hasState tells whether an error of PostgreSQL has one of the codes, or is of one
+// of the classes.
+func hasState(err error, codes []string) bool {
+	var coded interface{ SQLState() string }
+	if !errors.As(err, &coded) {
+		return false
+	}
+	for _, code := range codes {
+		if strings.HasPrefix(coded.SQLState(), code) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,114 @@
+-- +goose Up
+
+-- What became of the runs over each source. resting is true when the last run
+-- ended in order and left its paces in the table below.
+CREATE TABLE sources (
+    name        TEXT COLLATE "C"    NOT NULL PRIMARY KEY,
+    started_ms  BIGINT  NOT NULL,
+    ended_ms    BIGINT  NOT NULL,
+    result      TEXT COLLATE "C"    NOT NULL,
+    error       TEXT COLLATE "C"    NOT NULL,
+    complete_ms BIGINT  NOT NULL,
+    resting     BOOLEAN NOT NULL
+);
+
+-- The tenants that sources yield: their names here and there, until when the
+-- source has closed them for their egress, and the limit that this taught.
+CREATE TABLE collected_tenants (
+    tenant      TEXT COLLATE "C"   NOT NULL PRIMARY KEY,
+    source      TEXT COLLATE "C"   NOT NULL,
+    remote      TEXT COLLATE "C"   NOT NULL,
+    closed_ms   BIGINT NOT NULL,
+    learned     BIGINT,
+    complete_ms BIGINT NOT NULL
+);
+
+-- Which stretches of time of a source were fully listed, and when.
+CREATE TABLE listed (
+    source    TEXT COLLATE "C"   NOT NULL,
+    from_ms   BIGINT NOT NULL,
+    to_ms     BIGINT NOT NULL,
+    listed_ms BIGINT NOT NULL,
+    PRIMARY KEY (source, from_ms)
+);
+
+-- The last three requests of each pace, oldest first.
+CREATE TABLE paces (
+    source    TEXT COLLATE "C"   NOT NULL,
+    subject   TEXT COLLATE "C"   NOT NULL,
+    first_ms  BIGINT NOT NULL,
+    second_ms BIGINT NOT NULL,
+    third_ms  BIGINT NOT NULL,
+    PRIMARY KEY (source, subject)
+);
+
+-- Audio bytes fetched, by tenant and hour since the Unix epoch.
+CREATE TABLE fetched (
+    tenant TEXT COLLATE "C"   NOT NULL,
+    hour   BIGINT NOT NULL,
+    bytes  BIGINT NOT NULL,
+    PRIMARY KEY (tenant, hour)
+);
+
+-- Every recording that a source has listed, and how it stands. status is the
+-- source's; urgency is 0 for what is about to be deleted there; digest is of all
+-- that is told of it but its status; failed_ms is when it was first denied,
+-- missing or refused.
+CREATE TABLE items (
+    tenant        TEXT COLLATE "C"   NOT NULL,
+    recording_key TEXT COLLATE "C"   NOT NULL,
+    source        TEXT COLLATE "C"   NOT NULL,
+    start_ms      BIGINT NOT NULL,
+    duration_ms   BIGINT NOT NULL,
+    size          BIGINT NOT NULL,
+    status        TEXT COLLATE "C"   NOT NULL,
+    urgency       BIGINT NOT NULL,
+    digest        BYTEA   NOT NULL,
+    state         TEXT COLLATE "C"   NOT NULL,
+    reason        TEXT COLLATE "C"   NOT NULL,
+    doubt         TEXT COLLATE "C"   NOT NULL,
+    changed_ms    BIGINT NOT NULL,
+    vanished_ms   BIGINT NOT NULL,
+    seen_ms       BIGINT NOT NULL,
+    tried_ms      BIGINT NOT NULL,
+    failed_ms     BIGINT NOT NULL,
+    PRIMARY KEY (tenant, recording_key)
+);
+-- What is not held of what is offered, in the order of a tenant's turn.
+CREATE INDEX items_lacking ON items (tenant, urgency, start_ms DESC, recording_key)
+    WHERE state IN ('due', 'quarantined', 'denied', 'missing');
+CREATE INDEX items_by_start ON items (source, start_ms);
+CREATE INDEX items_by_day ON items (tenant, start_ms);
+
+-- Items of a source's lists that could not be read.
+CREATE TABLE malformed (
+    source  TEXT COLLATE "C"   NOT NULL,
+    from_ms BIGINT NOT NULL,
+    to_ms   BIGINT NOT NULL,
+    place   BIGINT NOT NULL,
+    raw     TEXT COLLATE "C"   NOT NULL,
+    reason  TEXT COLLATE "C"   NOT NULL,
+    seen_ms BIGINT NOT NULL,
+    PRIMARY KEY (source, from_ms, place)
+);
+
+-- What an operator has decided about a recording that could not be mended.
+CREATE TABLE settlements (
+    tenant        TEXT COLLATE "C"   NOT NULL,
+    recording_key TEXT COLLATE "C"   NOT NULL,
+    decision      TEXT COLLATE "C"   NOT NULL,
+    reason        TEXT COLLATE "C"   NOT NULL,
+    who           TEXT COLLATE "C"   NOT NULL,
+    settled_ms    BIGINT NOT NULL,
+    PRIMARY KEY (tenant, recording_key, settled_ms)
+);
+
+-- +goose Down
+DROP TABLE settlements;
+DROP TABLE malformed;
+DROP TABLE items;
+DROP TABLE fetched;
+DROP TABLE paces;
+DROP TABLE listed;
+DROP TABLE collected_tenants;
+DROP TABLE sources;

@@ -1,0 +1,60 @@
+-- +goose Up
+
+-- What recordings are looked for by. A mark is the hash of a tenant, a kind (such
+-- as agent) and a value; each recording has one for each of its values, so that
+-- one search reads few, the newest first. There may be more marks than a
+-- recording has, never fewer: what they lead to is looked at before it is shown.
+CREATE TABLE marks (
+    mark          BIGINT NOT NULL,
+    start_ms      BIGINT NOT NULL,
+    recording_key TEXT COLLATE "C"   NOT NULL,
+    tenant        TEXT COLLATE "C"   NOT NULL,
+    PRIMARY KEY (mark, start_ms, recording_key, tenant)
+);
+
+-- What the marks stand for, once each, and the words by which they are found.
+CREATE TABLE marked_values (
+    mark   BIGINT NOT NULL PRIMARY KEY,
+    tenant TEXT COLLATE "C"   NOT NULL,
+    kind   TEXT COLLATE "C"   NOT NULL,
+    value  TEXT COLLATE "C"   NOT NULL
+);
+CREATE TABLE marked_words (
+    kind   TEXT COLLATE "C"   NOT NULL,
+    word   TEXT COLLATE "C"   NOT NULL,
+    tenant TEXT COLLATE "C"   NOT NULL,
+    mark   BIGINT NOT NULL,
+    PRIMARY KEY (kind, word, tenant, mark)
+);
+
+-- One row while recordings from before there were marks lack theirs: those after it.
+CREATE TABLE unmarked (
+    tenant        TEXT COLLATE "C"   NOT NULL,
+    start_ms      BIGINT NOT NULL,
+    recording_key TEXT COLLATE "C"   NOT NULL
+);
+INSERT INTO unmarked SELECT '', 0, '' WHERE EXISTS (SELECT 1 FROM recordings);
+
+-- What listeners wrote about recordings. The sidecars have it too.
+CREATE TABLE remarks (
+    tenant        TEXT COLLATE "C"   NOT NULL,
+    recording_key TEXT COLLATE "C"   NOT NULL,
+    at_ms         BIGINT NOT NULL,
+    who           TEXT COLLATE "C"   NOT NULL,
+    remark        TEXT COLLATE "C"   NOT NULL,
+    PRIMARY KEY (tenant, recording_key, at_ms, who)
+);
+
+-- The peaks of the audio with this hash, as audio.Peaks makes them.
+CREATE TABLE peaks (
+    sha256 BYTEA NOT NULL PRIMARY KEY,
+    peaks  BYTEA NOT NULL
+);
+
+-- +goose Down
+DROP TABLE peaks;
+DROP TABLE remarks;
+DROP TABLE unmarked;
+DROP TABLE marked_words;
+DROP TABLE marked_values;
+DROP TABLE marks;

@@ -1,0 +1,189 @@
+package database_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"callvault/database"
+	"callvault/database/databasetest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestManyStartTogether(t *testing.T) {
+	place := databasetest.PostgreSQL(t)
+	var wait sync.WaitGroup
+	for range 6 {
+		wait.Go(func() {
+			db, err := database.Open(t.Context(), place)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			db.Close()
+		})
+	}
+	wait.Wait()
+}
+
+// Both databases have the same tables and columns; triggers and indexes are
+// theirs.
+func TestSchemasAgree(t *testing.T) {
+	sqlite := open(t, filepath.Join(t.TempDir(), "callvault.db"))
+	postgres := open(t, databasetest.PostgreSQL(t))
+	of := func(db *database.DB, query string) []string {
+		rows, err := db.Reader.QueryContext(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var lines []string
+		for rows.Next() {
+			var table, column, kind string
+			var mandatory bool
+			if err := rows.Scan(&table, &column, &kind, &mandatory); err != nil {
+				t.Fatal(err)
+			}
+			if table != "goose_db_version" && !strings.HasPrefix(table, "sqlite_") {
+				kind = strings.NewReplacer("BLOB", "BYTEA", "INTEGER", "BIGINT").Replace(strings.ToUpper(kind))
+				lines = append(lines, fmt.Sprintf("%s.%s %s not null: %v", table, column, kind, mandatory))
+			}
+		}
+		slices.Sort(lines)
+		return lines
+	}
+	diff := cmp.Diff(
+		of(sqlite, `SELECT m.name, c.name, c.type, c."notnull" <> 0 FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'`),
+		of(postgres, `SELECT table_name, column_name, data_type, is_nullable = 'NO' FROM information_schema.columns WHERE table_schema = 'public'`))
+	if diff != "" {
+		t.Errorf("tables and columns (-SQLite +PostgreSQL):\n%s", diff)
+	}
+	var lax int
+	err := postgres.Reader.QueryRow(`SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		JOIN pg_collation k ON k.oid = a.attcollation JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'public' AND c.relkind = 'r' AND a.attnum > 0 AND k.collname <> 'C'`).Scan(&lax)
+	if err != nil || lax > 0 {
+		t.Errorf("%d columns are ordered otherwise than by their bytes, %v", lax, err)
+	}
+}
+
+// Two transactions that wait for each other both come to their end.
+func TestTxRunsAgainAfterADeadlock(t *testing.T) {
+	db := open(t, databasetest.PostgreSQL(t))
+	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO egress (tenant, epoch, hour, bytes) VALUES ('a', 0, 0, 0), ('b', 0, 0, 0)`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs atomic.Int64
+	var together, wait sync.WaitGroup
+	together.Add(2)
+	for _, order := range [][2]string{{"a", "b"}, {"b", "a"}} {
+		wait.Go(func() {
+			first := true
+			err := db.Tx(context.Background(), func(tx *sql.Tx) error {
+				runs.Add(1)
+				for i, tenant := range order {
+					if _, err := tx.Exec(`UPDATE egress SET bytes = bytes + 1 WHERE tenant = $1`, tenant); err != nil {
+						return err
+					}
+					if i == 0 && first {
+						first = false
+						together.Done()
+						together.Wait()
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	var total int64
+	if err := db.Reader.QueryRow(`SELECT sum(bytes) FROM egress`).Scan(&total); err != nil || total != 4 || runs.Load() < 3 {
+		t.Errorf("%d in all, %v, want 4; %d runs, want 3", total, err, runs.Load())
+	}
+}
+
+// A database that goes and comes back is busy meanwhile, and then as before.
+func TestPostgreSQLRestarts(t *testing.T) {
+	server := databasetest.Start(t)
+	db := open(t, server.Database(t))
+	look := func() error {
+		var n int
+		return db.Reader.QueryRowContext(context.Background(), `SELECT count(*) FROM account_revision`).Scan(&n)
+	}
+	release, err := db.Lock("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	for range 2 {
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		server.Kill()
+		if err := look(); !database.IsBusy(err) {
+			t.Errorf("while it is away: %v, want busy", err)
+		}
+		if err := db.Tx(context.Background(), func(*sql.Tx) error { return nil }); !database.IsBusy(err) {
+			t.Errorf("while it is away: %v, want busy", err)
+		}
+		server.Start(t)
+		for deadline := time.Now().Add(time.Minute); look() != nil; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it is not found again")
+			}
+		}
+	}
+}
+
+// A database that stands still is given up, by all who wait for it.
+func TestPostgreSQLStandsStill(t *testing.T) {
+	server := databasetest.Start(t)
+	db := open(t, server.Database(t)+"&pool_max_conns=4")
+	server.Freeze(t)
+	var wait sync.WaitGroup
+	for range 20 {
+		wait.Go(func() {
+			var n int
+			err := db.Reader.QueryRowContext(context.Background(), `SELECT count(*) FROM account_revision`).Scan(&n)
+			if !database.IsBusy(err) {
+				t.Errorf("%v, want busy", err)
+			}
+		})
+	}
+	wait.Wait()
+	server.Thaw(t)
+	for deadline := time.Now().Add(time.Minute); db.Reader.Ping() != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not found again")
+		}
+	}
+}
+
+func TestURLOfTheDatabase(t *testing.T) {
+	for place, want := range map[string]string{
+		"postgres://user:secret@host/db?pool_max_conns=3":   "at least 4",
+		"postgres://user:secret@host/db?pool_max_conns=all": "at least 4",
+		"postgres://user:secret@ho st/db":                   "looks like",
+		"postgres://user:secret@host/db?sslmode=perhaps":    "sslmode",
+	} {
+		_, err := database.Open(t.Context(), place)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want an error with %q and without the password", place, err, want)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// lockSession takes a lock of PostgreSQL, which lasts as long as the connection
+// that took it.
+func (db *DB) lockSession(ctx context.Context, name string) (release func(), err error) {
+	session, err := db.locks.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	key, taken := "lock "+name, false
+	err = session.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, key).Scan(&taken)
+	if err == nil && taken {
+		return func() { _ = session.Close() }, nil // which closes the connection: this pool keeps none idle
+	}
+	held := Held{Name: name, Holder: sessionHolder(ctx, session, key)}
+	closeErr := session.Close()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), closeErr)
+	}
+	return nil, held
+}
+
+// waitSession tries again and again: a statement that waited would keep
+// PostgreSQL from clearing away what is deleted.
+func (db *DB) waitSession(ctx context.Context, name string) (release func(), err error) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		release, err := db.lockSession(ctx, name)
+		if held := (Held{}); !errors.As(err, &held) {
+			return release, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the lock %s: %w", name, ctx.Err())
+		}
+	}
+}
+
+// sessionHolder says who holds a lock, by the name that he gave PostgreSQL.
+func sessionHolder(ctx context.Context, session *sql.Conn, key string) string {
+	var who string
+	err := session.QueryRowContext(ctx, `SELECT coalesce(a.application_name, '') || ' since ' ||
+		to_char(a.query_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+		FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.datname = current_database()
+		AND ((l.classid::BIGINT << 32) | l.objid::BIGINT) = hashtextextended($1, 0)`, key).Scan(&who)
+	if err != nil {
+		return "another process"
+	}
+	return who
+}

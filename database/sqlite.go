@@ -1,0 +1,67 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/pressly/goose/v3"
+)
+
+// openSQLite opens the database in the file at path.
+func openSQLite(ctx context.Context, path string) (*DB, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("database folder: %w", err)
+	}
+	writer, err := connect(path, "&_txlock=immediate", 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, writer); err != nil {
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
+	}
+	reader, err := connect(path, "&_pragma=query_only(1)", max(4, 2*runtime.GOMAXPROCS(0)))
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	return &DB{Reader: reader, writer: writer, path: path}, nil
+}
+
+// prepare settles what belongs to the file and not to a connection. WAL lets
+// readers and the writer work side by side; a page of 8 KiB holds a recording's
+// row without an overflow page, and must be chosen before anything is written.
+func prepare(ctx context.Context, writer *sql.DB) error {
+	for _, pragma := range []string{"page_size=8192", "journal_mode=WAL"} {
+		if _, err := writer.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+			return fmt.Errorf("%s: %w", pragma, err)
+		}
+	}
+	files, err := fs.Sub(migrations, "migrations/sqlite")
+	if err != nil {
+		return err
+	}
+	return migrate(ctx, writer, goose.DialectSQLite3, files)
+}
+
+// connect opens a pool of at most size connections; synchronous=FULL makes each
+// commit durable.
+func connect(path, options string, size int) (*sql.DB, error) {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_pragma=busy_timeout(15000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" + options
+	pool, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	pool.SetMaxOpenConns(size)
+	pool.SetMaxIdleConns(size)
+	return pool, nil
+}
