@@ -11,6 +11,7 @@ import (
 	"callvault/archive/s3"
 	"callvault/archive/s3/s3test"
 	"callvault/database"
+	"callvault/database/databasetest"
 
 	_ "modernc.org/sqlite"
 )
@@ -65,6 +66,25 @@ func openS3(t *testing.T, server *s3test.Server) *s3.Store {
 	}
 	t.Cleanup(func() { blobs.Close() })
 	return blobs
+}
+
+func TestPostgreSQLAndDisk(t *testing.T) {
+	archivetest.Run(t, func(t *testing.T) archivetest.Fixture {
+		dir, place := t.TempDir(), databasetest.PostgreSQL(t)
+		blobs := openDisk(t, dir)
+		t.Cleanup(func() { nothingStaged(t, dir) })
+		f := archivetest.Fixture{
+			Blobs: blobs,
+			Open: func(t *testing.T, blobs archive.Blobs) *archive.Archive {
+				return openArchive(t, place, blobs)
+			},
+			Fresh: func(t *testing.T) *archive.Archive {
+				return openArchive(t, databasetest.PostgreSQL(t), blobs)
+			},
+		}
+		f.Archive = f.Open(t, blobs)
+		return f
+	})
 }
 
 func openDisk(t *testing.T, dir string) *disk.Store {

@@ -40,6 +40,18 @@ const (
 	Unchanged
 )
 
+func ofKeeping(k *keeping) *callvault.Recording { return &k.in.Recording }
+
+// unstage gives up the sidecar that was staged for it, if Put did not take it.
+func (k *keeping) unstage(blobs Blobs) {
+	for _, file := range k.files {
+		if k.in.Audio == nil || file != k.in.Audio.file {
+			blobs.Discard(file)
+		}
+	}
+	k.keys, k.files, k.stale = nil, nil, ""
+}
+
 // maxGroup is how many recordings are made durable together at most.
 const maxGroup = 64
 
@@ -131,14 +143,16 @@ func (a *Archive) takeGroup() []*keeping {
 }
 
 // commit keeps a group in one transaction, whose rows are committed only when
-// the blobs are durable. The transaction keeps all other writers out, so that of
-// two intakes of one key, in whichever processes, one finds the other's row.
+// the blobs are durable. The transaction keeps all other writers of these tenants
+// out, so that of two intakes of one key, in whichever processes, one finds the
+// other's row.
 func (a *Archive) commit(ctx context.Context, group []*keeping) {
 	put := false
-	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
+	err := a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error {
 		var keys []string
 		var files []*os.File
 		for _, k := range group {
+			k.unstage(a.blobs)
 			if k.err = a.place(ctx, tx, k); k.err != nil && !refusal(k.err) {
 				return k.err
 			}
@@ -168,9 +182,7 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 		if k.err != nil {
 			k.entry = nil
 		}
-		for _, file := range k.files {
-			a.blobs.Discard(file)
-		}
+		k.unstage(a.blobs)
 		a.Discard(k.in)
 		k.done = true
 	}
@@ -180,7 +192,7 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 // is full is not filled further with what was refused: but for a recording that
 // was here before, or that another process has kept since.
 func (a *Archive) undo(ctx context.Context, group []*keeping) {
-	_ = a.db.Tx(ctx, func(tx *sql.Tx) error { // what stays is named by Verify
+	_ = a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error { // what stays is named by Verify
 		for _, k := range group {
 			r := &k.in.Recording
 			if known, err := findRow(ctx, tx, r); known != nil || err != nil {

@@ -24,24 +24,27 @@ type lists struct {
 }
 
 // granted is the part of a WHERE clause that a grant adds: $1 to $3 are JSON
-// lists of tenants, agents and skills, or null where all are granted.
-const granted = `($1 IS NULL OR tenant IN (SELECT value FROM json_each($1)))
-	AND ($2 IS NULL OR agent IN (SELECT value FROM json_each($2)))
-	AND ($3 IS NULL OR skill IN (SELECT value FROM json_each($3)))`
+// objects with the names of tenants, agents and skills, or null where all are
+// granted. PostgreSQL takes the type of a parameter from where it stands first.
+const granted = `(tenant IN (SELECT key FROM json_each($1)) OR $1 IS NULL)
+	AND (agent IN (SELECT key FROM json_each($2)) OR $2 IS NULL)
+	AND (skill IN (SELECT key FROM json_each($3)) OR $3 IS NULL)`
 
 // listAll and listOfTenant give a page as one text, a recording a line: a row a
 // recording costs more in the driver than in the database. JSON has no newlines.
-const listAll = `SELECT coalesce(group_concat(json, char(10)), '') FROM (
+const listAll = `SELECT coalesce(string_agg(json, '
+'), '') FROM (
 	SELECT json FROM recordings INDEXED BY recordings_by_start
 	WHERE ` + granted + ` AND (start_ms, recording_key, tenant) > ($4, $5, $6) AND start_ms < $7
-	ORDER BY start_ms, recording_key, tenant LIMIT $8)`
+	ORDER BY start_ms, recording_key, tenant LIMIT $8) AS page`
 
 // listOfTenant reads the table itself, which is clustered in this order; $6 is
 // its tenant.
-const listOfTenant = `SELECT coalesce(group_concat(json, char(10)), '') FROM (
+const listOfTenant = `SELECT coalesce(string_agg(json, '
+'), '') FROM (
 	SELECT json FROM recordings
 	WHERE ` + granted + ` AND tenant = $6 AND (start_ms, recording_key) > ($4, $5) AND start_ms < $7
-	ORDER BY start_ms, recording_key LIMIT $8)`
+	ORDER BY start_ms, recording_key LIMIT $8) AS page`
 
 func prepareLists(ctx context.Context, db *sql.DB) (*lists, error) {
 	l := &lists{}
@@ -60,19 +63,25 @@ func prepareLists(ctx context.Context, db *sql.DB) (*lists, error) {
 func grantArgs(grant *callvault.Grant) []any {
 	args := []any{nil, nil, nil}
 	if !grant.AllTenants {
-		args[0] = jsonList(grant.Tenants)
+		args[0] = nameSet(grant.Tenants)
 	}
 	if len(grant.Agents) > 0 {
-		args[1] = jsonList(grant.Agents)
+		args[1] = nameSet(grant.Agents)
 	}
 	if len(grant.Skills) > 0 {
-		args[2] = jsonList(grant.Skills)
+		args[2] = nameSet(grant.Skills)
 	}
 	return args
 }
 
-func jsonList(words []string) string {
-	list, err := json.Marshal(words)
+// nameSet is a set of names as a JSON object: json_each gives its keys on both
+// databases.
+func nameSet(names []string) string {
+	set := map[string]bool{}
+	for _, name := range names {
+		set[name] = true
+	}
+	list, err := json.Marshal(set)
 	if err != nil {
 		panic(err) // strings always have a JSON form
 	}
@@ -136,16 +145,17 @@ func pages(size int, next func(last []byte) ([]byte, error)) iter.Seq2[[]byte, e
 // its own JSON has none yet. $4 to $6 are the call after which it begins, $7 the
 // end of the stretch of calls that can have a recording in the span $8 to $9, $10
 // the size of the page.
-const listCalls = `SELECT coalesce(group_concat(substr(json, 1, place) || recordings || substr(json, place + 1), char(10)), '') FROM (
-	SELECT json, instr(json, '"recordings":[]') + length('"recordings":[') - 1 AS place, (SELECT group_concat(json) FROM (
+const listCalls = `SELECT coalesce(string_agg(replace(json, '"recordings":[]', '"recordings":[' || recordings || ']'), '
+'), '') FROM (
+	SELECT json, (SELECT string_agg(json, ',') FROM (
 		SELECT json FROM recordings INDEXED BY recordings_by_call
 		WHERE tenant = calls.tenant AND call_key = calls.call_key AND ` + granted + `
-		ORDER BY start_ms, recording_key)) AS recordings
+		ORDER BY start_ms, recording_key) AS granted) AS recordings
 	FROM calls INDEXED BY calls_by_start
 	WHERE (start_ms, call_key, tenant) > ($4, $5, $6) AND start_ms <= $7
 	AND EXISTS (SELECT 1 FROM recordings INDEXED BY recordings_by_call
 		WHERE tenant = calls.tenant AND call_key = calls.call_key AND start_ms >= $8 AND start_ms < $9 AND ` + granted + `)
-	ORDER BY start_ms, call_key, tenant LIMIT $10)`
+	ORDER BY start_ms, call_key, tenant LIMIT $10) AS page`
 
 // Calls yields, in the published JSON form, the calls of which a granted
 // recording starts in the span, each with all its granted recordings, ascending
@@ -175,10 +185,10 @@ func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvau
 // callMargins says how long before the start of its call a recording starts at
 // most, and how long after it, in milliseconds.
 func (a *Archive) callMargins(ctx context.Context) (lead, reach int64, err error) {
-	err = a.db.Reader.QueryRowContext(ctx, `SELECT max(0, coalesce((SELECT max(lead_ms) FROM calls), 0)),
-		max(0, coalesce((SELECT max(reach_ms) FROM calls), 0))`).Scan(&lead, &reach)
+	err = a.db.Reader.QueryRowContext(ctx, `SELECT coalesce((SELECT max(lead_ms) FROM calls), 0),
+		coalesce((SELECT max(reach_ms) FROM calls), 0)`).Scan(&lead, &reach)
 	if err != nil {
 		return 0, 0, fmt.Errorf("margins: %w", err)
 	}
-	return lead, reach, nil
+	return max(0, lead), max(0, reach), nil
 }

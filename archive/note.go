@@ -22,7 +22,8 @@ type Note struct {
 // What was only noted has no files; it is told again by who told it.
 func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held []bool, err error) {
 	held = make([]bool, len(notes))
-	err = a.db.Tx(ctx, func(tx *sql.Tx) error {
+	folders := foldersOf(notes, func(n Note) *callvault.Recording { return &n.Recording })
+	err = a.alter(ctx, folders, func(tx *sql.Tx) error {
 		for i := range notes {
 			if held[i], err = note(ctx, tx, &notes[i], now.UnixMilli()); err != nil {
 				return err
@@ -79,7 +80,7 @@ func (n *Note) call(nowMs int64) (*callRow, error) {
 // Amend replaces what is known of a held recording; its audio, and with it its
 // status and size, stay. What was known until now is kept in the sidecar.
 func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
-	return a.db.Tx(ctx, func(tx *sql.Tx) error {
+	return a.alter(ctx, []string{FileName(n.Recording.TenantName)}, func(tx *sql.Tx) error {
 		earlier, err := findRow(ctx, tx, &n.Recording)
 		if err != nil {
 			return err

@@ -125,7 +125,7 @@ func (a *Archive) alone(ctx context.Context, path string) (bool, error) {
 	if !alone {
 		return false, ctx.Err()
 	}
-	err := a.db.Tx(ctx, func(*sql.Tx) error {
+	err := a.alter(ctx, []string{folderOf(path)}, func(*sql.Tx) error {
 		alone = look()
 		return nil
 	})
@@ -152,7 +152,8 @@ func (a *Archive) readFiles(ctx context.Context, path string) (side *sidecar, wh
 
 // takeIn writes the rows of sidecars.
 func (a *Archive) takeIn(ctx context.Context, batch []*sidecar) error {
-	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
+	folders := foldersOf(batch, func(s *sidecar) *callvault.Recording { return &s.Recording })
+	err := a.alter(ctx, folders, func(tx *sql.Tx) error {
 		for _, side := range batch {
 			if err := a.takeInOne(ctx, tx, side); err != nil {
 				return err
@@ -260,7 +261,8 @@ func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) er
 		return nil
 	}
 	dropped := 0
-	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
+	err := a.alter(ctx, foldersOf(gone, ofEntry), func(tx *sql.Tx) error {
+		dropped = 0
 		for _, entry := range gone {
 			now, err := findRow(ctx, tx, &entry.Recording)
 			if err != nil {

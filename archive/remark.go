@@ -36,7 +36,7 @@ func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 	if err := callvault.CheckKey("note's author", m.Who); err != nil {
 		return err
 	}
-	return StorageError(a.db.Tx(ctx, func(tx *sql.Tx) error {
+	return StorageError(a.alter(ctx, []string{FileName(m.Tenant)}, func(tx *sql.Tx) error {
 		r := &callvault.Recording{TenantName: m.Tenant, RecordingKey: m.RecordingKey}
 		entry, err := findRow(ctx, tx, r)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"callvault"
 )
@@ -20,6 +21,40 @@ func findRow(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*Entry, e
 	}
 	return entry, nil
 }
+
+// alter runs fn in a transaction that keeps out all others which alter recordings
+// of the tenants with these folders, in whichever processes: what fn reads of them cannot change
+// before it writes, and what it looks for among the blobs is not just being kept.
+// fn may run again from its beginning.
+func (a *Archive) alter(ctx context.Context, folders []string, fn func(*sql.Tx) error) error {
+	names := make([]string, len(folders))
+	for i, folder := range folders {
+		names[i] = "archive " + folder
+	}
+	return a.db.Tx(ctx, func(tx *sql.Tx) error {
+		if err := a.db.Exclude(ctx, tx, names...); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// foldersOf are the folders of the tenants whose recordings these are.
+func foldersOf[T any](all []T, recording func(T) *callvault.Recording) []string {
+	folders := make([]string, len(all))
+	for i, one := range all {
+		folders[i] = FileName(recording(one).TenantName)
+	}
+	return folders
+}
+
+// folderOf is the tenant's folder of a path.
+func folderOf(path string) string {
+	folder, _, _ := strings.Cut(path, "/")
+	return folder
+}
+
+func ofEntry(e *Entry) *callvault.Recording { return &e.Recording }
 
 // replaceRow writes a recording's row in the place of an earlier one, if there is
 // one, and brings the calls of both up to date. given is nil when the recording

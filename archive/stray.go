@@ -32,7 +32,7 @@ func (a *Archive) strays(ctx context.Context, s Selection, faulty map[string]boo
 		fault, tenant, err := a.stray(ctx, key, s.Span)
 		if err == nil && fault != "" {
 			// What is being kept just now has its blobs first: look again when nothing is.
-			err = a.db.Tx(ctx, func(*sql.Tx) (err error) {
+			err = a.alter(ctx, []string{folderOf(key)}, func(*sql.Tx) (err error) {
 				fault, tenant, err = a.stray(ctx, key, s.Span)
 				return err
 			})

@@ -207,7 +207,7 @@ func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time)
 	if len(entries) == 0 {
 		return nil
 	}
-	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
+	err := a.alter(ctx, foldersOf(entries, ofEntry), func(tx *sql.Tx) error {
 		for _, e := range entries {
 			_, err := tx.ExecContext(ctx, `UPDATE recordings SET read_ms = $1 WHERE tenant = $2 AND recording_key = $3 AND sha256 = $4`,
 				now.UnixMilli(), e.Recording.TenantName, e.Recording.RecordingKey, e.SHA256[:])
@@ -243,7 +243,7 @@ type Total struct {
 
 // Totals counts what is kept, by tenant.
 func (a *Archive) Totals(ctx context.Context) ([]Total, error) {
-	rows, err := a.db.Reader.QueryContext(ctx, `SELECT tenant, count(*), coalesce(sum(length(sha256) > 0), 0),
+	rows, err := a.db.Reader.QueryContext(ctx, `SELECT tenant, count(*), count(*) FILTER (WHERE length(sha256) > 0),
 		coalesce(sum(CASE WHEN length(sha256) > 0 THEN bytes ELSE 0 END), 0) FROM recordings GROUP BY tenant ORDER BY tenant`)
 	if err != nil {
 		return nil, fmt.Errorf("totals: %w", err)

@@ -2,6 +2,9 @@
 // in, brings its schema up to date, and runs transactions and locks on it. It is
 // SQLite, in a file, for one machine; or PostgreSQL, for many.
 //
+// Statements are written once, for both: with parameters $1 and so on, and with
+// SQLite's INDEXED BY where there is an order. What differs is told here alone.
+//
 // It knows no table by name: migrations/ holds the whole schema in one place,
 // and each table belongs to the package that uses it. SQLite's driver is chosen
 // by the program: it must have imported modernc.org/sqlite.
@@ -18,7 +21,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -56,21 +58,6 @@ func Open(ctx context.Context, place string) (*DB, error) {
 // Shared tells whether other machines may work on the database too: whether it
 // is PostgreSQL.
 func (db *DB) Shared() bool { return db.path == "" }
-
-// indexHint is what SQLite needs to be told in a statement with an order.
-var indexHint = regexp.MustCompile(`\s+INDEXED BY \w+`)
-
-// SQL is a statement as this database takes it: PostgreSQL chooses its indexes
-// itself, and does not know INDEXED BY.
-func (db *DB) SQL(text string) string {
-	if !db.Shared() {
-		return text
-	}
-	return indexHint.ReplaceAllString(text, "")
-}
-
-// Text is s as both databases keep it: without NUL, and valid UTF-8.
-func Text(s string) string { return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD") }
 
 // migrate applies the migrations that a database lacks.
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption) error {

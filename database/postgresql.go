@@ -3,14 +3,12 @@ package database
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -104,35 +102,6 @@ func pool(config *pgx.ConnConfig, size int, parameters map[string]string) *sql.D
 	p.SetMaxIdleConns(size)
 	p.SetConnMaxIdleTime(5 * time.Minute)
 	return p
-}
-
-// connector fails at once for a while after a connection failed, so that those
-// who wait for one while PostgreSQL is away are not served one after the other.
-type connector struct {
-	driver.Connector
-	mu     sync.Mutex
-	failed time.Time
-	err    error
-}
-
-// errUnreached marks a connection that was not tried.
-var errUnreached = errors.New("the database could not be reached a moment ago")
-
-// Connect implements driver.Connector.
-func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
-	c.mu.Lock()
-	failed, err := c.failed, c.err
-	c.mu.Unlock()
-	if err != nil && time.Since(failed) < pauseTime {
-		return nil, fmt.Errorf("%w: %w", errUnreached, err)
-	}
-	conn, err := c.Connector.Connect(ctx)
-	if ctx.Err() == nil {
-		c.mu.Lock()
-		c.failed, c.err = time.Now(), err
-		c.mu.Unlock()
-	}
-	return conn, err
 }
 
 // migratePostgreSQL applies the migrations that the database lacks. Of many

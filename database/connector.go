@@ -1,0 +1,94 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// connector fails at once for a while after a connection failed, so that those
+// who wait for one while PostgreSQL is away are not served one after the other.
+type connector struct {
+	driver.Connector
+	mu     sync.Mutex
+	failed time.Time
+	err    error
+}
+
+// errUnreached marks a connection that was not tried.
+var errUnreached = errors.New("the database could not be reached a moment ago")
+
+// Connect implements driver.Connector.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	c.mu.Lock()
+	failed, err := c.failed, c.err
+	c.mu.Unlock()
+	if err != nil && time.Since(failed) < pauseTime {
+		return nil, fmt.Errorf("%w: %w", errUnreached, err)
+	}
+	conn, err := c.Connector.Connect(ctx)
+	if ctx.Err() == nil {
+		c.mu.Lock()
+		c.failed, c.err = time.Now(), err
+		c.mu.Unlock()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return session{conn.(*stdlib.Conn)}, nil
+}
+
+// session is a connection that takes statements as SQLite does.
+type session struct{ *stdlib.Conn }
+
+// indexHint is what SQLite must be told where there is an order. PostgreSQL
+// chooses its indexes itself.
+var indexHint = regexp.MustCompile(`\s+INDEXED BY \w+`)
+
+func translate(query string) string {
+	if !strings.Contains(query, "INDEXED BY") {
+		return query
+	}
+	return indexHint.ReplaceAllString(query, "")
+}
+
+// PrepareContext implements driver.ConnPrepareContext.
+func (s session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	return s.Conn.PrepareContext(ctx, translate(query))
+}
+
+// ExecContext implements driver.ExecerContext.
+func (s session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return s.Conn.ExecContext(ctx, translate(query), args)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (s session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return s.Conn.QueryContext(ctx, translate(query), args)
+}
+
+// CheckNamedValue implements driver.NamedValueChecker. Text in PostgreSQL has no
+// NUL, and is valid UTF-8.
+func (s session) CheckNamedValue(v *driver.NamedValue) error {
+	if text, ok := v.Value.(string); ok {
+		v.Value = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
+	}
+	return s.Conn.CheckNamedValue(v)
+}
+
+// BeginTx implements driver.ConnBeginTx. What a transaction only reads is of one
+// moment, as it is on SQLite.
+func (s session) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	if options.ReadOnly {
+		options.Isolation = driver.IsolationLevel(sql.LevelRepeatableRead)
+	}
+	return s.Conn.BeginTx(ctx, options)
+}
