@@ -18,6 +18,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,12 +35,13 @@ type Accounts struct {
 	notes   notes
 
 	// A look at the revision that began after a request came in serves every
-	// request that was waiting by then.
-	begun atomic.Int64
-	mu    sync.Mutex
-	done  int64
-	known *directory
-	look  *sql.Stmt // nil until it is first needed
+	// request that was waiting by then, also when it failed.
+	begun  atomic.Int64
+	mu     sync.Mutex
+	done   int64
+	known  *directory
+	failed error
+	look   *sql.Stmt // nil until it is first needed
 
 	usedMu sync.Mutex
 	used   map[string]int64 // last use by account's name, not yet saved, in Unix milliseconds
@@ -125,24 +128,30 @@ func (a *Accounts) current(ctx context.Context) (*directory, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.done > begun {
-		return a.known, nil
+		return a.known, a.failed
 	}
 	mine := a.begun.Add(1)
+	a.failed = a.renew(ctx)
+	a.done = mine
+	return a.known, a.failed
+}
+
+// renew brings what is known up to date. a.mu must be held.
+func (a *Accounts) renew(ctx context.Context) error {
 	// Others wait for this answer too; and to watch for the end of ctx would take
 	// longer than the look.
 	revision, err := a.revision(context.WithoutCancel(ctx))
 	if err != nil {
-		return nil, fmt.Errorf("account revision: %w", err)
+		return fmt.Errorf("account revision: %w", err)
 	}
-	if revision != a.known.revision {
-		known, err := a.load(ctx)
-		if err != nil {
-			return nil, err
-		}
+	if revision == a.known.revision {
+		return nil
+	}
+	known, err := a.load(context.WithoutCancel(ctx))
+	if err == nil {
 		a.known = known
 	}
-	a.done = mine
-	return a.known, nil
+	return err
 }
 
 // revision asks the database for the accounts' revision. a.mu must be held.
@@ -247,9 +256,10 @@ func (a *Accounts) saveUses(ctx context.Context) error {
 		return nil
 	}
 	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
-		for name, ms := range used {
+		for _, name := range slices.Sorted(maps.Keys(used)) { // in one order in all processes
+			ms := used[name]
 			for _, table := range []string{"service_users", "people"} {
-				if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET last_used_ms = $1 WHERE name = $2`, ms, name); err != nil {
+				if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET last_used_ms = $1 WHERE name = $2 AND last_used_ms < $1`, ms, name); err != nil {
 					return err
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"callvault"
 	"callvault/account"
 	"callvault/database"
+	"callvault/database/databasetest"
 
 	"github.com/google/go-cmp/cmp"
 	_ "modernc.org/sqlite"
@@ -25,7 +26,7 @@ func openTwo(t *testing.T) (service, commandLine *account.Accounts) {
 	path := filepath.Join(t.TempDir(), "callvault.db")
 	var both [2]*account.Accounts
 	for i := range both {
-		db, err := database.Open(t.Context(), path)
+		db, err := database.Open(t.Context(), databasetest.Place(path))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"callvault/database"
 )
 
 // Event is one entry of the audit trail: who did what, when and from where.
@@ -93,6 +95,9 @@ func (e *Event) complete(ctx context.Context) {
 		e.At = time.Now().UnixMilli()
 	}
 	e.Times = max(e.Times, 1)
+	for _, text := range []*string{&e.Who, &e.Via, &e.From, &e.Action, &e.Tenant, &e.Recording, &e.Detail} {
+		*text = database.Text(*text) // as it will be read when the chain is checked
+	}
 }
 
 // chained is the hash of an entry that follows the one with the hash before:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -65,7 +66,14 @@ func (s *slowing) wait(misses int64) time.Duration {
 // guess counts a guess as a miss before it is looked at, so that many at once
 // are slowed too, or refuses it with callvault.Wait.
 func (a *Accounts) guess(ctx context.Context, now time.Time, subjects ...subject) error {
+	names := make([]string, len(subjects))
+	for i, s := range subjects {
+		names[i] = "guess " + hex.EncodeToString(s.key[:])
+	}
 	return a.db.Tx(ctx, func(tx *sql.Tx) error {
+		if err := a.db.Exclude(ctx, tx, names...); err != nil {
+			return err
+		}
 		for _, s := range subjects {
 			misses, last := int64(0), int64(0)
 			err := tx.QueryRowContext(ctx, `SELECT misses, last_ms FROM guesses WHERE subject = $1`, s.key[:]).Scan(&misses, &last)

@@ -18,6 +18,7 @@ import (
 	"callvault/client"
 	"callvault/collect"
 	"callvault/database"
+	"callvault/database/databasetest"
 
 	_ "modernc.org/sqlite"
 )
@@ -56,7 +57,7 @@ func tempDir(t testing.TB) string {
 
 // open opens a data folder, which the caller closes.
 func open(ctx context.Context, dir string) (*vault, error) {
-	db, err := database.Open(ctx, filepath.Join(dir, "callvault.db"))
+	db, err := database.Open(ctx, databasetest.Place(filepath.Join(dir, "callvault.db")))
 	if err != nil {
 		return nil, err
 	}

@@ -75,11 +75,10 @@ func (s session) QueryContext(ctx context.Context, query string, args []driver.N
 	return s.Conn.QueryContext(ctx, translate(query), args)
 }
 
-// CheckNamedValue implements driver.NamedValueChecker. Text in PostgreSQL has no
-// NUL, and is valid UTF-8.
+// CheckNamedValue implements driver.NamedValueChecker.
 func (s session) CheckNamedValue(v *driver.NamedValue) error {
 	if text, ok := v.Value.(string); ok {
-		v.Value = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
+		v.Value = Text(text)
 	}
 	return s.Conn.CheckNamedValue(v)
 }

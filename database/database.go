@@ -59,6 +59,12 @@ func Open(ctx context.Context, place string) (*DB, error) {
 // is PostgreSQL.
 func (db *DB) Shared() bool { return db.path == "" }
 
+// Text is s as both databases keep it: valid UTF-8 without NUL. PostgreSQL is
+// given no other text; what must come back byte for byte is made so beforehand.
+func Text(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
+}
+
 // migrate applies the migrations that a database lacks.
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption) error {
 	provider, err := goose.NewProvider(dialect, db, files, options...)

@@ -16,6 +16,7 @@ import (
 	"callvault/archive"
 	"callvault/archive/disk"
 	"callvault/database"
+	"callvault/database/databasetest"
 	"callvault/delivery"
 	"callvault/meter"
 	"callvault/sample"
@@ -43,7 +44,7 @@ type shelf struct {
 func newShelf(t *testing.T) *shelf {
 	t.Helper()
 	ctx, dir := context.Background(), t.TempDir()
-	db, err := database.Open(ctx, filepath.Join(dir, "callvault.db"))
+	db, err := database.Open(ctx, databasetest.Place(filepath.Join(dir, "callvault.db")))
 	must(t, err)
 	store, err := disk.Open(filepath.Join(dir, "audio"))
 	must(t, err)

@@ -15,6 +15,7 @@ import (
 	"callvault/archive/disk"
 	"callvault/audio"
 	"callvault/database"
+	"callvault/database/databasetest"
 	"callvault/ingest"
 
 	_ "modernc.org/sqlite"
@@ -31,7 +32,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{TB: t, dir: t.TempDir()}
-	db, err := database.Open(t.Context(), filepath.Join(w.dir, "callvault.db"))
+	db, err := database.Open(t.Context(), databasetest.Place(filepath.Join(w.dir, "callvault.db")))
 	w.must(err)
 	blobs, err := disk.Open(filepath.Join(w.dir, "audio"))
 	w.must(err)

@@ -23,6 +23,7 @@ import (
 	"callvault/archive"
 	"callvault/archive/disk"
 	"callvault/database"
+	"callvault/database/databasetest"
 	"callvault/meter"
 	"callvault/sample"
 	"callvault/server"
@@ -71,7 +72,7 @@ func (b *syncBuffer) String() string {
 func newWorld(t testing.TB, blobs ...func(archive.Blobs) archive.Blobs) *world {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := database.Open(context.Background(), filepath.Join(dir, "callvault.db"))
+	db, err := database.Open(context.Background(), databasetest.Place(filepath.Join(dir, "callvault.db")))
 	must(t, err)
 	store, err := disk.Open(filepath.Join(dir, "audio"))
 	must(t, err)

@@ -8,7 +8,6 @@
 package databasetest
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -180,13 +179,8 @@ var databases atomic.Int64
 // database makes an empty database. Databases go with their server.
 func (s *Server) database(t testing.TB) string {
 	t.Helper()
-	db, err := sql.Open("pgx", s.url("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
 	name := fmt.Sprintf("test_%d", databases.Add(1))
-	if _, err := db.ExecContext(context.Background(), "CREATE DATABASE "+name); err != nil {
+	if err := s.make(name); err != nil {
 		t.Fatal(err)
 	}
 	return s.url(name)

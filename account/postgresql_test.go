@@ -1,0 +1,9 @@
+package account_test
+
+import (
+	"testing"
+
+	"callvault/database/databasetest"
+)
+
+func TestOverPostgreSQL(t *testing.T) { databasetest.Again(t) }
