@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"callvault"
 	"callvault/account"
@@ -41,7 +43,8 @@ func exportCommand(o *options) *cobra.Command {
 		Short: "Audio and metadata of a tenant's recordings for someone else",
 		Long: `Write the audio of a tenant's recordings of a period into a folder, with what is known of each as JSON
 lines (recordings.jsonl) and as a table (recordings.csv). In the table, a text that a spreadsheet would
-take for a formula begins with an apostrophe.
+take for a formula begins with an apostrophe. Days are those of the tenant's time zone, UTC where none is
+set. An export that was broken off goes on when it is made again: audio that is there is not written anew.
 
 Exit status 3: the audio of some recordings is not held; each is named.`,
 		Example: "  callvault export --tenant acme-ns --since 2024-02-01 --until 2024-03-01 --to february --format wav",
@@ -53,16 +56,21 @@ Exit status 3: the audio of some recordings is not held; each is named.`,
 			if format != "opus" && format != "wav" {
 				return usageError{fmt.Errorf("--format %q is neither opus nor wav", format)}
 			}
-			span, err := spanOf(since, until)
-			if err != nil {
-				return err
-			}
 			return withVault(c.Context(), o, func(v *vault) error {
-				if _, err := v.accounts.Tenant(c.Context(), tenant); err != nil {
+				site, err := v.accounts.Tenant(c.Context(), tenant)
+				if err != nil {
+					return err
+				}
+				zone, err := time.LoadLocation(site.TimeZone)
+				if err != nil {
+					return err
+				}
+				span, err := spanIn(zone, since, until)
+				if err != nil {
 					return err
 				}
 				e := exporter{vault: v, dir: to, format: format, done: exported{Tenant: tenant, Missing: []withoutAudio{}}}
-				err := e.run(c.Context(), span)
+				err = e.run(c.Context(), span)
 				told := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
 					Action: account.ActionExport, Tenant: tenant, Bytes: e.done.Bytes,
 					Detail: fmt.Sprintf("%d recordings from %s until %s as %s", e.done.Recordings, since, until, format),
@@ -75,7 +83,7 @@ Exit status 3: the audio of some recordings is not held; each is named.`,
 		},
 	}
 	c.Flags().StringVar(&tenant, "tenant", "", "the tenant")
-	c.Flags().StringVar(&since, "since", "", "recordings that start then or later: a day, or a time with an offset")
+	c.Flags().StringVar(&since, "since", "", "recordings that start then or later: a day of the tenant's time zone, or a time with an offset")
 	c.Flags().StringVar(&until, "until", "", "recordings that start before then")
 	c.Flags().StringVar(&to, "to", "", "the folder to write into")
 	c.Flags().StringVar(&format, "format", "opus", "of the audio: opus or wav")
@@ -97,21 +105,21 @@ type exporter struct {
 var columns = []string{"recordingKey", "callKey", "startTime", "duration", "size", "eventId", "recordingSystemId", "status", "callingParty",
 	"receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file", "sha256"}
 
-func (e *exporter) run(ctx context.Context, span callvault.Span) (err error) {
+func (e *exporter) run(ctx context.Context, span callvault.Span) error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
-	if e.lines, err = os.Create(filepath.Join(e.dir, "recordings.jsonl")); err != nil {
-		return err
-	}
-	defer e.lines.Close()
-	table, err := os.Create(filepath.Join(e.dir, "recordings.csv"))
-	if err != nil {
-		return err
-	}
-	defer table.Close()
-	e.table = csv.NewWriter(table)
-	e.table.UseCRLF = true // RFC 4180 2.1
+	return writeWhole(filepath.Join(e.dir, "recordings.jsonl"), func(lines *os.File) error {
+		return writeWhole(filepath.Join(e.dir, "recordings.csv"), func(table *os.File) error {
+			e.lines, e.table = lines, csv.NewWriter(table)
+			e.table.UseCRLF = true // RFC 4180 2.1
+			return e.exportAll(ctx, span)
+		})
+	})
+}
+
+// exportAll writes the recordings that start in span.
+func (e *exporter) exportAll(ctx context.Context, span callvault.Span) error {
 	if err := e.table.Write(columns); err != nil {
 		return err
 	}
@@ -129,7 +137,19 @@ func (e *exporter) run(ctx context.Context, span callvault.Span) (err error) {
 		}
 	}
 	e.table.Flush()
-	return errors.Join(e.table.Error(), e.lines.Sync(), table.Sync())
+	return e.table.Error()
+}
+
+// writeWhole writes a file that has its name only when it is whole.
+func writeWhole(path string, write func(*os.File) error) error {
+	file, err := os.Create(path + ".part")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(file), file.Sync(), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return os.Rename(file.Name(), path)
 }
 
 // export writes one recording: its audio, if it is held, and its metadata.
@@ -167,12 +187,17 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 	return e.table.Write(tableRow(r, name, sum))
 }
 
-func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path string) (int64, error) {
+// writeAudio writes a recording's audio and tells its bytes. What an earlier export
+// has left under the name is whole; of Ogg Opus its length tells that it is this.
+func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path string) (n int64, err error) {
 	from, err := e.vault.archive.OpenAudio(ctx, entry)
 	if err != nil {
 		return 0, err
 	}
 	defer from.Close()
+	if there, err := os.Stat(path); err == nil && (e.format == "wav" || there.Size() == entry.Recording.Size) {
+		return there.Size(), nil
+	}
 	var content io.Reader = from
 	if e.format == "wav" {
 		info, err := audio.Check(from)
@@ -183,12 +208,11 @@ func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path st
 			return 0, err
 		}
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		return 0, err
-	}
-	n, err := io.Copy(file, content)
-	return n, errors.Join(err, file.Close())
+	err = writeWhole(path, func(file *os.File) (err error) {
+		n, err = io.Copy(file, content)
+		return err
+	})
+	return n, err
 }
 
 func tableRow(r *callvault.Recording, file, sum string) []string {
@@ -202,9 +226,11 @@ func tableRow(r *callvault.Recording, file, sum string) []string {
 	return row
 }
 
-// harmless keeps a spreadsheet from taking a text for a formula.
+// harmless keeps a spreadsheet from taking a text for a formula; some take the wide
+// forms of the signs that begin one for the signs.
 func harmless(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+	first, _ := utf8.DecodeRuneInString(text)
+	if text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + text
 	}
 	return text

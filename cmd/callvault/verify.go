@@ -110,7 +110,10 @@ func (done *verified) print(c *cobra.Command, o *options) error {
 }
 
 // spanOf reads --since and --until: days in UTC, or times with an offset.
-func spanOf(since, until string) (callvault.Span, error) {
+func spanOf(since, until string) (callvault.Span, error) { return spanIn(time.UTC, since, until) }
+
+// spanIn is spanOf with days in a time zone.
+func spanIn(zone *time.Location, since, until string) (callvault.Span, error) {
 	span := callvault.Span{From: 0, To: math.MaxInt64}
 	for _, end := range []struct {
 		flag string
@@ -119,7 +122,7 @@ func spanOf(since, until string) (callvault.Span, error) {
 		if end.flag == "" {
 			continue
 		}
-		day, err := time.Parse(time.DateOnly, end.flag)
+		day, err := time.ParseInLocation(time.DateOnly, end.flag, zone)
 		if err == nil {
 			*end.ms = day.UnixMilli()
 			continue
@@ -127,6 +130,9 @@ func spanOf(since, until string) (callvault.Span, error) {
 		if *end.ms, err = callvault.ParseTime(end.flag); err != nil {
 			return span, usageError{errors.New(forPeople(err))}
 		}
+	}
+	if span.From > span.To {
+		return span, usageError{fmt.Errorf("--until %s is before --since %s", until, since)}
 	}
 	return span, nil
 }

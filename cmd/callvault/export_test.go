@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"callvault"
+)
+
+// exportable is a data folder with recordings of one tenant in Denver, an hour
+// apart from ten in the evening of 11 February 2024 on, with those agents.
+func exportable(t *testing.T, agents ...string) (data string) {
+	t.Helper()
+	data, in := t.TempDir(), t.TempDir()
+	must(t, data, "tenant", "add", "acme-ns", "--time-zone", "America/Denver")
+	start := time.Date(2024, 2, 12, 5, 0, 0, 0, time.UTC)
+	for i, agent := range agents {
+		key := string(rune('a' + i))
+		told, err := json.Marshal(callvault.Recording{RecordingKey: key, StartTime: start.Add(time.Duration(i) * time.Hour).UnixMilli(), Agent: agent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, content := range map[string][]byte{key + ".opus": sampleClips(len(agents))[i], key + ".json": told} {
+			if err := os.WriteFile(filepath.Join(in, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	must(t, data, "import", "--tenant", "acme-ns", in)
+	return data
+}
+
+// TestExportTable: the table opens in a spreadsheet as it is, and nothing in it is
+// taken for a formula.
+func TestExportTable(t *testing.T) {
+	agents := []string{"=1+1", "+1", "-1", "@SUM(A1)", "＝1+1", "Ann \"A\", 1\nof 2", "Ånn(1)"}
+	data, to := exportable(t, agents...), t.TempDir()
+	must(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-11", "--until", "2024-02-13", "--to", to)
+	text, err := os.ReadFile(filepath.Join(to, "recordings.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n != strings.Count(string(text), "\r\n") || n != len(agents)+2 {
+		t.Errorf("the lines do not end as RFC 4180 says: %q", text)
+	}
+	rows, err := csv.NewReader(strings.NewReader(string(text))).ReadAll()
+	if err != nil || len(rows) != len(agents)+1 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for i, agent := range agents {
+		want := agent
+		if i < 5 {
+			want = "'" + agent
+		}
+		if got := rows[i+1][14]; rows[0][14] != "agent" || got != want {
+			t.Errorf("%s is %q, want %q", rows[0][14], got, want)
+		}
+	}
+}
+
+// TestExportAgain: an export goes on where one was broken off, leaves no part of a
+// file, and has the tenant's days.
+func TestExportAgain(t *testing.T) {
+	data, to := exportable(t, "Ann", "Ben", "Cid", "Dan"), t.TempDir()
+	export := func() {
+		must(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-12", "--until", "2024-02-13", "--to", to)
+	}
+	export()
+	names, err := filepath.Glob(filepath.Join(to, "*"))
+	if err != nil || len(names) != 4 { // c and d start on that day in Denver
+		t.Fatalf("the folder has %q, %v", names, err)
+	}
+	whole, kept := filepath.Join(to, "c.opus"), filepath.Join(to, "d.opus")
+	before, err := os.Stat(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(whole, whole+".part"); err != nil {
+		t.Fatal(err)
+	}
+	export()
+	after, err := os.Stat(kept)
+	if again, _ := filepath.Glob(filepath.Join(to, "*")); err != nil || strings.Join(again, " ") != strings.Join(names, " ") {
+		t.Errorf("the folder has %q, want %q", again, names)
+	} else if !os.SameFile(before, after) {
+		t.Error("audio that was there is written anew")
+	}
+	if _, stderr, status := runOn(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-13", "--until", "2024-02-12", "--to", to); status != 2 {
+		t.Errorf("a span that ends before it begins: %d %s", status, stderr)
+	}
+}
