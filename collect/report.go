@@ -163,7 +163,7 @@ func (i *item) why() string {
 func (c *Collector) markStarted(ctx context.Context, source string, began int64) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
-			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE, halted = ''`, source)
+			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE, halted = '', reopens_ms = 0`, source)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, `UPDATE items SET tried_ms = $1 - 1 WHERE `+lacking+` AND tried_ms >= $1
 				AND tenant IN (SELECT tenant FROM collected_tenants WHERE source = $2)`, began, source)

@@ -245,7 +245,12 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	if r.share != nil && r.cutShort.Load() {
 		return nil, ErrUnfinished
 	}
-	return r.end(context.WithoutCancel(ctx), err)
+	ctx = context.WithoutCancel(ctx)
+	report, err := r.end(ctx, err)
+	if err == nil && r.share != nil {
+		err = r.noteReopening(ctx)
+	}
+	return report, err
 }
 
 // unlessStopped is the error of a part of the run; that Stop has ended it is none.

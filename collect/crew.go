@@ -1,0 +1,115 @@
+package collect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Missed is how long a worker may not have been heard of before others take up
+// what it was at. It is a few times as long as workers wait between Beats.
+const Missed = 30 * time.Second
+
+// Beat says that a worker is alive.
+func (c *Collector) Beat(ctx context.Context, worker string) error {
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO workers (name, seen_ms) VALUES ($1, `+c.db.Clock()+`)
+			ON CONFLICT (name) DO UPDATE SET seen_ms = excluded.seen_ms`, worker)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("worker %s: %w", worker, err)
+	}
+	return nil
+}
+
+// Alive returns the workers that were heard of lately, and forgets those that were
+// not for a day.
+func (c *Collector) Alive(ctx context.Context) (map[string]bool, error) {
+	alive := map[string]bool{}
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		clock := c.db.Clock()
+		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE seen_ms < `+clock+` - CAST($1 AS BIGINT)`, (24 * time.Hour).Milliseconds()); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `SELECT name FROM workers WHERE seen_ms >= `+clock+` - CAST($1 AS BIGINT)`, Missed.Milliseconds())
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			alive[name] = true
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("workers: %w", err)
+	}
+	return alive, nil
+}
+
+// Leave says that a worker has ended in order.
+func (c *Collector) Leave(ctx context.Context, worker string) error {
+	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE name = $1`, worker)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("worker %s: %w", worker, err)
+	}
+	return nil
+}
+
+// looksBack is how long after its time the first run over a source may begin. Those
+// after it are made up for however late it is.
+const looksBack = 2 * time.Minute
+
+// RunDue tells whether it is time for a run over the source, of which none is at
+// work: for what the schedule says, which may be nil, or because a tenant opens
+// again that was closed as the last shared run ended.
+func (c *Collector) RunDue(ctx context.Context, source *Source, schedule *Schedule, now time.Time) (bool, error) {
+	status, err := c.SourceStatus(ctx, source.Name)
+	if err != nil {
+		return false, err
+	}
+	var reopens int64
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT reopens_ms FROM sources WHERE name = $1`, source.Name).Scan(&reopens)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, fmt.Errorf("source %s: %w", source.Name, err)
+	}
+	if 0 < reopens && reopens <= now.UnixMilli() {
+		return true, nil
+	}
+	if schedule == nil {
+		return false, nil
+	}
+	since := now.Add(-looksBack)
+	if status.LastRun != nil {
+		since = time.UnixMilli(status.LastRun.StartedAt)
+	}
+	return !schedule.Next(since).After(now), nil
+}
+
+// noteReopening writes when there is something to fetch again after a shared run.
+func (r *Run) noteReopening(ctx context.Context) error {
+	never := time.UnixMilli(math.MaxInt64 / 2)
+	at := int64(0)
+	if opens := r.c.reopens(ctx, r.source, never); opens.Before(never) {
+		at = opens.UnixMilli()
+	}
+	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE sources SET reopens_ms = $1 WHERE name = $2`, at, r.source.Name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("source %s: %w", r.source.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package collect_test
+
+import (
+	"testing"
+	"time"
+
+	"callvault/collect"
+)
+
+// TestCrew: who was heard of lately is alive, until he leaves.
+func TestCrew(t *testing.T) {
+	v := newVault(t, t.TempDir())
+	if err := v.Beat(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Beat(t.Context(), "two"); err != nil {
+		t.Fatal(err)
+	}
+	if err := execute(v, `UPDATE workers SET seen_ms = seen_ms - $1 WHERE name = 'two'`, 2*collect.Missed.Milliseconds()); err != nil {
+		t.Fatal(err)
+	}
+	alive, err := v.Alive(t.Context())
+	if err != nil || len(alive) != 1 || !alive["one"] {
+		t.Errorf("alive: %v, %v", alive, err)
+	}
+	if err := v.Leave(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	if alive, err := v.Alive(t.Context()); err != nil || len(alive) != 0 {
+		t.Errorf("alive after the last has left: %v, %v", alive, err)
+	}
+}
+
+// TestRunDue: a run is due at its time, until it has begun; a time that was missed
+// is made up for, but not before there was any run.
+func TestRunDue(t *testing.T) {
+	v, source := newVault(t, t.TempDir()), from(t, newSource())
+	source.OwnServer, source.Pace = true, 0
+	now := time.Now()
+	at := func(d time.Duration) *collect.Schedule {
+		t.Helper()
+		when := now.Add(d).UTC()
+		schedule, err := collect.ParseSchedule(when.Format("4 15 * * *"), "UTC")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schedule
+	}
+	due := func(schedule *collect.Schedule) bool {
+		t.Helper()
+		is, err := v.RunDue(t.Context(), source, schedule, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	if due(nil) || due(at(time.Hour)) || due(at(-time.Hour)) || !due(at(0)) {
+		t.Error("before any run: due when it should not be, or not when it should")
+	}
+	v.run(t, source)
+	now = now.Add(48 * time.Hour)
+	if due(nil) || !due(at(-time.Hour)) {
+		t.Error("a time that was missed is not made up for")
+	}
+	if err := execute(v, `UPDATE sources SET started_ms = $1, reopens_ms = 0`, now.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	if due(at(-time.Hour)) {
+		t.Error("due again after it has begun")
+	}
+	if err := execute(v, `UPDATE sources SET reopens_ms = $1`, now.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	if !due(nil) {
+		t.Error("not due as a tenant opens again")
+	}
+}
