@@ -27,6 +27,7 @@ func userListCommand(o *options) *cobra.Command {
 				if o.json {
 					forms := []any{}
 					for i := range list {
+						fillLists(list[i].grant)
 						forms = append(forms, list[i].json)
 					}
 					return printJSON(c.OutOrStdout(), forms)
@@ -81,6 +82,15 @@ func (v *vault) listed(ctx context.Context) ([]listedUser, error) {
 	}
 	slices.SortFunc(list, func(a, b listedUser) int { return cmp.Compare(a.name, b.name) })
 	return list, nil
+}
+
+// fillLists makes the empty lists of a grant [] in JSON, never null.
+func fillLists(g *callvault.Grant) {
+	for _, list := range []*[]string{&g.Tenants, &g.Agents, &g.Skills} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
 }
 
 func passwordWords(p *callvault.Person) string {
