@@ -55,10 +55,7 @@ func (p *Pages) fail(x *exchange, err error) {
 		header.Del(name)
 	}
 	header.Set("Cache-Control", "no-store")
-	var wait callvault.Wait
-	if errors.As(err, &wait) {
-		header.Set("Retry-After", strconv.FormatInt(wait.RetryAfter(), 10))
-	}
+	x.sayWhen(err)
 	if strings.Contains(x.r.Header.Get("Accept"), "application/json") {
 		header.Set("Content-Type", "application/json")
 		x.out.WriteHeader(int(code))
@@ -67,6 +64,14 @@ func (p *Pages) fail(x *exchange, err error) {
 	}
 	if err := p.renderStatus(x, int(code), "problem", view{Title: told.Head, Data: told}); err != nil {
 		panic(err) // three strings always make a page
+	}
+}
+
+// sayWhen tells in the headers when to come back, if the error knows.
+func (x *exchange) sayWhen(err error) {
+	var wait callvault.Wait
+	if errors.As(err, &wait) {
+		x.out.Header().Set("Retry-After", strconv.FormatInt(wait.RetryAfter(), 10))
 	}
 }
 
