@@ -85,6 +85,9 @@ be read; each is named, with the reason.`,
 				return err
 			}
 			return withCollector(context.WithoutCancel(c.Context()), o, flags.sources, func(_ *vault, collector *collect.Collector, sources []scheduled) error {
+				if os.Getenv("GOGC") == "" {
+					debug.SetGCPercent(50) // a run waits for disks and sources, not for the processor
+				}
 				runs, err := startRuns(c.Context(), collector, sources, span, flags.wait)
 				if err != nil {
 					return err
