@@ -2,4 +2,9 @@ package database
 
 // Clock is the SQL expression of the time now in Unix milliseconds, by the one
 // clock that all who work on the database share.
-func (db *DB) Clock() string { return `CAST(unixepoch('subsec') * 1000 AS BIGINT)` }
+func (db *DB) Clock() string {
+	if db.Shared() {
+		return `CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)`
+	}
+	return `CAST(unixepoch('subsec') * 1000 AS BIGINT)`
+}

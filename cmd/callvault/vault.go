@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"callvault/account"
 	"callvault/archive"
@@ -16,8 +17,9 @@ import (
 
 // place is where an archive is: its data folder, and what of it is elsewhere.
 type place struct {
-	data  string // folder
-	audio string // s3://…; "" is in the folder
+	data     string // folder
+	database string // postgres://…; "" is in the folder
+	audio    string // s3://…; "" is in the folder
 }
 
 // vault is an open archive.
@@ -37,9 +39,9 @@ type blobStore interface {
 
 // openVault opens an archive, and makes its data folder if there is none.
 func openVault(ctx context.Context, at place) (*vault, error) {
-	db, err := database.Open(ctx, filepath.Join(at.data, "callvault.db"))
+	db, err := at.openDatabase(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("data folder %s: %w", at.data, err)
+		return nil, err
 	}
 	blobs, err := at.openAudio(ctx)
 	if err != nil {
@@ -50,6 +52,21 @@ func openVault(ctx context.Context, at place) (*vault, error) {
 		return nil, errors.Join(err, blobs.Close(), db.Close())
 	}
 	return &vault{place: at, db: db, blobs: blobs, accounts: account.New(db), archive: kept}, nil
+}
+
+// openDatabase opens the database.
+func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
+	if at.database != "" && !strings.HasPrefix(at.database, "postgres://") && !strings.HasPrefix(at.database, "postgresql://") {
+		return nil, usageError{errors.New("the database's address is none such as postgres://user@host/name")} // it may hold a secret
+	}
+	if at.database != "" {
+		return database.Open(ctx, at.database)
+	}
+	db, err := database.Open(ctx, filepath.Join(at.data, "callvault.db"))
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", at.data, err)
+	}
+	return db, nil
 }
 
 // openAudio opens the blobs of audio and sidecars.
