@@ -61,6 +61,7 @@ const (
 	ActionImport         = "import"
 	ActionExport         = "export"
 	ActionSettle         = "settle"
+	ActionCertify        = "certify"
 )
 
 // Actor is who does something, by which door, and from where.

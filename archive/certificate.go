@@ -28,16 +28,16 @@ type Certificate struct {
 	SHA256     string                     `json:"sha256"` // of the held recordings' SHA-256, sorted, in hexadecimal, a line each
 }
 
-// countSpan reads a stretch of the tenant's own list.
+// countSpan reads a stretch of an index.
 const countSpan = `SELECT status, CASE WHEN length(sha256) > 0 THEN 1 ELSE 0 END AS held, count(*), sum(bytes), sum(audio_ms), min(start_ms), max(start_ms)
-	FROM recordings WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 GROUP BY 1, 2`
+	FROM recordings INDEXED BY recordings_counted WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 GROUP BY 1, 2`
 
 // Certify counts a tenant's recordings that start in the span, and hashes the
 // hashes of those that are held.
 func (a *Archive) Certify(ctx context.Context, tenant string, span callvault.Span) (*Certificate, error) {
-	c := &Certificate{Tenant: tenant, From: span.From, To: span.To, NotHeld: map[callvault.Status]int64{}}
-	if err := a.count(ctx, c); err != nil {
-		return nil, fmt.Errorf("certificate of %s: %w", tenant, err)
+	c, err := a.Count(ctx, tenant, span)
+	if err != nil {
+		return nil, err
 	}
 	sum := sha256.New()
 	hashed := int64(0)
@@ -52,6 +52,15 @@ func (a *Archive) Certify(ctx context.Context, tenant string, span callvault.Spa
 		return nil, fmt.Errorf("recordings of %s came or went while they were counted; ask again: %w", tenant, callvault.Unavailable)
 	}
 	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return c, nil
+}
+
+// Count counts a tenant's recordings that start in the span. Its SHA256 is "".
+func (a *Archive) Count(ctx context.Context, tenant string, span callvault.Span) (*Certificate, error) {
+	c := &Certificate{Tenant: tenant, From: span.From, To: span.To, NotHeld: map[callvault.Status]int64{}}
+	if err := a.count(ctx, c); err != nil {
+		return nil, fmt.Errorf("count recordings of %s: %w", tenant, err)
+	}
 	return c, nil
 }
 
@@ -82,7 +91,7 @@ func (a *Archive) count(ctx context.Context, c *Certificate) error {
 	return rows.Err()
 }
 
-const sortedHashes = `SELECT sha256 FROM recordings WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 AND length(sha256) > 0 ORDER BY sha256`
+const sortedHashes = `SELECT sha256 FROM recordings INDEXED BY recordings_counted WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 AND length(sha256) > 0 ORDER BY sha256`
 
 // Hashes yields the SHA-256 of the audio of a tenant's held recordings that start
 // in the span, in lower-case hexadecimal, sorted. An error ends them.

@@ -2,6 +2,8 @@ package collect
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -78,6 +80,29 @@ func (c *Collector) calendar(ctx context.Context, scope *Scope, known *coverage,
 		known.judge(&days[i])
 	}
 	return days, nil
+}
+
+// First is the first instant that a calendar tells of, in Unix milliseconds: the
+// source's first day, or the first recording's; 0 when there is neither.
+func (c *Collector) First(ctx context.Context, scope *Scope) (ms int64, err error) {
+	listings, err := c.listings(ctx, scope.Source.Name)
+	if err != nil {
+		return 0, err
+	}
+	return c.firstDay(ctx, scope.Source, scope.Tenant, listings)
+}
+
+// SourceOf is the name of the source that a tenant is collected from;
+// callvault.NotFound when it was taken in directly.
+func (c *Collector) SourceOf(ctx context.Context, tenant string) (source string, err error) {
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT source FROM collected_tenants WHERE tenant = $1`, tenant).Scan(&source)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("the tenant %s is not collected: %w", tenant, callvault.NotFound)
+	}
+	if err != nil {
+		return "", fmt.Errorf("tenant %s: %w", tenant, err)
+	}
+	return source, nil
 }
 
 // emptyDays are the days that there is something to tell of, in order.
@@ -240,4 +265,10 @@ func (d *DayDetail) count(it *item) {
 			*n.count++
 		}
 	}
+}
+
+// DayOf is the day in which t lies, from midnight to midnight in t's own zone.
+func DayOf(t time.Time) callvault.Span {
+	day := startOfDay(t)
+	return callvault.Span{From: day.UnixMilli(), To: nextDay(day).UnixMilli()}
 }

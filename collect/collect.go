@@ -78,6 +78,8 @@ type Collector struct {
 
 	mu   sync.Mutex
 	runs map[string]*Run // at work in this process, by source
+	// turned is closed and made anew when a run begins or ends.
+	turned chan struct{}
 }
 
 // Config is what a Collector works with.
@@ -95,6 +97,6 @@ type Config struct {
 // New returns a collector.
 func New(c Config) *Collector {
 	return &Collector{
-		db: c.DB, archive: c.Archive, quarantine: c.Quarantine, log: c.Log, ensureTenants: c.EnsureTenants, runs: map[string]*Run{},
+		db: c.DB, archive: c.Archive, quarantine: c.Quarantine, log: c.Log, ensureTenants: c.EnsureTenants, runs: map[string]*Run{}, turned: make(chan struct{}),
 	}
 }

@@ -51,17 +51,32 @@ func (c *Collector) Views() map[string]View {
 	return views
 }
 
+// Turned is closed when the next run begins or ends in this process.
+func (c *Collector) Turned() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.turned
+}
+
 // enter makes a run known to Views until leave.
 func (c *Collector) enter(r *Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.runs[r.source.Name] = r
+	c.turn()
 }
 
 func (c *Collector) leave(r *Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.runs, r.source.Name)
+	c.turn()
+}
+
+// turn tells those who wait for Turned. c.mu is held.
+func (c *Collector) turn() {
+	close(c.turned)
+	c.turned = make(chan struct{})
 }
 
 // The states of a tenant's turn: waiting for a list to tell of something to fetch;

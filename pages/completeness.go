@@ -1,9 +1,251 @@
 package pages
 
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"callvault"
+	"callvault/collect"
+)
+
 var completenessRoutes = []route{
 	{path: "/completeness", name: "completeness", who: visitor, get: (*Pages).showCompleteness},
+	{path: "/completeness/events", name: "progress", who: visitor, get: (*Pages).streamProgress},
+	{path: "/completeness/{source}/{tenant}", name: "calendar", who: visitor, get: (*Pages).showCalendar},
+	{path: "/certificate/{tenant}", name: "certificate", who: visitor, get: (*Pages).showCertificate},
+	{path: "/certificate/{tenant}/certificate.json", name: "certificate", who: visitor, get: (*Pages).sendCertificate},
+	{path: "/certificate/{tenant}/hashes.txt", name: "hashes", who: visitor, get: (*Pages).sendHashes},
+}
+
+// seesWhole tells whether the visitor may know of all recordings of his tenants:
+// who is narrowed to agents or skills would learn from counts what others have
+// recorded.
+func (x *exchange) seesWhole() error {
+	if len(x.visitor.Agents)+len(x.visitor.Skills) > 0 {
+		return fmt.Errorf("this page counts all recordings of a tenant; %s may hear only those of some agents or skills: %w",
+			x.visitor.Name, callvault.Forbidden)
+	}
+	return nil
+}
+
+// tenantsOf are the tenants that the visitor may reach, by name.
+func (p *Pages) tenantsOf(x *exchange) (map[string]callvault.Tenant, error) {
+	all, err := p.Accounts.Tenants(x.ctx())
+	if err != nil {
+		return nil, err
+	}
+	reached := map[string]callvault.Tenant{}
+	for _, t := range all {
+		if x.visitor.MayReach(t.Name) {
+			reached[t.Name] = t
+		}
+	}
+	return reached, nil
+}
+
+// strip is how many days the page of all tenants shows of each, and rowsAtOnce how
+// many tenants of a source.
+const (
+	strip      = 35
+	rowsAtOnce = 60
+)
+
+// sourceCard is a source as the page shows it.
+type sourceCard struct {
+	Status  collect.SourceStatus
+	Live    *progress
+	Silent  bool
+	Tenants int // that the visitor may reach
+	Lacks   int // of them
+	Rows    []tenantRow
+	First   string // addresses of other pages of the list; "" for none
+	Next    string
+}
+
+// tenantRow is a tenant of a source as the page shows it.
+type tenantRow struct {
+	collect.Glance
+	Zone  string
+	Title string
+	Stale bool
+	Strip dayStrip
 }
 
 func (p *Pages) showCompleteness(x *exchange) error {
-	return p.render(x, "completeness", view{Title: "Completeness", Here: "/completeness"})
+	if err := x.seesWhole(); err != nil {
+		return err
+	}
+	tenants, err := p.tenantsOf(x)
+	if err != nil {
+		return err
+	}
+	var cards []sourceCard
+	collected := map[string]bool{}
+	for i := range p.Sources {
+		card, err := p.sourceCard(x, &p.Sources[i], tenants, collected)
+		if err != nil {
+			return err
+		}
+		if card.Tenants > 0 || x.visitor.AllTenants {
+			cards = append(cards, *card)
+		}
+	}
+	direct, err := p.takenIn(x, tenants, collected)
+	if err != nil {
+		return err
+	}
+	return p.render(x, "completeness", view{Title: "Completeness", Here: "/completeness", Data: map[string]any{"Sources": cards, "Direct": direct}})
+}
+
+func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callvault.Tenant, collected map[string]bool) (*sourceCard, error) {
+	card := &sourceCard{}
+	var err error
+	if card.Status, err = p.Collector.SourceStatus(x.ctx(), source.Name); err != nil {
+		return nil, err
+	}
+	card.Status.URL, card.Silent = source.URL, card.Status.Silent(x.now)
+	if source.Schedule != nil {
+		next := source.Schedule.Next(x.now).UnixMilli()
+		card.Status.NextRunAt = &next
+	}
+	look := &collect.Look{Source: source.Source, Days: strip,
+		Sees: func(name string) bool { _, ok := tenants[name]; return ok },
+		Zone: func(name string) *time.Location { return zoneOf(tenants[name].TimeZone) },
+	}
+	glances, err := p.Collector.Glances(x.ctx(), look, x.now)
+	if err != nil {
+		return nil, err
+	}
+	var lacking int64
+	for i := range glances {
+		collected[glances[i].Tenant] = true
+		lacking += glances[i].Lacking()
+		if glances[i].State == collect.DayIncomplete {
+			card.Lacks++
+		}
+	}
+	card.Tenants = len(glances)
+	if card.Status.Running {
+		card.Live = p.progressOf(x, &card.Status, lacking)
+	}
+	card.page(x, glances, tenants)
+	return card, nil
+}
+
+// page takes the part of a source's tenants that is asked for: those that something
+// is wrong with come first.
+func (card *sourceCard) page(x *exchange, glances []collect.Glance, tenants map[string]callvault.Tenant) {
+	slices.SortStableFunc(glances, func(a, b collect.Glance) int { return cmp.Compare(attention(&a, x.now), attention(&b, x.now)) })
+	query := x.r.URL.Query()
+	at := 0
+	if query.Get("source") == card.Status.Source {
+		at, _ = strconv.Atoi(query.Get("from"))
+		at = min(max(0, at), len(glances))
+	}
+	address := func(from int) string {
+		return "/completeness?" + url.Values{"source": {card.Status.Source}, "from": {strconv.Itoa(from)}}.Encode()
+	}
+	if at > 0 {
+		card.First = "/completeness"
+	}
+	end := min(at+rowsAtOnce, len(glances))
+	if end < len(glances) {
+		card.Next = address(end)
+	}
+	for _, g := range glances[at:end] {
+		t := tenants[g.Tenant]
+		card.Rows = append(card.Rows, tenantRow{Glance: g, Zone: t.TimeZone, Title: t.Title, Stale: g.Stale(x.now), Strip: stripOf(g.Days)})
+	}
+}
+
+// attention is lower the more a tenant needs to be looked at.
+func attention(g *collect.Glance, now time.Time) int {
+	switch {
+	case g.State == collect.DayIncomplete:
+		return 0
+	case g.Stale(now):
+		return 1
+	case g.State == collect.DayUnknown:
+		return 2
+	}
+	return 3
+}
+
+// directList is the tenants that are taken in directly, or a part of them.
+type directList struct {
+	Rows        []directRow
+	First, Next string // addresses of other pages of the list; "" for none
+}
+
+// directRow is such a tenant, with what is kept of it of the last strip days.
+type directRow struct {
+	callvault.Tenant
+	Recordings, Held, Bytes int64
+}
+
+// takenIn are the tenants of no source: what is held of them is known, what there
+// should be is not.
+func (p *Pages) takenIn(x *exchange, tenants map[string]callvault.Tenant, collected map[string]bool) (*directList, error) {
+	var names []string
+	for name := range tenants {
+		if !collected[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	list, after := &directList{}, x.r.URL.Query().Get("after")
+	if after != "" {
+		list.First = "/completeness"
+	}
+	for _, name := range names {
+		if name <= after {
+			continue
+		}
+		if n := len(list.Rows); n == rowsAtOnce {
+			list.Next = "/completeness?" + url.Values{"after": {list.Rows[n-1].Name}}.Encode()
+			break
+		}
+		span := callvault.Span{From: x.now.AddDate(0, 0, -strip).UnixMilli(), To: x.now.UnixMilli()}
+		c, err := p.Archive.Count(x.ctx(), name, span)
+		if err != nil {
+			return nil, err
+		}
+		list.Rows = append(list.Rows, directRow{Tenant: tenants[name], Recordings: c.Recordings, Held: c.Held, Bytes: c.Bytes})
+	}
+	return list, nil
+}
+
+// sourceNamed is the source of a path, if the visitor may reach the path's tenant
+// and it is of that source.
+func (p *Pages) sourceNamed(x *exchange, name, tenant string) (*Source, error) {
+	if err := x.seesWhole(); err != nil {
+		return nil, err
+	}
+	nothing := fmt.Errorf("the source %s has no tenant %s that you may reach: %w", name, tenant, callvault.NotFound)
+	if !x.visitor.MayReach(tenant) || p.Collector == nil {
+		return nil, nothing
+	}
+	of, err := p.Collector.SourceOf(x.ctx(), tenant)
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.Sources {
+		if p.Sources[i].Name == name && of == name {
+			return &p.Sources[i], nil
+		}
+	}
+	return nil, nothing
+}
+
+// header sets the headers of a file for someone's own use.
+func (x *exchange) sendAs(kind, name string) {
+	header := x.out.Header()
+	header.Set("Content-Type", kind)
+	header.Set("Content-Disposition", "inline; filename*=UTF-8''"+url.PathEscape(name))
+	x.out.WriteHeader(http.StatusOK)
 }

@@ -32,6 +32,9 @@ func (p *Pages) functions() template.FuncMap {
 		"path":         func(text any) string { return url.PathEscape(fmt.Sprint(text)) },
 		"dict":         dict,
 		"isoMilli":     func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") },
+		"state":        stateBadge,
+		"weekdays":     func() []string { return weekdays },
+		"recompute":    recompute,
 	}
 }
 
@@ -90,6 +93,11 @@ func number(n int64) template.HTML {
 
 // byteCount writes a number of bytes.
 func byteCount(n int64) template.HTML {
+	return template.HTML(fmt.Sprintf(`<data value="%d" data-form="bytes">%s</data>`, n, byteText(n)))
+}
+
+// byteText is a number of bytes in plain text.
+func byteText(n int64) string {
 	value, unit := float64(n), 0
 	for value >= 1000 && unit < 5 {
 		value, unit = value/1000, unit+1
@@ -98,7 +106,7 @@ func byteCount(n int64) template.HTML {
 	if unit == 0 {
 		text = strconv.FormatInt(n, 10)
 	}
-	return template.HTML(fmt.Sprintf(`<data value="%d" data-form="bytes">%s %s</data>`, n, text, []string{"B", "kB", "MB", "GB", "TB", "PB"}[unit]))
+	return text + " " + []string{"B", "kB", "MB", "GB", "TB", "PB"}[unit]
 }
 
 // shorten cuts a text that is too long to be shown.

@@ -52,6 +52,8 @@ type Pages struct {
 	allowance   allowance
 	acting      sync.Mutex // held while a question about an account is answered
 	verified    verified
+	stopping    chan struct{}
+	stopOnce    sync.Once
 }
 
 // New returns the pages over the config.
@@ -60,7 +62,7 @@ func New(config Config) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{Config: config, assets: files, crossOrigin: http.NewCrossOriginProtection()}
+	p := &Pages{Config: config, assets: files, crossOrigin: http.NewCrossOriginProtection(), stopping: make(chan struct{})}
 	if p.templates, err = p.loadTemplates(); err != nil {
 		return nil, err
 	}
@@ -70,3 +72,7 @@ func New(config Config) (*Pages, error) {
 	}
 	return p, nil
 }
+
+// Stopping ends the streams that would go on as long as somebody watches, so that
+// the service can stop. Later ones end at once.
+func (p *Pages) Stopping() { p.stopOnce.Do(func() { close(p.stopping) }) }

@@ -23,7 +23,7 @@ type view struct {
 // loadTemplates reads the pages' templates. Each has the layout and the parts in
 // it and defines "main", and may define "scripts".
 func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
-	shared, err := template.New("").Funcs(p.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html")
+	shared, err := template.New("").Funcs(p.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/complete-parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
 	loaded := map[string]*template.Template{}
 	for _, name := range names {
 		page := strings.TrimSuffix(path.Base(name), ".html")
-		if page == "layout" || page == "parts" {
+		if page == "layout" || strings.HasSuffix(page, "parts") {
 			continue
 		}
 		clone, err := shared.Clone()

@@ -68,13 +68,14 @@ func serveCommand(o *options) *cobra.Command {
 
 // service is a server with what it works with.
 type service struct {
-	vault   *vault
-	meter   *meter.Memory
-	server  *server.Server
-	pages   pages.Config
-	log     *slog.Logger
-	release func()                        // the lock that keeps a second service from the data folder
-	jobs    []func(context.Context) error // at work beside the serving until it ends
+	vault     *vault
+	meter     *meter.Memory
+	server    *server.Server
+	pages     pages.Config
+	log       *slog.Logger
+	stopPages func()                        // ends what the pages would stream on and on
+	release   func()                        // the lock that keeps a second service from the data folder
+	jobs      []func(context.Context) error // at work beside the serving until it ends
 }
 
 // newService makes a service over a data folder. Only one may be there: limits
@@ -98,7 +99,7 @@ func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger
 		MaxUpload: maxUpload, DiskFree: v.diskFree(), Version: version(),
 	})
 	shown := pages.Config{Accounts: v.accounts, Meter: counts, Archive: v.archive, Log: log, Version: version()}
-	return &service{vault: v, meter: counts, server: s, pages: shown, log: log, release: release}, nil
+	return &service{vault: v, meter: counts, server: s, pages: shown, log: log, stopPages: func() {}, release: release}, nil
 }
 
 // handler answers with pages at their paths, and with the API at all others.
@@ -107,6 +108,7 @@ func (s *service) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.stopPages = shown.Stopping
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if shown.Serves(r.URL.Path) {
 			shown.ServeHTTP(w, r)
@@ -191,6 +193,7 @@ func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handl
 		serving.Go(func() error {
 			<-serve.Done()
 			s.server.Stopping()
+			s.stopPages()
 			return server.Stop(h)
 		})
 	}
