@@ -25,11 +25,20 @@ type proof struct {
 	Source   string         `json:"source"` // "" when no source tells what there should be
 	Whole    bool           `json:"whole"`  // nothing is missing, and nothing can come late
 	Verdict  string         `json:"verdict"`
-	Days     map[string]int `json:"days"` // how many there are of each state
-	NotWhole []collect.Day  `json:"notWhole"`
+	Days     map[string]int `json:"days"`     // how many there are of each state
+	NotWhole []proofDay     `json:"notWhole"` // the days that are not complete
 	IssuedAt int64          `json:"issuedAt"` // Unix milliseconds
 	IssuedBy string         `json:"issuedBy"`
 	Version  string         `json:"version"`
+}
+
+// proofDay is a day that is not complete.
+type proofDay struct {
+	Day     string `json:"day"`
+	State   string `json:"state"`
+	Listed  int    `json:"listed"`
+	Held    int    `json:"held"`
+	Lacking int    `json:"lacking"`
 }
 
 // The states that a certificate's days have beside those of a calendar.
@@ -97,7 +106,7 @@ func (p *Pages) certify(x *exchange) (*proof, *period, error) {
 		return nil, nil, err
 	}
 	c := &proof{FromDay: q.first.Format(time.DateOnly), UntilDay: q.last.Format(time.DateOnly), TimeZone: q.zone.String(),
-		IssuedAt: x.now.UnixMilli(), IssuedBy: x.visitor.Name, Version: p.Version, Days: map[string]int{}, NotWhole: []collect.Day{}}
+		IssuedAt: x.now.UnixMilli(), IssuedBy: x.visitor.Name, Version: p.Version, Days: map[string]int{}, NotWhole: []proofDay{}}
 	if c.Certificate, err = p.Archive.Certify(x.ctx(), q.tenant.Name, q.span); err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +151,7 @@ func (p *Pages) judge(x *exchange, q *period, c *proof) error {
 		}
 		c.Days[d.State]++
 		if d.State != collect.DayComplete {
-			c.NotWhole = append(c.NotWhole, d)
+			c.NotWhole = append(c.NotWhole, proofDay{d.Day, d.State, d.Listed, d.Held, d.Lacking})
 		}
 	}
 	c.sumUp()

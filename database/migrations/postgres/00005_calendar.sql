@@ -8,7 +8,11 @@ CREATE INDEX items_lacking ON items (tenant, urgency, start_ms DESC, recording_k
     WHERE state IN ('due', 'quarantined', 'denied', 'missing');
 CREATE INDEX items_pending ON items (tenant) WHERE state = 'noted' AND status = 'PENDING';
 
+-- What certificates count and hash, likewise.
+CREATE INDEX recordings_counted ON recordings (tenant, start_ms, status, sha256, bytes, audio_ms);
+
 -- +goose Down
+DROP INDEX recordings_counted;
 DROP INDEX items_pending;
 DROP INDEX items_lacking;
 CREATE INDEX items_lacking ON items (tenant, urgency, start_ms DESC, recording_key)
