@@ -208,7 +208,7 @@ func (p *Pages) dayDetail(x *exchange, scope *collect.Scope, date string) (*dayD
 			d.Settable = m.RecordingKey
 		}
 	}
-	d.Listen = "/recordings?" + url.Values{"tenant": {scope.Tenant}, "from": {date}, "to": {date}}.Encode()
+	d.Listen = "/recordings?" + url.Values{"tenant": {scope.Tenant}, "when": {"range"}, "from": {date}, "until": {date}}.Encode()
 	d.Proof = certificatePath(scope.Tenant, date, date)
 	return d, nil
 }

@@ -28,6 +28,7 @@ import (
 // world is the pages over a real archive and database, served over HTTP.
 type world struct {
 	*testing.T
+	dir      string // of the data
 	db       *database.DB
 	accounts *account.Accounts
 	archive  *archive.Archive
@@ -70,7 +71,7 @@ func newWorld(t *testing.T, configure ...func(*world, *pages.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { blobs.Close() })
-	w := &world{T: t, db: db, accounts: account.New(db), log: &journal{}}
+	w := &world{T: t, db: db, accounts: account.New(db), log: &journal{}, dir: dir}
 	if w.archive, err = archive.New(t.Context(), db, blobs); err != nil {
 		t.Fatal(err)
 	}
