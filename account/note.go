@@ -15,6 +15,7 @@ type notes struct {
 	mu      sync.Mutex
 	waiting []Event
 	writing sync.Mutex // held while events are on their way, so that they keep their order
+	spare   []Event    // what the last were written from, to be filled again; of writing
 }
 
 // Note writes an event to the audit trail within a second, as long as Run runs:
@@ -38,16 +39,22 @@ func (a *Accounts) Flush(ctx context.Context) error {
 	defer a.notes.writing.Unlock()
 	a.notes.mu.Lock()
 	events := a.notes.waiting
-	a.notes.waiting = nil
+	if len(events) > 0 {
+		a.notes.waiting = a.notes.spare
+	}
 	a.notes.mu.Unlock()
 	if len(events) == 0 {
 		return nil
 	}
 	merged := merge(events)
-	err := a.db.Tx(context.WithoutCancel(ctx), func(tx *sql.Tx) error { return record(ctx, tx, merged...) })
+	ctx = context.WithoutCancel(ctx) // others' events are among them; and to watch for an end at each row costs
+	err := a.db.Tx(ctx, func(tx *sql.Tx) error { return record(ctx, tx, merged...) })
 	if err == nil {
+		clear(events)
+		a.notes.spare = events[:0]
 		return nil
 	}
+	a.notes.spare = nil
 	a.notes.mu.Lock()
 	defer a.notes.mu.Unlock()
 	a.notes.waiting = append(merged, a.notes.waiting...)
