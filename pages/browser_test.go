@@ -122,6 +122,14 @@ func (b *browser) size(width int64, dark bool) {
 	}
 }
 
+// withoutScripts switches the page's own scripts off; eval still works.
+func (b *browser) withoutScripts() {
+	b.Helper()
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // eval is what the script comes to in the page.
 func eval[T any](b *browser, script string) T {
 	b.Helper()
