@@ -68,7 +68,11 @@ func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	return &Archive{db: db, blobs: blobs, lists: lists, measurers: make(chan struct{}, peaksAtOnce)}, nil
+	a := &Archive{db: db, blobs: blobs, lists: lists, measurers: make(chan struct{}, peaksAtOnce)}
+	if err := a.markAll(ctx); err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	return a, nil
 }
 
 // Ready tells whether the archive's database answers.

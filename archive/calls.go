@@ -36,27 +36,33 @@ func madeCall(r *callvault.Recording) callvault.Call {
 // saveCall brings the call of a recording, whose row is written already, up to
 // date. A call that was given, now or earlier, stands above one that is made, and
 // the later above the earlier. A made one is that of its first recording, widened
-// to span the others, in whichever order they came.
-func saveCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording, given *callRow) error {
-	row, err := findCall(ctx, tx, r)
-	if err != nil {
-		return err
+// to span the others, in whichever order they came. It returns the call as it is
+// now and as it was, nil when it was not known.
+func saveCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording, given *callRow) (now, before *callRow, err error) {
+	if before, err = findCall(ctx, tx, r); err != nil {
+		return nil, nil, err
 	}
 	switch {
-	case given != nil && (row == nil || !row.given || given.updatedMs >= row.updatedMs):
-		return writeCall(ctx, tx, given)
-	case row != nil && row.given:
-		return writeCall(ctx, tx, row)
+	case given != nil && (before == nil || !before.given || given.updatedMs >= before.updatedMs):
+		now = given
+	case before != nil && before.given:
+		now = before
+	default:
+		if now, err = callOfRecordings(ctx, tx, r, 1); err != nil {
+			return nil, nil, err
+		}
+		now.widen(madeCall(r))
+		if before != nil {
+			now.widen(before.call)
+		}
 	}
-	made, err := callOfRecordings(ctx, tx, r, 1)
-	if err != nil {
-		return err
+	if err := writeCall(ctx, tx, now); err != nil {
+		return nil, nil, err
 	}
-	made.widen(madeCall(r))
-	if row != nil {
-		made.widen(row.call)
+	if before != nil && before.caller() != now.caller() {
+		err = markCall(ctx, tx, &now.call)
 	}
-	return writeCall(ctx, tx, made)
+	return now, before, err
 }
 
 // remakeCall brings the call of a recording that was taken away, or that told

@@ -52,7 +52,8 @@ func note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (held bool, err
 		if given == nil {
 			return earlier.Held, nil
 		}
-		return earlier.Held, saveCall(ctx, tx, &earlier.Recording, given)
+		_, _, err := saveCall(ctx, tx, &earlier.Recording, given)
+		return earlier.Held, err
 	}
 	entry := &Entry{Recording: *r, Added: nowMs}
 	if earlier != nil {

@@ -280,6 +280,9 @@ func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) er
 			if err := remakeCall(ctx, tx, &now.Recording); err != nil {
 				return err
 			}
+			if err := deleteMarks(ctx, tx, &now.Recording, marksOf(&now.Recording, "")); err != nil {
+				return err
+			}
 			dropped++
 		}
 		return nil

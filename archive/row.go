@@ -73,7 +73,11 @@ func replaceRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *c
 			return err
 		}
 	}
-	return saveCall(ctx, tx, &entry.Recording, given)
+	now, before, err := saveCall(ctx, tx, &entry.Recording, given)
+	if err != nil {
+		return err
+	}
+	return markRow(ctx, tx, earlier, entry, now, before)
 }
 
 func insertRow(ctx context.Context, tx *sql.Tx, e *Entry) error {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"callvault"
@@ -61,6 +59,18 @@ func (p place) cursor() string {
 	return base64.RawURLEncoding.EncodeToString(encoded)
 }
 
+// check tells whether the place can be one of a search: a recording's, or the
+// beginning of a stretch of time.
+func (p place) check() error {
+	if p.Start < 0 || p.Start > callvault.MaxTime {
+		return callvault.InvalidParameter
+	}
+	if p == (place{Start: p.Start}) {
+		return nil
+	}
+	return errors.Join(callvault.CheckKey("key", p.Key), callvault.CheckKey("tenant", p.Tenant))
+}
+
 // parseCursor reads a cursor, which says only where to go on: a false one finds
 // nothing that a true one would not.
 func parseCursor(s string) (p place, err error) {
@@ -69,115 +79,148 @@ func parseCursor(s string) (p place, err error) {
 		err = json.Unmarshal(encoded, &p)
 	}
 	if err == nil {
-		err = callvault.CheckKey("key", p.Key)
+		err = p.check()
 	}
-	if err == nil {
-		err = callvault.CheckKey("tenant", p.Tenant)
-	}
-	if err != nil || p.Start < 0 || p.Start > callvault.MaxTime {
+	if err != nil {
 		return place{}, fmt.Errorf("the address says where the next page begins, but that part of it is damaged; search again from the start: %w",
 			callvault.InvalidParameter)
 	}
 	return p, nil
 }
 
-// matcher is a query made ready to look at recordings.
-type matcher struct {
-	*Query
-	party, agent, skill, tag text
-}
+// Effort is how many recordings one page of a search looks at, at most.
+const Effort = 10_000
 
-func (q *Query) matcher() *matcher {
-	return &matcher{Query: q, party: textOf(q.Party), agent: textOf(q.Agent), skill: textOf(q.Skill), tag: textOf(q.Tag)}
-}
+// widening is how much longer the next stretch of time is than the last one, in
+// which there were too few; firstStretch is in milliseconds.
+const (
+	widening     = 4
+	firstStretch = 6 * 60 * 60 * 1000
+)
 
-func asked(t text, value string) bool { return len(t.words) == 0 || t.finds(textOf(value)) }
-
-// effort is how many recordings are looked at for one page, at most.
-const effort = 20_000
-
-const newest = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_start
-	WHERE start_ms >= $1 AND (start_ms, recording_key, tenant) < ($2, $3, $4)
-	ORDER BY start_ms DESC, recording_key DESC, tenant DESC LIMIT $5`
-
-// Search finds recordings. A mistake of the one who asks is
-// callvault.InvalidParameter.
+// Search finds recordings, the newest first. It goes through those that have the
+// rarest of the marks asked for, a stretch of time after the other, and looks at
+// each. A mistake of the one who asks is callvault.InvalidParameter.
 func (a *Archive) Search(ctx context.Context, q *Query) (*Found, error) {
-	limit := q.Limit
-	if limit == 0 {
-		limit = 50
+	hunt, err := a.newHunt(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("search: %w", err)
 	}
-	to := q.Span.To
-	if to <= 0 || to > callvault.MaxTime {
-		to = callvault.MaxTime + 1
+	if hunt == nil {
+		return &Found{}, nil
 	}
-	from := place{Start: to}
+	if err := hunt.run(ctx); err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	return &hunt.found, nil
+}
+
+// hunt is a search under way.
+type hunt struct {
+	a       *Archive
+	m       *matcher
+	through trail
+	limit   int
+	from    int64 // Unix milliseconds
+	at      place // everything from here on was looked at
+	looked  int
+	found   Found
+}
+
+// newHunt makes a search ready; nil when nothing can be found.
+func (a *Archive) newHunt(ctx context.Context, q *Query) (*hunt, error) {
+	h := &hunt{a: a, m: q.matcher(), limit: q.Limit, from: max(0, q.Span.From), at: place{Start: q.Span.To}}
+	if h.limit <= 0 {
+		h.limit = 50
+	}
+	h.limit = min(h.limit, MaxFound)
+	if h.at.Start <= 0 || h.at.Start > callvault.MaxTime {
+		h.at.Start = callvault.MaxTime + 1
+	}
 	if q.After != "" {
 		after, err := parseCursor(q.After)
 		if err != nil {
 			return nil, err
 		}
-		if after.Start < to {
-			from = after
+		if after.Start < h.at.Start {
+			h.at = after
 		}
 	}
-	m, found := q.matcher(), &Found{}
-	for looked := 0; looked < effort; looked += pageRecordings {
-		page, err := queryEntries(ctx, a.db.Reader, newest, q.Span.From, from.Start, from.Key, from.Tenant, pageRecordings)
-		if err != nil {
-			return nil, fmt.Errorf("search: %w", err)
-		}
-		for _, e := range page {
-			r := &e.Recording
-			from = place{r.StartTime, r.RecordingKey, r.TenantName}
-			if !m.matches(r) {
-				continue
-			}
-			if found.Entries = append(found.Entries, e); len(found.Entries) == limit {
-				found.Next = from.cursor()
-				return found, nil
-			}
-		}
-		if len(page) < pageRecordings {
-			return found, nil
-		}
-	}
-	found.Next, found.SearchedTo = from.cursor(), from.Start
-	return found, nil
-}
-
-func (m *matcher) matches(r *callvault.Recording) bool {
-	length := time.Duration(r.Duration) * time.Millisecond
-	return m.Grant.MayHear(r) && (len(m.Tenants) == 0 || slices.Contains(m.Tenants, r.TenantName)) &&
-		(m.Direction == "" || strings.EqualFold(m.Direction, r.CallDirection)) &&
-		length >= m.MinLength && (m.MaxLength == 0 || length <= m.MaxLength) &&
-		asked(m.agent, r.Agent) && asked(m.skill, r.Skill) && asked(m.tag, r.TagData) &&
-		(asked(m.party, r.CallingParty) || asked(m.party, r.ReceivingParty) || asked(m.party, r.Agent))
-}
-
-// Suggest lists values of a field, "agent", "skill" or "tag", of which a word
-// begins with prefix, among what is granted: at most limit of them, in their
-// order.
-func (a *Archive) Suggest(ctx context.Context, grant *callvault.Grant, field, prefix string, limit int) ([]string, error) {
-	of, known := map[string]func(*callvault.Recording) string{
-		"agent": func(r *callvault.Recording) string { return r.Agent },
-		"skill": func(r *callvault.Recording) string { return r.Skill },
-		"tag":   func(r *callvault.Recording) string { return r.TagData },
-	}[field]
-	if !known {
-		return nil, fmt.Errorf("there are agents, skills and tags to suggest, not %q: %w", field, callvault.InvalidParameter)
-	}
-	found, err := a.Search(ctx, &Query{Grant: grant, Limit: MaxFound})
-	if err != nil {
+	tenants, err := a.tenantsOf(ctx, q)
+	if err != nil || len(tenants) == 0 {
 		return nil, err
 	}
-	wanted := textOf(prefix)
-	values := map[string]bool{}
-	for _, e := range found.Entries {
-		if value := of(&e.Recording); value != "" && asked(wanted, value) {
-			values[value] = true
+	demands, possible, err := a.demands(ctx, h.m, tenants)
+	if err != nil || !possible {
+		return nil, err
+	}
+	all := len(q.Tenants) == 0 && q.Grant.AllTenants
+	h.through, err = a.trail(ctx, demands, tenants, all, callvault.Span{From: h.from, To: h.at.Start + 1})
+	return h, err
+}
+
+// run fills the page.
+func (h *hunt) run(ctx context.Context) error {
+	stretch := int64(firstStretch)
+	for {
+		top, err := h.a.latestStart(ctx, &h.through, h.at)
+		if err != nil || top < h.from {
+			return err
+		}
+		from := max(h.from, top-stretch)
+		full, n, err := h.lookAt(ctx, from)
+		if err != nil || full {
+			return err
+		}
+		if n == pageRecordings {
+			stretch = max(1, top-h.at.Start)
+		} else {
+			h.at = place{Start: from}
+			stretch *= widening
+		}
+		if h.looked >= Effort && h.at.Start > h.from {
+			h.found.Next, h.found.SearchedTo = h.at.cursor(), h.at.Start
+			return nil
 		}
 	}
-	list := slices.Sorted(maps.Keys(values))
-	return list[:min(limit, len(list))], nil
+}
+
+// lookAt looks at a page of candidates that start at from or later, and tells
+// whether that filled the page of the search, else how many there were.
+func (h *hunt) lookAt(ctx context.Context, from int64) (full bool, n int, err error) {
+	candidates, err := h.a.candidates(ctx, &h.through, from, h.at)
+	if err != nil {
+		return false, 0, err
+	}
+	var last place
+	for _, c := range candidates {
+		h.looked++
+		h.at = c.place
+		if c.json == nil || c.place == last {
+			continue
+		}
+		last = c.place
+		var r callvault.Recording
+		if err := json.Unmarshal(c.json, &r); err != nil {
+			return false, 0, fmt.Errorf("row of recording %s: %w", c.Key, err)
+		}
+		if fits, err := h.a.fits(ctx, h.m, &r); err != nil || !fits {
+			if err != nil {
+				return false, 0, err
+			}
+			continue
+		}
+		entry, err := h.a.Find(ctx, c.Tenant, c.Key)
+		if errors.Is(err, callvault.NotFound) {
+			continue // it went since
+		}
+		if err != nil {
+			return false, 0, err
+		}
+		if h.found.Entries = append(h.found.Entries, entry); len(h.found.Entries) == h.limit {
+			h.found.Next = h.at.cursor()
+			return true, 0, nil
+		}
+	}
+	return false, len(candidates), nil
 }

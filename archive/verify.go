@@ -141,7 +141,12 @@ func (a *Archive) held(ctx context.Context, s Selection) iter.Seq2[*Entry, error
 	}
 }
 
-func queryEntries(ctx context.Context, db *sql.DB, query string, args ...any) ([]*Entry, error) {
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func queryEntries(ctx context.Context, db queryer, query string, args ...any) ([]*Entry, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

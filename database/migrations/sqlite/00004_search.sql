@@ -21,10 +21,10 @@ CREATE TABLE marked_values (
 ) WITHOUT ROWID;
 CREATE TABLE marked_words (
     kind   TEXT   NOT NULL,
-    word   TEXT   NOT NULL,
     tenant TEXT   NOT NULL,
+    word   TEXT   NOT NULL,
     mark   BIGINT NOT NULL,
-    PRIMARY KEY (kind, word, tenant, mark)
+    PRIMARY KEY (kind, tenant, word, mark)
 ) WITHOUT ROWID;
 
 -- One row while recordings from before there were marks lack theirs: those after it.

@@ -1,0 +1,175 @@
+package archive
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"callvault"
+)
+
+// matcher is a query made ready to look at recordings.
+type matcher struct {
+	*Query
+	party, agent, skill, tag text
+}
+
+func (q *Query) matcher() *matcher {
+	return &matcher{Query: q, party: textOf(q.Party), agent: textOf(q.Agent), skill: textOf(q.Skill), tag: textOf(q.Tag)}
+}
+
+// suits tells whether a value is what a field of the query asks for.
+func (t text) suits(value string) bool {
+	return len(t.words) == 0 || value != "" && t.finds(textOf(value))
+}
+
+// fits tells whether the recording is what is looked for, and may be heard. All
+// that is found passes here, whatever led to it.
+func (a *Archive) fits(ctx context.Context, m *matcher, r *callvault.Recording) (bool, error) {
+	if !m.Grant.MayHear(r) || len(m.Tenants) > 0 && !slices.Contains(m.Tenants, r.TenantName) ||
+		!m.long(r.Duration) || !m.directed(r.CallDirection) ||
+		!m.agent.suits(r.Agent) || !m.skill.suits(r.Skill) || !m.tag.suits(r.TagData) {
+		return false, nil
+	}
+	if m.party.suits(r.CallingParty) || m.party.suits(r.ReceivingParty) || m.party.suits(r.Agent) {
+		return true, nil
+	}
+	call, err := scanCall(a.db.Reader.QueryRowContext(ctx, findCallRow, r.TenantName, r.CallKey))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("call %s: %w", r.CallKey, err)
+	}
+	return m.party.suits(call.caller()), nil
+}
+
+// long tells whether the length, in milliseconds, is one that is asked for.
+func (m *matcher) long(ms int64) bool {
+	return ms >= m.MinLength.Milliseconds() && (m.MaxLength <= 0 || ms <= m.MaxLength.Milliseconds())
+}
+
+func (m *matcher) directed(direction string) bool {
+	return m.Direction == "" || strings.EqualFold(m.Direction, direction)
+}
+
+// maxMarks is how many values one thing that is typed may mean. What means more is
+// common, and is found by looking at everything.
+const maxMarks = 1000
+
+// demand is one thing that a query asks for: the marks of which a recording has
+// one.
+type demand struct {
+	marks []int64
+	some  int // how many recordings have one, up to enough
+}
+
+// lookup is what is looked up for a demand: the values of these kinds that have a
+// word from first up to end, and are accepted.
+type lookup struct {
+	kinds      []string
+	first, end string
+	accept     func(value string) bool
+}
+
+// lookups are those of what was typed, t; the longest word is the rarest.
+func (t text) lookups(kinds ...string) []lookup {
+	if len(t.words) == 0 {
+		return nil
+	}
+	word := slices.MaxFunc(t.words, func(a, b string) int { return len(a) - len(b) })
+	if !t.named && t.number != "" {
+		word = backwards(t.number)
+	}
+	return []lookup{{kinds, word, word + lastRune, func(value string) bool { return t.finds(textOf(value)) }}}
+}
+
+// lastRune comes after everything that a word goes on with.
+const lastRune = "\U0010FFFF"
+
+// exactly are the lookups of the values that a grant names.
+func exactly(kind string, values []string) (list []lookup) {
+	for _, value := range values {
+		for _, l := range textOf(value).lookups(kind) {
+			l.accept = func(other string) bool { return other == cut(value, maxValueBytes) }
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// shapes are the lookups of a direction and lengths.
+func (m *matcher) shapes() []lookup {
+	if m.Direction == "" && m.MinLength <= 0 && m.MaxLength <= 0 {
+		return nil
+	}
+	first, end := lengthClass(max(0, m.MinLength.Milliseconds())), lastRune
+	if m.MaxLength > 0 {
+		end = lengthClass(m.MaxLength.Milliseconds()) + lastRune
+	}
+	return []lookup{{[]string{kindShape}, first, end, func(shape string) bool { return m.directed(shape[3:]) }}}
+}
+
+// demands are what the query asks for, as far as it narrows a search; possible is
+// false when no recording has one of these.
+func (a *Archive) demands(ctx context.Context, m *matcher, tenants []string) (list []demand, possible bool, err error) {
+	asked := [][]lookup{
+		m.party.lookups(kindParty, kindAgent), m.agent.lookups(kindAgent), m.skill.lookups(kindSkill), m.tag.lookups(kindTag),
+		m.shapes(), exactly(kindAgent, m.Grant.Agents), exactly(kindSkill, m.Grant.Skills),
+	}
+	for _, lookups := range asked {
+		if len(lookups) == 0 {
+			continue
+		}
+		marks, narrow, err := a.lookUp(ctx, lookups, tenants)
+		if err != nil {
+			return nil, false, err
+		}
+		if narrow && len(marks) == 0 {
+			return nil, false, nil
+		}
+		if narrow {
+			list = append(list, demand{marks: marks})
+		}
+	}
+	return list, true, nil
+}
+
+const findMarks = `SELECT w.mark, v.value FROM json_each($1) AS t CROSS JOIN marked_words AS w CROSS JOIN marked_values AS v
+	WHERE w.kind = $2 AND w.tenant = t.value AND w.word >= $3 AND w.word < $4 AND v.mark = w.mark LIMIT $5`
+
+// lookUp finds the marks of the lookups in these tenants; narrow is false when
+// there are too many for them to be of use.
+func (a *Archive) lookUp(ctx context.Context, lookups []lookup, tenants []string) (marks []int64, narrow bool, err error) {
+	for _, l := range lookups {
+		for _, kind := range l.kinds {
+			n := 0
+			rows, err := a.db.Reader.QueryContext(ctx, findMarks, jsonList(tenants), kind, l.first, l.end, 4*maxMarks)
+			if err != nil {
+				return nil, false, fmt.Errorf("words: %w", err)
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var id int64
+				var value string
+				if err := rows.Scan(&id, &value); err != nil {
+					return nil, false, fmt.Errorf("words: %w", err)
+				}
+				if n++; l.accept(value) {
+					marks = append(marks, id)
+				}
+			}
+			if err := rows.Err(); err != nil {
+				return nil, false, fmt.Errorf("words: %w", err)
+			}
+			if n == 4*maxMarks || len(marks) > maxMarks {
+				return nil, false, nil
+			}
+		}
+	}
+	slices.Sort(marks)
+	return slices.Compact(marks), true, nil
+}
