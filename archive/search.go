@@ -95,7 +95,7 @@ const Effort = 10_000
 // which there were too few; firstStretch is in milliseconds.
 const (
 	widening     = 4
-	firstStretch = 6 * 60 * 60 * 1000
+	firstStretch = 10 * 60 * 1000
 )
 
 // Search finds recordings, the newest first. It goes through those that have the

@@ -32,7 +32,8 @@ var benchmarks = []struct {
 	name string
 	run  func(context.Context, *bench) error
 }{
-	{"audio", audio}, {"list", list}, {"import", imports}, {"collect", collects}, {"decisions", decisions}, {"pacing", pacing},
+	{"audio", audio}, {"list", list}, {"import", imports}, {"collect", collects}, {"search", search},
+	{"decisions", decisions}, {"pacing", pacing},
 }
 
 func main() {
