@@ -29,7 +29,7 @@ type Certificate struct {
 }
 
 // countSpan reads a stretch of an index.
-const countSpan = `SELECT status, CASE WHEN length(sha256) > 0 THEN 1 ELSE 0 END AS held, count(*), sum(bytes), sum(audio_ms), min(start_ms), max(start_ms)
+const countSpan = `SELECT status, CASE WHEN length(sha256) > 0 THEN 1 ELSE 0 END AS held, count(*), CAST(sum(bytes) AS BIGINT), CAST(sum(audio_ms) AS BIGINT), min(start_ms), max(start_ms)
 	FROM recordings INDEXED BY recordings_counted WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 GROUP BY 1, 2`
 
 // Certify counts a tenant's recordings that start in the span, and hashes the

@@ -151,15 +151,19 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 	err := a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error {
 		var keys []string
 		var files []*os.File
+		var marks marking
 		for _, k := range group {
 			k.unstage(a.blobs)
-			if k.err = a.place(ctx, tx, k); k.err != nil && !refusal(k.err) {
+			if k.err = a.place(ctx, tx, k, &marks); k.err != nil && !refusal(k.err) {
 				return k.err
 			}
 			keys, files = append(keys, k.keys...), append(files, k.files...)
 		}
 		if len(keys) == 0 {
 			return nil
+		}
+		if err := marks.write(ctx, tx); err != nil {
+			return err
 		}
 		put = true
 		if err := a.blobs.Put(ctx, keys, files); err != nil {
@@ -213,7 +217,7 @@ func refusal(err error) bool {
 }
 
 // place decides on one intake, writes its rows, and stages its blobs.
-func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping) error {
+func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping, marks *marking) error {
 	r := &k.in.Recording
 	earlier, err := findRow(ctx, tx, r)
 	if err != nil {
@@ -238,7 +242,7 @@ func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping) error {
 			k.stale = earlier.path + sidecarEnding
 		}
 	}
-	if err := replaceRow(ctx, tx, earlier, k.entry, side.given()); err != nil {
+	if err := marks.replaceRow(ctx, tx, earlier, k.entry, side.given()); err != nil {
 		return err
 	}
 	return a.stage(k, &side)

@@ -9,7 +9,6 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
-	"strings"
 
 	"callvault"
 )
@@ -32,7 +31,7 @@ type mark struct {
 }
 
 func newMark(tenant, kind, value string) mark {
-	m := mark{tenant: tenant, kind: kind, value: cut(value, maxValueBytes)}
+	m := mark{tenant: tenant, kind: kind, value: cut(keepable(value), maxValueBytes)}
 	sum := fnv.New64a()
 	for _, part := range []string{tenant, kind, m.value} {
 		sum.Write([]byte(part))
@@ -87,26 +86,104 @@ func backwards(number string) string {
 	return "#" + string(digits)
 }
 
-// markRow brings the marks of a row that was written up to date; now is its call,
-// before the same call as it was known until now.
-func markRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, now, before *callRow) error {
-	is := marksOf(&entry.Recording, now.caller())
-	if earlier == nil {
-		return addMarks(ctx, tx, &entry.Recording, is)
+// marking collects the marks of rows that are written in one transaction, so that
+// they are written with few statements.
+type marking struct {
+	list []mark
+	rows []place // list[i] is of the recording at rows[i]
+}
+
+// row takes up the marks of a row that was written; now is its call, before the
+// same call as it was known until now.
+func (m *marking) row(ctx context.Context, tx *sql.Tx, change rowChange) error {
+	is := marksOf(&change.entry.Recording, change.now.caller())
+	if change.earlier != nil {
+		was := change.formerMarks()
+		if change.earlier.Recording.StartTime == change.entry.Recording.StartTime {
+			kept := slices.DeleteFunc(slices.Clone(was), func(one mark) bool { return !slices.Contains(is, one) })
+			same := func(one mark) bool { return slices.Contains(kept, one) }
+			is, was = slices.DeleteFunc(is, same), slices.DeleteFunc(was, same)
+		}
+		if err := deleteMarks(ctx, tx, &change.earlier.Recording, was); err != nil {
+			return err
+		}
 	}
-	if earlier.Recording.CallKey != entry.Recording.CallKey {
-		before = nil // it is another call's
+	r := &change.entry.Recording
+	for _, one := range is {
+		m.list, m.rows = append(m.list, one), append(m.rows, place{r.StartTime, r.RecordingKey, r.TenantName})
 	}
-	was := marksOf(&earlier.Recording, before.caller())
-	if earlier.Recording.StartTime == entry.Recording.StartTime {
-		both := slices.DeleteFunc(slices.Clone(was), func(m mark) bool { return !slices.Contains(is, m) })
-		kept := func(m mark) bool { return slices.Contains(both, m) }
-		is, was = slices.DeleteFunc(is, kept), slices.DeleteFunc(was, kept)
+	return nil
+}
+
+// rowChange is a row that took the place of an earlier one, if there was one.
+type rowChange struct {
+	earlier, entry *Entry
+	now, before    *callRow
+}
+
+func (c *rowChange) formerMarks() []mark {
+	caller := c.before.caller()
+	if c.earlier.Recording.CallKey != c.entry.Recording.CallKey {
+		caller = "" // of another call
 	}
-	if err := deleteMarks(ctx, tx, &earlier.Recording, was); err != nil {
-		return err
+	return marksOf(&c.earlier.Recording, caller)
+}
+
+// markRows is how many rows one statement writes.
+const markRows = 1000
+
+// write writes what was collected.
+func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
+	var distinct []mark
+	seen := map[int64]bool{}
+	for _, one := range m.list {
+		if !seen[one.id] {
+			seen[one.id] = true
+			distinct = append(distinct, one)
+		}
 	}
-	return addMarks(ctx, tx, &entry.Recording, is)
+	for part := range slices.Chunk(distinct, markRows) {
+		if err := nameMarks(ctx, tx, part); err != nil {
+			return err
+		}
+	}
+	var all [][]any
+	for i := range m.list {
+		all = append(all, []any{m.list[i].id, m.rows[i].Start, m.rows[i].Key, m.rows[i].Tenant})
+	}
+	if err := insertAll(ctx, tx, "marks (mark, start_ms, recording_key, tenant)", all); err != nil {
+		return fmt.Errorf("marks: %w", err)
+	}
+	*m = marking{}
+	return nil
+}
+
+// insertAll inserts rows that may be there already.
+func insertAll(ctx context.Context, tx *sql.Tx, into string, all [][]any) error {
+	for part := range slices.Chunk(all, markRows) {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO "+into+" VALUES "+valueRows(part)+" ON CONFLICT DO NOTHING", slices.Concat(part...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// valueRows are the rows of a VALUES clause, of numbered parameters.
+func valueRows(rows [][]any) string {
+	var clause []byte
+	n := 0
+	for i, row := range rows {
+		if i > 0 {
+			clause = append(clause, ", "...)
+		}
+		for j := range row {
+			clause = append(clause, "(,"[min(j, 1)], '$')
+			n++
+			clause = strconv.AppendInt(clause, int64(n), 10)
+		}
+		clause = append(clause, ')')
+	}
+	return string(clause)
 }
 
 // caller is who called, as the call tells it; nothing of no call.
@@ -115,25 +192,6 @@ func (row *callRow) caller() string {
 		return ""
 	}
 	return row.call.CallerID
-}
-
-func addMarks(ctx context.Context, tx *sql.Tx, r *callvault.Recording, list []mark) error {
-	if len(list) == 0 {
-		return nil
-	}
-	if err := nameMarks(ctx, tx, list); err != nil {
-		return err
-	}
-	args := []any{r.StartTime, r.RecordingKey, r.TenantName}
-	for i := range list {
-		args = append(args, list[i].id)
-	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO marks (mark, start_ms, recording_key, tenant) VALUES `+
-		rows(len(list), func(i int) string { return "($" + strconv.Itoa(i+4) + ", $1, $2, $3)" })+` ON CONFLICT DO NOTHING`, args...)
-	if err != nil {
-		return fmt.Errorf("marks of recording %s: %w", r.RecordingKey, err)
-	}
-	return nil
 }
 
 func deleteMarks(ctx context.Context, tx *sql.Tx, r *callvault.Recording, list []mark) error {
@@ -147,49 +205,39 @@ func deleteMarks(ctx context.Context, tx *sql.Tx, r *callvault.Recording, list [
 	return nil
 }
 
-// nameMarks keeps what the marks stand for, of those that are new.
+// nameMarks keeps what the marks, each there once, stand for, of those that are
+// new.
 func nameMarks(ctx context.Context, tx *sql.Tx, list []mark) error {
-	var args []any
+	var all, words [][]any
+	byID := map[int64]*mark{}
 	for i := range list {
-		args = append(args, list[i].id, list[i].tenant, list[i].kind, list[i].value)
+		m := &list[i]
+		byID[m.id] = m
+		all = append(all, []any{m.id, m.tenant, m.kind, m.value})
 	}
-	added, err := tx.QueryContext(ctx, `INSERT INTO marked_values (mark, tenant, kind, value) VALUES `+
-		rows(len(list), func(i int) string { return fmt.Sprintf("($%d, $%d, $%d, $%d)", 4*i+1, 4*i+2, 4*i+3, 4*i+4) })+
-		` ON CONFLICT DO NOTHING RETURNING mark`, args...)
+	added, err := tx.QueryContext(ctx, `INSERT INTO marked_values (mark, tenant, kind, value) VALUES `+valueRows(all)+
+		` ON CONFLICT DO NOTHING RETURNING mark`, slices.Concat(all...)...)
 	if err != nil {
 		return fmt.Errorf("values: %w", err)
 	}
 	defer added.Close()
-	var fresh []mark
 	for added.Next() {
 		var id int64
 		if err := added.Scan(&id); err != nil {
 			return fmt.Errorf("values: %w", err)
 		}
-		fresh = append(fresh, list[slices.IndexFunc(list, func(m mark) bool { return m.id == id })])
+		m := byID[id]
+		for _, word := range m.searchWords() {
+			words = append(words, []any{m.kind, m.tenant, word, m.id})
+		}
 	}
 	if err := errors.Join(added.Err(), added.Close()); err != nil {
 		return fmt.Errorf("values: %w", err)
 	}
-	for i := range fresh {
-		for _, word := range fresh[i].searchWords() {
-			_, err := tx.ExecContext(ctx, `INSERT INTO marked_words (kind, tenant, word, mark) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-				fresh[i].kind, fresh[i].tenant, word, fresh[i].id)
-			if err != nil {
-				return fmt.Errorf("words: %w", err)
-			}
-		}
+	if err := insertAll(ctx, tx, "marked_words (kind, tenant, word, mark)", words); err != nil {
+		return fmt.Errorf("words: %w", err)
 	}
 	return nil
-}
-
-// rows are n rows of a VALUES clause.
-func rows(n int, row func(i int) string) string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = row(i)
-	}
-	return strings.Join(list, ", ")
 }
 
 // markCall gives the recordings of a call the mark of who called.
@@ -239,16 +287,20 @@ func markPage(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
+	var m marking
 	for _, entry := range page {
 		r := &entry.Recording
 		call, err := findCall(ctx, tx, r)
 		if err != nil {
 			return err
 		}
-		if err := markRow(ctx, tx, nil, entry, call, nil); err != nil {
+		if err := m.row(ctx, tx, rowChange{entry: entry, now: call}); err != nil {
 			return err
 		}
 		last = place{Start: r.StartTime, Key: r.RecordingKey, Tenant: r.TenantName}
+	}
+	if err := m.write(ctx, tx); err != nil {
+		return err
 	}
 	if len(page) < pageRecordings {
 		_, err = tx.ExecContext(ctx, `DELETE FROM unmarked`)

@@ -94,7 +94,7 @@ const lastRune = "\U0010FFFF"
 func exactly(kind string, values []string) (list []lookup) {
 	for _, value := range values {
 		for _, l := range textOf(value).lookups(kind) {
-			l.accept = func(other string) bool { return other == cut(value, maxValueBytes) }
+			l.accept = func(other string) bool { return other == cut(keepable(value), maxValueBytes) }
 			list = append(list, l)
 		}
 	}
@@ -139,7 +139,7 @@ func (a *Archive) demands(ctx context.Context, m *matcher, tenants []string) (li
 }
 
 const findMarks = `SELECT w.mark, v.value FROM json_each($1) AS t CROSS JOIN marked_words AS w CROSS JOIN marked_values AS v
-	WHERE w.kind = $2 AND w.tenant = t.value AND w.word >= $3 AND w.word < $4 AND v.mark = w.mark LIMIT $5`
+	WHERE w.kind = $2 AND w.tenant = t.key AND w.word >= $3 AND w.word < $4 AND v.mark = w.mark LIMIT $5`
 
 // lookUp finds the marks of the lookups in these tenants; narrow is false when
 // there are too many for them to be of use.
@@ -147,7 +147,7 @@ func (a *Archive) lookUp(ctx context.Context, lookups []lookup, tenants []string
 	for _, l := range lookups {
 		for _, kind := range l.kinds {
 			n := 0
-			rows, err := a.db.Reader.QueryContext(ctx, findMarks, jsonList(tenants), kind, l.first, l.end, 4*maxMarks)
+			rows, err := a.db.Reader.QueryContext(ctx, findMarks, nameSet(tenants), kind, l.first, l.end, 4*maxMarks)
 			if err != nil {
 				return nil, false, fmt.Errorf("words: %w", err)
 			}

@@ -24,12 +24,13 @@ func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held [
 	held = make([]bool, len(notes))
 	folders := foldersOf(notes, func(n Note) *callvault.Recording { return &n.Recording })
 	err = a.alter(ctx, folders, func(tx *sql.Tx) error {
+		var marks marking
 		for i := range notes {
-			if held[i], err = note(ctx, tx, &notes[i], now.UnixMilli()); err != nil {
+			if held[i], err = marks.note(ctx, tx, &notes[i], now.UnixMilli()); err != nil {
 				return err
 			}
 		}
-		return nil
+		return marks.write(ctx, tx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("note recordings: %w", StorageError(err))
@@ -38,7 +39,7 @@ func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held [
 }
 
 // note notes one recording; a row that says the same already is not written.
-func note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (held bool, err error) {
+func (m *marking) note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (held bool, err error) {
 	r := &n.Recording
 	earlier, err := findRow(ctx, tx, r)
 	if err != nil {
@@ -59,7 +60,7 @@ func note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (held bool, err
 	if earlier != nil {
 		entry.path = earlier.path
 	}
-	return false, replaceRow(ctx, tx, earlier, entry, given)
+	return false, m.replaceRow(ctx, tx, earlier, entry, given)
 }
 
 // call is the note's call as it is kept, nil when it came without one.
@@ -107,7 +108,11 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 		if given != nil {
 			side.Call, side.CallGiven = given.call, true
 		}
-		if err := replaceRow(ctx, tx, earlier, &entry, given); err != nil {
+		var marks marking
+		if err := marks.replaceRow(ctx, tx, earlier, &entry, given); err != nil {
+			return err
+		}
+		if err := marks.write(ctx, tx); err != nil {
 			return err
 		}
 		return a.putSidecar(ctx, earlier.path, side)

@@ -154,17 +154,18 @@ func (a *Archive) readFiles(ctx context.Context, path string) (side *sidecar, wh
 func (a *Archive) takeIn(ctx context.Context, batch []*sidecar) error {
 	folders := foldersOf(batch, func(s *sidecar) *callvault.Recording { return &s.Recording })
 	err := a.alter(ctx, folders, func(tx *sql.Tx) error {
+		var marks marking
 		for _, side := range batch {
-			if err := a.takeInOne(ctx, tx, side); err != nil {
+			if err := a.takeInOne(ctx, tx, side, &marks); err != nil {
 				return err
 			}
 		}
-		return nil
+		return marks.write(ctx, tx)
 	})
 	return StorageError(err)
 }
 
-func (a *Archive) takeInOne(ctx context.Context, tx *sql.Tx, side *sidecar) error {
+func (a *Archive) takeInOne(ctx context.Context, tx *sql.Tx, side *sidecar, marks *marking) error {
 	earlier, err := findRow(ctx, tx, &side.Recording)
 	if err != nil {
 		return err
@@ -186,7 +187,7 @@ func (a *Archive) takeInOne(ctx context.Context, tx *sql.Tx, side *sidecar) erro
 	if err := saveRemarks(ctx, tx, &side.Recording, side.Remarks); err != nil {
 		return err
 	}
-	return replaceRow(ctx, tx, earlier, entry, side.given())
+	return marks.replaceRow(ctx, tx, earlier, entry, side.given())
 }
 
 // latest reads the later one of the sidecars at the paths; nil when none is there.

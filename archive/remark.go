@@ -26,7 +26,7 @@ type Remark struct {
 // later than that of every remark before it. callvault.NotFound when nothing is
 // held.
 func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
-	m.Text = strings.TrimSpace(strings.ToValidUTF8(m.Text, "\uFFFD"))
+	m.Text = strings.TrimSpace(keepable(m.Text))
 	switch n := utf8.RuneCountInString(m.Text); {
 	case n == 0:
 		return fmt.Errorf("a note without text is no note: %w", callvault.InvalidParameter)

@@ -58,8 +58,8 @@ func ofEntry(e *Entry) *callvault.Recording { return &e.Recording }
 
 // replaceRow writes a recording's row in the place of an earlier one, if there is
 // one, and brings the calls of both up to date. given is nil when the recording
-// came without a call.
-func replaceRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *callRow) error {
+// came without a call. Its marks are written by write.
+func (m *marking) replaceRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *callRow) error {
 	if earlier != nil {
 		if err := deleteRow(ctx, tx, earlier); err != nil {
 			return err
@@ -77,7 +77,7 @@ func replaceRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *c
 	if err != nil {
 		return err
 	}
-	return markRow(ctx, tx, earlier, entry, now, before)
+	return m.row(ctx, tx, rowChange{earlier, entry, now, before})
 }
 
 func insertRow(ctx context.Context, tx *sql.Tx, e *Entry) error {

@@ -124,6 +124,7 @@ type hunt struct {
 	from    int64 // Unix milliseconds
 	at      place // everything from here on was looked at
 	looked  int
+	next    int // how many to look at next
 	found   Found
 }
 
@@ -134,6 +135,7 @@ func (a *Archive) newHunt(ctx context.Context, q *Query) (*hunt, error) {
 		h.limit = 50
 	}
 	h.limit = min(h.limit, MaxFound)
+	h.next = h.limit // the fewest that can fill the page
 	if h.at.Start <= 0 || h.at.Start > callvault.MaxTime {
 		h.at.Start = callvault.MaxTime + 1
 	}
@@ -172,8 +174,9 @@ func (h *hunt) run(ctx context.Context) error {
 		if err != nil || full {
 			return err
 		}
-		if n == pageRecordings {
+		if n == h.next {
 			stretch = max(1, top-h.at.Start)
+			h.next = min(2*h.next, pageRecordings)
 		} else {
 			h.at = place{Start: from}
 			stretch *= widening
@@ -188,7 +191,7 @@ func (h *hunt) run(ctx context.Context) error {
 // lookAt looks at a page of candidates that start at from or later, and tells
 // whether that filled the page of the search, else how many there were.
 func (h *hunt) lookAt(ctx context.Context, from int64) (full bool, n int, err error) {
-	candidates, err := h.a.candidates(ctx, &h.through, from, h.at)
+	candidates, err := h.candidates(ctx, from, h.next)
 	if err != nil {
 		return false, 0, err
 	}

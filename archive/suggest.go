@@ -13,7 +13,7 @@ import (
 const maxSuggested = 200
 
 const findValues = `SELECT v.value FROM json_each($1) AS t CROSS JOIN marked_words AS w CROSS JOIN marked_values AS v
-	WHERE w.kind = $2 AND w.tenant = t.value AND w.word >= $3 AND w.word < $4 AND v.mark = w.mark
+	WHERE w.kind = $2 AND w.tenant = t.key AND w.word >= $3 AND w.word < $4 AND v.mark = w.mark
 	AND EXISTS (SELECT 1 FROM marks WHERE marks.mark = w.mark) LIMIT $5`
 
 // Suggest lists values of a field, "agent", "skill" or "tag", of which words begin
@@ -48,7 +48,7 @@ func (a *Archive) suggestAny(ctx context.Context, grant *callvault.Grant, field,
 	l := lookup{first: "", end: lastRune}
 	for _, l = range wanted.lookups(field) {
 	}
-	rows, err := a.db.Reader.QueryContext(ctx, findValues, jsonList(tenants), field, l.first, l.end, 4*maxMarks)
+	rows, err := a.db.Reader.QueryContext(ctx, findValues, nameSet(tenants), field, l.first, l.end, 4*maxMarks)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,13 +27,13 @@ const (
 )
 
 const countMarks = `SELECT count(*) FROM (SELECT 1 FROM json_each($1) AS m CROSS JOIN marks AS k
-	WHERE k.mark = CAST(m.value AS BIGINT) AND k.start_ms >= $2 AND k.start_ms < $3 LIMIT $4) AS some`
+	WHERE k.mark = CAST(m.key AS BIGINT) AND k.start_ms >= $2 AND k.start_ms < $3 LIMIT $4) AS counted`
 
 // trail chooses the way: through the rarest of what is demanded.
 func (a *Archive) trail(ctx context.Context, demands []demand, tenants []string, all bool, span callvault.Span) (t trail, err error) {
 	for i := range demands {
 		d := &demands[i]
-		err := a.db.Reader.QueryRowContext(ctx, countMarks, jsonNumbers(d.marks), span.From, span.To, enough).Scan(&d.some)
+		err := a.db.Reader.QueryRowContext(ctx, countMarks, markSet(d.marks), span.From, span.To, enough).Scan(&d.some)
 		if err != nil {
 			return trail{}, fmt.Errorf("marks: %w", err)
 		}
@@ -59,44 +58,45 @@ func (a *Archive) trail(ctx context.Context, demands []demand, tenants []string,
 	return t, nil
 }
 
-func jsonNumbers(numbers []int64) string {
-	list, err := json.Marshal(numbers)
-	if err != nil {
-		panic(err) // numbers always have a JSON form
+// markSet is a set of marks as nameSet makes one.
+func markSet(marks []int64) string {
+	names := make([]string, len(marks))
+	for i, id := range marks {
+		names[i] = strconv.FormatInt(id, 10)
 	}
-	return string(list)
+	return nameSet(names)
 }
 
 // The ways through the recordings. $1 is the marks or tenants as JSON, null for
 // all; $2 the first instant, $3 to $5 the place before which they are, $6 how many.
 const (
 	byMark = `SELECT k.start_ms, k.recording_key, k.tenant FROM json_each($1) AS m CROSS JOIN marks AS k
-		WHERE k.mark = CAST(m.value AS BIGINT) AND k.start_ms >= $2 AND k.start_ms <= $3 AND (k.start_ms, k.recording_key, k.tenant) < ($3, $4, $5)
+		WHERE k.mark = CAST(m.key AS BIGINT) AND k.start_ms >= $2 AND k.start_ms <= $3 AND (k.start_ms, k.recording_key, k.tenant) < ($3, $4, $5)
 		ORDER BY k.start_ms DESC, k.recording_key DESC, k.tenant DESC LIMIT $6`
 	byTenant = `SELECT k.start_ms, k.recording_key, k.tenant FROM json_each($1) AS m CROSS JOIN recordings AS k
-		WHERE k.tenant = m.value AND k.start_ms >= $2 AND k.start_ms <= $3 AND (k.start_ms, k.recording_key, k.tenant) < ($3, $4, $5)
+		WHERE k.tenant = m.key AND k.start_ms >= $2 AND k.start_ms <= $3 AND (k.start_ms, k.recording_key, k.tenant) < ($3, $4, $5)
 		ORDER BY k.start_ms DESC, k.recording_key DESC, k.tenant DESC LIMIT $6`
 	byTime = `SELECT start_ms, recording_key, tenant FROM recordings INDEXED BY recordings_by_start
-		WHERE $1 IS NULL AND start_ms >= $2 AND (start_ms, recording_key, tenant) < ($3, $4, $5)
+		WHERE CAST($1 AS TEXT) IS NULL AND start_ms >= $2 AND (start_ms, recording_key, tenant) < ($3, $4, $5)
 		ORDER BY start_ms DESC, recording_key DESC, tenant DESC LIMIT $6`
 )
 
 // The latest start on each of these ways up to $2.
 const (
-	latestByMark = `SELECT max((SELECT max(k.start_ms) FROM marks AS k WHERE k.mark = CAST(m.value AS BIGINT) AND k.start_ms <= $2))
+	latestByMark = `SELECT max((SELECT max(k.start_ms) FROM marks AS k WHERE k.mark = CAST(m.key AS BIGINT) AND k.start_ms <= $2))
 		FROM json_each($1) AS m`
-	latestByTenant = `SELECT max((SELECT max(k.start_ms) FROM recordings AS k WHERE k.tenant = m.value AND k.start_ms <= $2))
+	latestByTenant = `SELECT max((SELECT max(k.start_ms) FROM recordings AS k WHERE k.tenant = m.key AND k.start_ms <= $2))
 		FROM json_each($1) AS m`
-	latestByTime = `SELECT max(start_ms) FROM recordings INDEXED BY recordings_by_start WHERE $1 IS NULL AND start_ms <= $2`
+	latestByTime = `SELECT max(start_ms) FROM recordings INDEXED BY recordings_by_start WHERE CAST($1 AS TEXT) IS NULL AND start_ms <= $2`
 )
 
 // way is the trail's statements and what they are asked with.
 func (t *trail) way() (rows, latest string, of any) {
 	switch {
 	case t.marks != nil:
-		return byMark, latestByMark, jsonNumbers(t.marks)
+		return byMark, latestByMark, markSet(t.marks)
 	case t.tenants != nil:
-		return byTenant, latestByTenant, jsonList(t.tenants)
+		return byTenant, latestByTenant, nameSet(t.tenants)
 	}
 	return byTime, latestByTime, nil
 }
@@ -131,7 +131,7 @@ func (t *trail) query() string {
 	rows, _, _ := t.way()
 	probes := ""
 	for i := range t.probes {
-		probes += ` AND EXISTS (SELECT 1 FROM marks AS p WHERE p.mark IN (SELECT CAST(value AS BIGINT) FROM json_each($` + strconv.Itoa(7+i) + `))
+		probes += ` AND EXISTS (SELECT 1 FROM marks AS p WHERE p.mark IN (SELECT CAST(key AS BIGINT) FROM json_each($` + strconv.Itoa(7+i) + `))
 			AND p.start_ms = d.start_ms AND p.recording_key = d.recording_key AND p.tenant = d.tenant)`
 	}
 	return `SELECT d.start_ms, d.recording_key, d.tenant, (SELECT r.json FROM recordings AS r
@@ -139,14 +139,15 @@ func (t *trail) query() string {
 		FROM (` + rows + `) AS d ORDER BY d.start_ms DESC, d.recording_key DESC, d.tenant DESC`
 }
 
-// candidates are the next on the trail before a place, from an instant on.
-func (a *Archive) candidates(ctx context.Context, t *trail, from int64, before place) ([]candidate, error) {
+// candidates are the next n of the trail before a place, from an instant on.
+func (h *hunt) candidates(ctx context.Context, from int64, n int) ([]candidate, error) {
+	t, before := &h.through, h.at
 	_, _, of := t.way()
-	args := []any{of, from, before.Start, before.Key, before.Tenant, pageRecordings}
+	args := []any{of, from, before.Start, before.Key, before.Tenant, n}
 	for _, probe := range t.probes {
-		args = append(args, jsonNumbers(probe))
+		args = append(args, markSet(probe))
 	}
-	rows, err := a.db.Reader.QueryContext(ctx, t.query(), args...)
+	rows, err := h.a.db.Reader.QueryContext(ctx, t.query(), args...)
 	if err != nil {
 		return nil, fmt.Errorf("recordings: %w", err)
 	}

@@ -31,7 +31,7 @@ type text struct {
 // emoji is one by itself, everything else parts them. What holds none of these is
 // one word as it is.
 func textOf(value string) text {
-	value = cut(value, maxValueBytes)
+	value = cut(keepable(value), maxValueBytes)
 	var t text
 	var word, digits strings.Builder
 	end := func() {
@@ -78,10 +78,16 @@ func fold(s string) string {
 		if unicode.Is(unicode.Mn, c) || unicode.Is(unicode.Cf, c) || c == utf8.RuneError {
 			return -1
 		}
+		if unicode.IsControl(c) {
+			return ' '
+		}
 		return c
 	}, norm.NFKD.String(cases.Fold().String(s)))
 	return plain
 }
+
+// keepable is the text as both databases take it.
+func keepable(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "") }
 
 // cut is at most so many bytes of s, no character of it halved.
 func cut(s string, bytes int) string {

@@ -21,10 +21,10 @@ CREATE TABLE marked_values (
 );
 CREATE TABLE marked_words (
     kind   TEXT COLLATE "C"   NOT NULL,
-    word   TEXT COLLATE "C"   NOT NULL,
     tenant TEXT COLLATE "C"   NOT NULL,
+    word   TEXT COLLATE "C"   NOT NULL,
     mark   BIGINT NOT NULL,
-    PRIMARY KEY (kind, word, tenant, mark)
+    PRIMARY KEY (kind, tenant, word, mark)
 );
 
 -- One row while recordings from before there were marks lack theirs: those after it.
