@@ -87,7 +87,9 @@ func fold(s string) string {
 }
 
 // keepable is the text as both databases take it.
-func keepable(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "") }
+func keepable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+}
 
 // cut is at most so many bytes of s, no character of it halved.
 func cut(s string, bytes int) string {
