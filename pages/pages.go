@@ -54,6 +54,7 @@ type Pages struct {
 	verified    verified
 	stopping    chan struct{}
 	stopOnce    sync.Once
+	plays       plays
 }
 
 // New returns the pages over the config.

@@ -1,9 +1,166 @@
 package pages
 
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"callvault"
+	"callvault/account"
+	"callvault/archive"
+)
+
 var recordingRoutes = []route{
 	{path: "/recordings", name: "recordings", who: visitor, get: (*Pages).showRecordings},
+	{path: "/recordings/suggest", name: "suggest", who: visitor, get: (*Pages).suggest},
+	{path: "/recordings/{tenant}/{key}", name: "recording", who: visitor, get: (*Pages).showRecording},
+	{path: "/recordings/{tenant}/{key}/audio", name: "play", who: visitor, get: (*Pages).playAudio},
+	{path: "/recordings/{tenant}/{key}/download", name: "download", who: visitor, get: (*Pages).downloadAudio},
+	{path: "/recordings/{tenant}/{key}/peaks", name: "peaks", who: visitor, get: (*Pages).sendPeaks},
+	{path: "/recordings/{tenant}/{key}/remarks", name: "remarks", who: visitor, get: (*Pages).backToRecording, post: (*Pages).addRemark},
 }
 
+// searchView is what the search page shows.
+type searchView struct {
+	*search
+	Rows []recordingRow
+	// First and Next lead to other pages of the results; "" where there are none.
+	First, Next string
+	// SearchedTo is how far back was looked, in Unix milliseconds, where that was
+	// not all; else 0.
+	SearchedTo int64
+}
+
+// recordingRow is one result.
+type recordingRow struct {
+	*callvault.Recording
+	Path     string
+	Zone     string
+	Standing standing
+}
+
+// mayListen tells whether the visitor may look for recordings at all.
+func mayListen(x *exchange) error {
+	if x.visitor.May(callvault.Listen) {
+		return nil
+	}
+	return fmt.Errorf("recordings are for those who may listen, and %s may not; an administrator can change that: %w",
+		x.visitor.Name, callvault.Forbidden)
+}
+
+// showRecordings answers a search: with the whole page, or with its results alone
+// for the script that asks while somebody types.
 func (p *Pages) showRecordings(x *exchange) error {
-	return p.render(x, "recordings", view{Title: "Recordings", Here: "/recordings"})
+	if err := mayListen(x); err != nil {
+		return err
+	}
+	s := p.readSearch(x)
+	data, status := searchView{search: s}, http.StatusOK
+	if s.Fault != "" {
+		status = http.StatusBadRequest
+	} else {
+		found, err := p.Archive.Search(x.ctx(), s.query())
+		if err != nil {
+			return err
+		}
+		data.fill(found)
+		p.note(x, account.Event{Action: account.ActionSearch, Tenant: s.Tenant, Detail: shorten(s.values.Encode(), 500)})
+	}
+	v := view{Title: "Recordings", Here: "/recordings", Data: data}
+	if x.r.URL.Query().Get("part") == "results" {
+		return p.renderPart(x, status, "results", v)
+	}
+	return p.renderStatus(x, status, "recordings", v)
+}
+
+func (v *searchView) fill(found *archive.Found) {
+	for _, e := range found.Entries {
+		v.Rows = append(v.Rows, recordingRow{
+			Recording: &e.Recording, Path: recordingPath(&e.Recording),
+			Zone: v.zones[e.Recording.TenantName], Standing: standingOf(e),
+		})
+	}
+	if v.values.Has("after") {
+		v.First = v.link("")
+	}
+	if found.Next != "" {
+		v.Next, v.SearchedTo = v.link(found.Next), found.SearchedTo
+	}
+}
+
+// renderPart answers with a part of the page of recordings.
+func (p *Pages) renderPart(x *exchange, status int, name string, v view) error {
+	var part bytes.Buffer
+	v.Visitor = x.visitor
+	if err := p.templates["recordings"].ExecuteTemplate(&part, name, v); err != nil {
+		return fmt.Errorf("part %s: %w", name, err)
+	}
+	x.out.Header().Set("Content-Type", "text/html; charset=utf-8")
+	x.out.Header().Set("Content-Length", strconv.Itoa(part.Len()))
+	x.out.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		_, _ = x.out.Write(part.Bytes()) // a reader who is gone needs no part
+	}
+	return nil
+}
+
+// suggestions is the most that are made for a field.
+const suggestions = 12
+
+// suggest answers a script with values that a field could take.
+func (p *Pages) suggest(x *exchange) error {
+	if err := mayListen(x); err != nil {
+		return err
+	}
+	query := x.r.URL.Query()
+	grant := x.visitor.Grant
+	if tenant := query.Get("tenant"); tenant != "" && grant.MayReach(tenant) {
+		grant = grant.Narrow([]string{tenant})
+	}
+	values, err := p.Archive.Suggest(x.ctx(), &grant, query.Get("field"), query.Get("prefix"), suggestions)
+	if err != nil {
+		return err
+	}
+	if values == nil {
+		values = []string{}
+	}
+	x.out.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(x.out).Encode(values) // a reader who is gone needs no answer
+	return nil
+}
+
+// note writes what the visitor did to the audit trail. It waits in memory and is
+// written within a second; the log tells when that is not possible.
+func (p *Pages) note(x *exchange, e account.Event) {
+	if err := p.Accounts.Note(x.ctx(), e); err != nil {
+		p.Log.Error("audit trail", "error", err)
+	}
+}
+
+// standing says in words where a recording's audio is. Kind is a badge's: ok,
+// warn, bad or "".
+type standing struct{ Kind, Text, Why string }
+
+// standingOf tells how an entry stands.
+func standingOf(e *archive.Entry) standing {
+	status := e.Recording.Status
+	switch {
+	case status == callvault.Pending:
+		return standing{"", "Not held yet", "It is known of, but its audio has not come in: it is still to be fetched, or what came was refused and set aside. Completeness tells which."}
+	case status == callvault.DeletedUser:
+		return standing{"", "Deleted", "Somebody deleted it at its source before it could be kept here."}
+	case status == callvault.DeletedSpace, status == callvault.DeletedTime:
+		return standing{"", "Deleted", "Its source deleted it, to make room or because it was too old, before it could be kept here."}
+	case status.Deleted():
+		return standing{"", "Deleted", "It was deleted at its source before it could be kept here."}
+	case !status.HasAudio():
+		return standing{"", shorten(string(status), 40), "Its source calls it " + shorten(string(status), 40) + ", a status that is not known here. There is no audio to hear."}
+	case !e.Held:
+		return standing{"bad", "Missing", "Its audio should be here, but is not."}
+	case status != callvault.Saved:
+		return standing{"warn", "Deleted soon", "It is held, and marked to be deleted."}
+	}
+	return standing{"ok", "Held", ""}
 }

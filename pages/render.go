@@ -23,7 +23,7 @@ type view struct {
 // loadTemplates reads the pages' templates. Each has the layout and the parts in
 // it and defines "main", and may define "scripts".
 func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
-	shared, err := template.New("").Funcs(p.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/complete-parts.html")
+	shared, err := template.New("").Funcs(p.functions()).Funcs(wordFunctions).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/complete-parts.html")
 	if err != nil {
 		return nil, err
 	}

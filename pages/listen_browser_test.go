@@ -1,0 +1,134 @@
+package pages_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+
+	"callvault"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// TestFindAndHear is what the pages are for: somebody looks for a call as he
+// types, opens it and hears it, by mouse, by keyboard and by a link to a moment.
+func TestFindAndHear(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill()
+	wanted := recording("wanted", time.Now().Add(-time.Hour).UnixMilli())
+	wanted.CallingParty, wanted.Agent, wanted.ReceivingParty = "17775559876", "Zoë Quill(9)", "Zoë Quill(9)"
+	w.keep(wanted, nil, clip().Audio)
+	b := w.openBrowser(w.addPerson("Lena Listener", callvault.Grant{AllTenants: true}, callvault.Listen, callvault.Download))
+
+	b.open("/recordings")
+	b.do(chromedp.KeyEvent("/"))
+	b.until(`document.activeElement.id === "party" && (document.activeElement.value = "", true)`) // a key made by hand types all the same
+	b.do(chromedp.KeyEvent("9876"))                                                               // as one types: no button is pressed
+	b.until(`document.querySelectorAll(".result").length === 1 && location.search === "?party=9876"`)
+	b.until(`document.getElementById("announce").textContent.startsWith("1 recording")`)
+	b.do(chromedp.KeyEvent(strings.Repeat(kb.Backspace, 4)), chromedp.Click(".search-more summary"), chromedp.SendKeys("#agent", "zo"))
+	b.until(`document.querySelector("#agents option")?.value === "Zoë Quill(9)"`)
+	b.until(`location.search === "?agent=zo" && document.querySelectorAll(".result").length === 1`)
+	b.inspect("recordings")
+	b.do(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate[chromedp.Void](`document.querySelector(".result-link").focus()`), chromedp.KeyEvent(kb.Enter))
+	b.until(`location.pathname === "/recordings/acme-ns/wanted" && !!document.querySelector(".player.drawn")`)
+	b.inspect("recording")
+
+	b.do(chromedp.Click(`[data-part=play]`))
+	b.until(`document.querySelector("audio").currentTime > 0.5 && document.querySelector(".player").classList.contains("playing")`)
+	b.until(`document.querySelector("[data-part=elapsed]").textContent !== "0:00"`)
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`), chromedp.KeyEvent(" "))
+	b.until(`document.querySelector("audio").paused`)
+	b.hearByKeys()
+	b.hearByMouse()
+
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#text").focus()`), chromedp.Click("[data-stamp]"), chromedp.KeyEvent("he says yes"))
+	b.do(chromedp.Click(".stack form .button"))
+	b.until(`!!document.querySelector(".note-text")?.textContent.endsWith("he says yes") && !!document.querySelector(".note-text a")`)
+	b.open("/recordings/acme-ns/wanted#t=0:07")
+	b.until(`document.querySelector("[data-part=elapsed]").textContent === "0:07"`)
+	b.do(chromedp.KeyEvent("k"))
+	b.until(`document.querySelector("audio").currentTime > 7.3`)
+	b.do(chromedp.KeyEvent("k"))
+
+	for path, want := range map[string]string{
+		"/recordings/acme-ns/wanted/download": base64.StdEncoding.EncodeToString(clip().Audio),
+	} {
+		got := eval[string](b, `fetch("`+path+`").then(a => a.arrayBuffer()).then(b => btoa(Array.from(new Uint8Array(b), c => String.fromCharCode(c)).join("")))`)
+		if got != want {
+			t.Errorf("%s: other bytes came than are kept", path)
+		}
+	}
+	if got := w.events("play"); len(got) != 1 || got[0].Who != "Lena Listener" {
+		t.Errorf("played: %v", got)
+	}
+}
+
+// hearByKeys uses the player by its keys; it is paused before and after.
+func (b *browser) hearByKeys() {
+	b.Helper()
+	at := func(seconds string) {
+		b.until(`Math.abs(document.querySelector("audio").currentTime - ` + seconds + `) < 0.3`)
+	}
+	b.do(chromedp.KeyEvent(kb.Home))
+	at("0")
+	b.do(chromedp.KeyEvent(kb.ArrowRight))
+	at("5")
+	b.do(chromedp.KeyEvent("l"))
+	at("15")
+	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent(kb.ArrowLeft))
+	at("0")
+	b.do(chromedp.KeyEvent("]"), chromedp.KeyEvent("]"))
+	b.until(`document.querySelector("audio").playbackRate === 1.5 && document.querySelector("[data-part=speed]").textContent === "1.5×"`)
+	b.do(chromedp.KeyEvent("["), chromedp.KeyEvent("["))
+	b.until(`document.querySelector("audio").playbackRate === 1`)
+	b.do(chromedp.KeyEvent(kb.End))
+	b.until(`document.querySelector("[role=slider]").getAttribute("aria-valuetext").startsWith("18 seconds of 18 seconds")`)
+	b.do(chromedp.KeyEvent("?"))
+	b.until(`document.querySelector("dialog").open`)
+	b.do(chromedp.KeyEvent(kb.Escape))
+	b.until(`!document.querySelector("dialog").open`)
+}
+
+// hearByMouse clicks into the middle of the waveform.
+func (b *browser) hearByMouse() {
+	b.Helper()
+	b.do(chromedp.Click(".wave"))
+	b.until(`Math.abs(document.querySelector("audio").currentTime / document.querySelector("audio").duration - 0.5) < 0.05`)
+}
+
+// TestWhatGoesWrongIsSaid plays what cannot be played, and reads why.
+func TestWhatGoesWrongIsSaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.keep(recording("one", began), nil, clip().Audio)
+	limit := int64(100)
+	set := func(limit *int64) {
+		err := w.accounts.SetTenant(t.Context(), "acme-ns", func(tenant *callvault.Tenant) error {
+			tenant.EgressOverride = limit
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(&limit)
+	b := w.openBrowser(w.addPerson("Lena Listener", callvault.Grant{AllTenants: true}, callvault.Listen))
+	b.open("/recordings/acme-ns/one#t=5")
+	b.do(chromedp.Click(`[data-part=play]`))
+	b.until(`!document.querySelector("[data-part=trouble]").hidden && document.querySelector("[data-part=why]").textContent !== ""`)
+	t.Log(eval[string](b, `document.querySelector("[data-part=why]").textContent`))
+	b.inspect("recording-refused")
+	set(nil) // an operator lifts the limit: the same button goes on at the same place
+	b.do(chromedp.Click(`[data-part=again]`))
+	b.until(`document.querySelector("audio").currentTime > 5.3 && document.querySelector("[data-part=trouble]").hidden`)
+	b.do(chromedp.KeyEvent("k"))
+	if err := w.accounts.RemovePerson(t.Context(), "Lena Listener"); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("audio").src += "?unheard"`), chromedp.Click(`[data-part=play]`))
+	b.until(`document.querySelector("[data-part=why]").textContent.includes("session has ended") && !document.querySelector("[data-part=sign]").hidden`)
+}

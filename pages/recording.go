@@ -1,0 +1,183 @@
+package pages
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/account"
+	"callvault/archive"
+)
+
+// recordingView is what the page of a recording shows.
+type recordingView struct {
+	*callvault.Recording
+	Path     string
+	Zone     string
+	Standing standing
+	// Playable tells whether its audio can be heard. Seconds is its length.
+	Playable bool
+	Seconds  float64
+	Call     *callvault.Call // nil where none is known
+	Codes    []string        // its account codes
+	Line     timeline
+	Remarks  []archive.Remark
+	SHA256   string
+	Entry    *archive.Entry
+	Origin   *archive.Provenance // nil where there is none
+	MaxNote  int
+}
+
+// findRecording finds the recording of the path. One that the visitor may not
+// hear is as good as none.
+func (p *Pages) findRecording(x *exchange) (*archive.Entry, error) {
+	x.tenant, x.key = namePath(x.r.PathValue("tenant")), namePath(x.r.PathValue("key"))
+	if err := mayListen(x); err != nil {
+		return nil, err
+	}
+	if err := callvault.CheckKey("tenant's name", x.tenant); err != nil {
+		return nil, err
+	}
+	if err := callvault.CheckKey("recording key", x.key); err != nil {
+		return nil, err
+	}
+	missing := fmt.Errorf("there is no recording %s of tenant %s that you may hear: %w", x.key, x.tenant, callvault.NotFound)
+	if !x.visitor.MayReach(x.tenant) {
+		return nil, missing
+	}
+	entry, err := p.Archive.Find(x.ctx(), x.tenant, x.key)
+	if errors.Is(err, callvault.NotFound) || (err == nil && !x.visitor.MayHear(&entry.Recording)) {
+		return nil, missing
+	}
+	return entry, err
+}
+
+// showRecording answers with the page of a recording.
+func (p *Pages) showRecording(x *exchange) error {
+	entry, err := p.findRecording(x)
+	if err != nil {
+		return err
+	}
+	r := &entry.Recording
+	data := recordingView{
+		Recording: r, Path: recordingPath(r), Entry: entry, Standing: standingOf(entry),
+		Seconds: float64(entry.AudioMs) / 1000, MaxNote: archive.MaxRemark,
+	}
+	if entry.Held {
+		data.SHA256 = hex.EncodeToString(entry.SHA256[:])
+	}
+	if tenant, err := x.visitor.Tenant(r.TenantName); err == nil {
+		data.Zone = tenant.TimeZone
+	}
+	if err := p.lookAtAudio(x, &data); err != nil {
+		return err
+	}
+	if err := p.addCall(x, &data); err != nil {
+		return err
+	}
+	if data.Remarks, err = p.Archive.Remarks(x.ctx(), r.TenantName, r.RecordingKey); err != nil {
+		return err
+	}
+	data.Origin, err = p.Archive.Provenance(x.ctx(), entry)
+	if err != nil && !errors.Is(err, callvault.NotFound) {
+		return err
+	}
+	title := fmt.Sprintf("%s with %s", shorten(orNobody(r.CallingParty), 40), shorten(orNobody(r.ReceivingParty), 40))
+	return p.render(x, "recording", view{Title: title, Here: "/recordings", Data: data})
+}
+
+// lookAtAudio finds out whether the audio is really there.
+func (p *Pages) lookAtAudio(x *exchange, data *recordingView) error {
+	if !data.Status.HasAudio() || !data.Entry.Held {
+		return nil
+	}
+	file, err := p.Archive.OpenAudio(x.ctx(), data.Entry)
+	if errors.Is(err, callvault.NotFound) {
+		data.Standing = standing{"bad", "Missing", "Its audio was kept, but its file is gone from the archive. An administrator can find out more with callvault verify."}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	data.Playable = true
+	return file.Close()
+}
+
+// addCall adds the recording's call, and its recordings along a line.
+func (p *Pages) addCall(x *exchange, data *recordingView) error {
+	call, err := p.Archive.FindCall(x.ctx(), data.TenantName, data.CallKey, &x.visitor.Grant)
+	if errors.Is(err, callvault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	data.Call, data.Line = call, newTimeline(call, data.RecordingKey)
+	for _, code := range call.AccountCodes {
+		data.Codes = append(data.Codes, plainJSON(code))
+	}
+	return nil
+}
+
+// plainJSON is a JSON value as people read it: text without its quotes.
+func plainJSON(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	return string(value)
+}
+
+// backToRecording is for who loads the address of a form anew.
+func (p *Pages) backToRecording(x *exchange) error {
+	return x.redirect(strings.TrimSuffix(x.r.URL.EscapedPath(), "/remarks"))
+}
+
+// addRemark keeps what the visitor wrote about a recording.
+func (p *Pages) addRemark(x *exchange) error {
+	entry, err := p.findRecording(x)
+	if err != nil {
+		return err
+	}
+	if err := x.r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	text := strings.ReplaceAll(x.r.PostForm.Get("text"), "\r\n", "\n")
+	remark := archive.Remark{Tenant: x.tenant, RecordingKey: x.key, At: x.now.UnixMilli(), Who: x.visitor.Name, Text: text}
+	if err := p.Archive.AddRemark(x.ctx(), &remark); err != nil {
+		return err
+	}
+	p.note(x, account.Event{Action: "write note", Tenant: x.tenant, Recording: x.key})
+	return x.redirect(recordingPath(&entry.Recording) + "#notes")
+}
+
+// sendPeaks sends what the waveform is drawn from, in the form of audio.Peaks.
+func (p *Pages) sendPeaks(x *exchange) error {
+	entry, err := p.findRecording(x)
+	if err != nil {
+		return err
+	}
+	peaks, err := p.Archive.Peaks(x.ctx(), entry)
+	if err != nil {
+		return err
+	}
+	header := x.out.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Cache-Control", "private, no-cache")
+	header.Set("Etag", `"`+hex.EncodeToString(entry.SHA256[:8])+`"`)
+	http.ServeContent(x.out, x.r, "", time.Time{}, bytes.NewReader(peaks))
+	return nil
+}
+
+func orNobody(party string) string {
+	if party == "" {
+		return "unknown"
+	}
+	return party
+}

@@ -1,0 +1,151 @@
+package pages_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"callvault"
+	"callvault/account"
+)
+
+// tellsOf tells whether the body has the recording's page linked.
+func tellsOf(body string, r callvault.Recording) bool {
+	return strings.Contains(body, `href="/recordings/`+url.PathEscape(r.TenantName)+"/"+url.PathEscape(r.RecordingKey)+`"`)
+}
+
+func TestSearch(t *testing.T) {
+	w := newWorld(t)
+	w.addTenant(callvault.Tenant{Name: "beta-co", TimeZone: "Asia/Tokyo"})
+	denver, _ := time.LoadLocation("America/Denver")
+	now := time.Now().In(denver)
+	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, denver)
+	today, before := recording("today", midnight.UnixMilli()+1000), recording("before", midnight.UnixMilli()-1000)
+	today.CallingParty, today.Agent, today.TagData = "17775550123", "Ann Onyx(7)", "Gold"
+	before.CallDirection, before.Duration = "OUTBOUND", 90_000
+	beta := recording("beta", midnight.UnixMilli()-30*24*3600_000)
+	beta.TenantName, beta.Skill = "beta-co", "Repairs"
+	all := []callvault.Recording{today, before, beta}
+	for _, r := range all {
+		w.keep(r, nil, clip().Audio)
+	}
+	reader := w.signedIn("lena", callvault.Listen)
+	for query, want := range map[string]string{
+		"":                                   "today before beta",
+		"tenant=acme-ns":                     "today before",
+		"tenant=nobody":                      "",
+		"tenant=acme-ns&when=today":          "today",
+		"tenant=acme-ns&when=yesterday":      "before",
+		"tenant=acme-ns&when=7d":             "today before",
+		"party=0123":                         "today",
+		"party=ann":                          "today",
+		"agent=onyx":                         "today",
+		"skill=repairs":                      "beta",
+		"direction=OUTBOUND":                 "before",
+		"tag=gold":                           "today",
+		"min=1:30":                           "before",
+		"max=1:29":                           "today beta",
+		"min=1&max=1:30&tenant=acme-ns":      "before",
+		"party=0123&skill=repairs":           "",
+		"tenant=acme-ns&from=" + day(before): "today before",
+		"tenant=acme-ns&when=range&from=" + day(before) + "&until=" + day(before): "before",
+	} {
+		got := reader.get("/recordings?" + query)
+		got.want(t, query, http.StatusOK)
+		for _, r := range all {
+			if found := tellsOf(got.body, r); found != strings.Contains(want, r.RecordingKey) {
+				t.Errorf("%s: %s found: %t", query, r.RecordingKey, found)
+			}
+		}
+		part := reader.get("/recordings?" + query + "&part=results")
+		if strings.Contains(part.body, "<form") || strings.Count(part.body, "result-link") != strings.Count(got.body, "result-link") {
+			t.Errorf("%s: the results alone differ from those of the page", query)
+		}
+	}
+	for _, query := range []string{"when=never", "from=soon", "min=x", "max=1:99", "min=3&max=2", "from=2026-02-02&until=2026-02-01"} {
+		reader.get("/recordings?"+query).want(t, query, http.StatusBadRequest, "notice bad")
+	}
+	reader.get("/recordings?after=damaged").want(t, "after", http.StatusBadRequest)
+	if got := w.events(account.ActionSearch); len(got) == 0 || got[0].Who != "lena" || got[0].Via != account.ViaPages {
+		t.Errorf("the audit trail tells of searches: %v", got)
+	}
+}
+
+func day(r callvault.Recording) string {
+	denver, _ := time.LoadLocation("America/Denver")
+	return time.UnixMilli(r.StartTime).In(denver).Format("2006-01-02")
+}
+
+func TestSearchShowsOnlyWhatMayBeHeard(t *testing.T) {
+	w := newWorld(t)
+	mine, other := recording("mine", 1_707_770_449_131), recording("other", 1_707_770_449_132)
+	other.Agent = "Somebody Else"
+	w.keep(mine, nil, clip().Audio)
+	w.keep(other, nil, clip().Audio)
+	reader := w.newReader()
+	link := w.addPerson("kim", callvault.Grant{Tenants: []string{"acme-ns"}, Agents: []string{mine.Agent}}, callvault.Listen)
+	reader.get(strings.TrimPrefix(link, w.url))
+	got := reader.get("/recordings")
+	if !tellsOf(got.body, mine) || tellsOf(got.body, other) {
+		t.Errorf("the list: %.2000s", got.body)
+	}
+	reader.get("/recordings/acme-ns/mine").want(t, "mine", http.StatusOK)
+	for _, end := range []string{"", "/audio", "/peaks"} {
+		reader.get("/recordings/acme-ns/other"+end).want(t, "other"+end, http.StatusNotFound)
+	}
+	if got := reader.get("/recordings/suggest?field=agent&prefix=s"); got.body != "[]\n" {
+		t.Errorf("suggested: %s", got.body)
+	}
+	if got := reader.get("/recordings/suggest?field=agent&prefix=kel"); !strings.Contains(got.body, mine.Agent) {
+		t.Errorf("suggested: %s", got.body)
+	}
+	admin := w.signedIn("ada", callvault.Admin)
+	for _, path := range []string{"/recordings", "/recordings/acme-ns/mine", "/recordings/acme-ns/mine/audio", "/recordings/suggest?field=agent"} {
+		admin.get(path).want(t, path, http.StatusForbidden, "may not")
+	}
+}
+
+func TestSearchPages(t *testing.T) {
+	w := newWorld(t)
+	items := w.fill()
+	reader := w.signedIn("lena", callvault.Listen)
+	path, seen := "/recordings", map[string]bool{}
+	for path != "" {
+		got := reader.get(path)
+		got.want(t, path, http.StatusOK)
+		for _, item := range items {
+			if tellsOf(got.body, item.Recording) {
+				if seen[item.Recording.RecordingKey] {
+					t.Fatalf("%s is on two pages", item.Recording.RecordingKey)
+				}
+				seen[item.Recording.RecordingKey] = true
+			}
+		}
+		_, next, more := strings.Cut(got.body, `<a class="button" href="/recordings?after=`)
+		if path = ""; more {
+			cursor, _, _ := strings.Cut(next, `"`)
+			path = "/recordings?after=" + cursor
+		}
+	}
+	if len(seen) != len(items) {
+		t.Errorf("%d of %d recordings stand on the pages", len(seen), len(items))
+	}
+	for _, status := range []string{"Not held yet", "Deleted", "Deleted soon"} {
+		found := false
+		for query := range map[string]bool{"/recordings": true} {
+			found = found || strings.Contains(reader.get(query).body, status)
+		}
+		if !found && status == "Not held yet" {
+			t.Errorf("the first page does not say %s", status)
+		}
+	}
+}
+
+func TestEmptyStates(t *testing.T) {
+	w := newWorld(t)
+	reader := w.signedIn("lena", callvault.Listen)
+	reader.get("/recordings").want(t, "nothing there", http.StatusOK, "callvault collect")
+	reader.get("/recordings?party=0123").want(t, "nothing found", http.StatusOK, "Ask for less")
+}

@@ -1,0 +1,220 @@
+package pages
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"callvault"
+	"callvault/archive"
+)
+
+// search is what somebody looks for, as the address of the search says it.
+type search struct {
+	Tenant, When, From, Until, Party, Agent, Skill, Direction, Tag, Min, Max string
+	// Fault says what cannot be meant; "" when all can.
+	Fault string
+	// Tenants are those that the visitor may choose from.
+	Tenants []callvault.Tenant
+	Zone    string // in which days are counted
+	// More tells whether one of the fields is used that are folded away.
+	More bool
+
+	values url.Values // what the address says, but for what it leaves empty
+	zones  map[string]string
+	grant  *callvault.Grant
+	span   callvault.Span
+	least  time.Duration
+	most   time.Duration
+}
+
+// searchFields are the parameters of a search.
+var searchFields = []string{"tenant", "when", "from", "until", "party", "agent", "skill", "direction", "tag", "min", "max", "after"}
+
+// readSearch reads a search from the address.
+func (p *Pages) readSearch(x *exchange) *search {
+	given := x.r.URL.Query()
+	s := &search{values: url.Values{}, zones: map[string]string{}, grant: &x.visitor.Grant, Tenants: x.visitor.Tenants()}
+	for _, name := range searchFields {
+		if value := strings.TrimSpace(strings.ToValidUTF8(given.Get(name), "\uFFFD")); value != "" {
+			s.values.Set(name, value)
+		}
+	}
+	for name, field := range map[string]*string{
+		"tenant": &s.Tenant, "when": &s.When, "from": &s.From, "until": &s.Until, "party": &s.Party, "agent": &s.Agent,
+		"skill": &s.Skill, "direction": &s.Direction, "tag": &s.Tag, "min": &s.Min, "max": &s.Max,
+	} {
+		*field = s.values.Get(name)
+	}
+	s.More = s.Agent+s.Skill+s.Direction+s.Tag+s.Min+s.Max != ""
+	s.readZone()
+	s.readSpan(x.now)
+	s.least = s.readLength(s.Min)
+	s.most = s.readLength(s.Max)
+	if s.most > 0 && s.least > s.most {
+		s.fault("The shortest length is longer than the longest.")
+	}
+	return s
+}
+
+func (s *search) fault(text string) {
+	if s.Fault == "" {
+		s.Fault = text
+	}
+}
+
+// readZone finds the time zone in which days are counted: the tenant's, or that
+// which all tenants share.
+func (s *search) readZone() {
+	zones := map[string]bool{}
+	for i := range s.Tenants {
+		t := &s.Tenants[i]
+		zone := zoneOf(t.TimeZone).String()
+		s.zones[t.Name] = zone
+		if s.Tenant == "" || s.Tenant == t.Name {
+			zones[zone] = true
+			s.Zone = zone
+		}
+	}
+	if len(zones) != 1 {
+		s.Zone = "UTC"
+	}
+}
+
+const dayLayout = "2006-01-02"
+
+// readSpan reads when the recordings began.
+func (s *search) readSpan(now time.Time) {
+	zone := zoneOf(s.Zone)
+	now = now.In(zone)
+	midnight := func(days int) int64 {
+		return time.Date(now.Year(), now.Month(), now.Day()+days, 0, 0, 0, 0, zone).UnixMilli()
+	}
+	switch s.When {
+	case "today":
+		s.span = callvault.Span{From: midnight(0), To: midnight(1)}
+	case "yesterday":
+		s.span = callvault.Span{From: midnight(-1), To: midnight(0)}
+	case "7d":
+		s.span = callvault.Span{From: midnight(-6), To: midnight(1)}
+	case "", "range":
+		s.readRange(zone)
+	default:
+		s.fault("“When” can be today, yesterday, 7d or range.")
+	}
+}
+
+// readRange reads the first and the last day of a range; either may be left open.
+func (s *search) readRange(zone *time.Location) {
+	if s.From+s.Until == "" {
+		return
+	}
+	s.When = "range"
+	if s.From != "" {
+		s.span.From = s.readDay(s.From, zone, 0)
+	}
+	if s.Until != "" {
+		s.span.To = s.readDay(s.Until, zone, 1)
+		if s.span.To <= s.span.From {
+			s.fault("The last day comes before the first.")
+		}
+	}
+}
+
+// readDay is the midnight with which the day begins that is so many days later.
+func (s *search) readDay(text string, zone *time.Location, later int) int64 {
+	day, err := time.ParseInLocation(dayLayout, text, zone)
+	if err != nil {
+		s.fault(fmt.Sprintf("%.40q is not a day; write it as 2026-03-31.", text))
+		return 0
+	}
+	return min(max(time.Date(day.Year(), day.Month(), day.Day()+later, 0, 0, 0, 0, zone).UnixMilli(), 0), callvault.MaxTime)
+}
+
+// readLength reads a length.
+func (s *search) readLength(text string) time.Duration {
+	length, err := parseLength(text)
+	if err != nil {
+		s.fault(fmt.Sprintf("%.40q is not a length; write 1:30 for a minute and a half, or 5 for five minutes.", text))
+	}
+	return length
+}
+
+var errLength = errors.New("not a length")
+
+// parseLength reads a length as people write it: 1:30, 1:02:03, or 5 for minutes.
+// An empty text is none.
+func parseLength(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	parts := strings.Split(text, ":")
+	if len(parts) > 3 {
+		return 0, errLength
+	}
+	if len(parts) == 1 {
+		parts = append(parts, "0")
+	}
+	seconds := 0
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 16)
+		if err != nil || len(part) > 4 || (i > 0 && n > 59) {
+			return 0, errLength
+		}
+		seconds = seconds*60 + int(n)
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+// query is the search as the archive wants it.
+func (s *search) query() *archive.Query {
+	q := &archive.Query{
+		Grant: s.grant, Span: s.span, Party: s.Party, Agent: s.Agent, Skill: s.Skill, Tag: s.Tag,
+		Direction: s.Direction, MinLength: s.least, MaxLength: s.most, After: s.values.Get("after"),
+	}
+	if s.Tenant != "" {
+		q.Tenants = []string{s.Tenant}
+	}
+	return q
+}
+
+// link is the address of another page of the same search.
+func (s *search) link(after string) string {
+	values := url.Values{}
+	for name, given := range s.values {
+		values[name] = slices.Clone(given)
+	}
+	values.Del("after")
+	if after != "" {
+		values.Set("after", after)
+	}
+	if len(values) == 0 {
+		return "/recordings"
+	}
+	return "/recordings?" + values.Encode()
+}
+
+// Empty tells whether nothing is asked for.
+func (s *search) Empty() bool { return len(s.values) == 0 }
+
+// pathName writes a tenant's name or a key as one element of a path. Browsers
+// take "." and ".." out of a path however they are escaped, so that such a name
+// gets a "~" before it, as does one that begins with "~".
+func pathName(name string) string {
+	if name == "." || name == ".." || strings.HasPrefix(name, "~") {
+		name = "~" + name
+	}
+	return url.PathEscape(name)
+}
+
+// namePath is the name that pathName wrote, once the path is unescaped.
+func namePath(element string) string { return strings.TrimPrefix(element, "~") }
+
+// recordingPath is where the page of a recording is.
+func recordingPath(r *callvault.Recording) string {
+	return "/recordings/" + pathName(r.TenantName) + "/" + pathName(r.RecordingKey)
+}

@@ -1,0 +1,134 @@
+// The search as one types: the results of the form are fetched and put into the
+// page, under the address that the form would lead to. Without this script the
+// form does the same, a page at a time.
+
+import { announce, localize } from "./app.js";
+
+const form = document.querySelector("[data-search]");
+const results = document.getElementById("results");
+const patience = 220; // milliseconds from the last key to the question
+const slow = 600; // milliseconds after which the reader is told that it takes time
+
+/** address is where the form leads: what is left empty is not in it. */
+function address() {
+  const asked = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) {
+    const ranged = name === "from" || name === "until";
+    if (value.trim() && !(ranged && form.when.value !== "range")) asked.set(name, value.trim());
+  }
+  return "/recordings" + (asked.size ? `?${asked}` : "");
+}
+
+let shown = location.pathname + location.search;
+let asking;
+let timer = 0;
+
+/** find fetches the results of the form; an older question is dropped. */
+async function find() {
+  clearTimeout(timer);
+  const to = address();
+  if (to === shown && !results.classList.contains("stale")) return;
+  asking?.abort();
+  const mine = asking = new AbortController();
+  results.classList.add("stale");
+  const late = setTimeout(() => {
+    results.setAttribute("aria-busy", "true");
+    announce("Searching");
+  }, slow);
+  try {
+    const answer = await fetch(`${to}${to.includes("?") ? "&" : "?"}part=results`, { signal: mine.signal });
+    if (answer.redirected) return location.assign(to); // the session has ended: the way leads over the sign-in
+    if (!answer.ok && answer.status !== 400) throw new Error(String(answer.status));
+    put(await answer.text(), to);
+  } catch (error) {
+    if (error.name !== "AbortError") trouble();
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+/** put shows results. The address is the search's, so that it can be shared and come back to. */
+function put(html, to) {
+  shown = to;
+  history.replaceState(null, "", to);
+  results.innerHTML = html;
+  results.classList.remove("stale");
+  results.removeAttribute("aria-busy");
+  localize(results);
+  announce(results.querySelector("[data-status]")?.textContent.trim() ?? "");
+}
+
+/** trouble leaves what was found before, and says that it is old. */
+function trouble() {
+  const word = results.querySelector("[data-status]");
+  if (word) word.textContent = "The service did not answer. What stands here is from before; it is asked again.";
+  timer = setTimeout(find, 3000);
+}
+
+function soon() {
+  clearTimeout(timer);
+  timer = setTimeout(find, patience);
+}
+
+/** fold shows the days of a range where a range is wished. */
+function fold() {
+  form.querySelector("[data-range]").hidden = form.when.value !== "range";
+}
+
+form.addEventListener("input", event => {
+  fold();
+  suggest(event.target);
+  soon();
+});
+form.addEventListener("submit", event => {
+  event.preventDefault();
+  find();
+});
+document.addEventListener("serviceback", find);
+
+// Suggestions come from what is there, narrowed by the tenant.
+const lists = { agent: "agents", skill: "skills", tag: "tags" };
+let suggesting;
+
+async function suggest(field) {
+  const list = document.getElementById(lists[field.name] ?? "");
+  if (!list) return;
+  suggesting?.abort();
+  suggesting = new AbortController();
+  const asked = new URLSearchParams({ field: field.name, prefix: field.value, tenant: form.tenant.value });
+  try {
+    const answer = await fetch(`/recordings/suggest?${asked}`, { headers: { Accept: "application/json" }, signal: suggesting.signal });
+    if (!answer.ok) return;
+    list.replaceChildren(...(await answer.json()).map(value => new Option(value, value)));
+  } catch { /* then nothing is suggested */ }
+}
+
+for (const name of Object.keys(lists)) form[name].addEventListener("focus", event => suggest(event.target), { once: true });
+
+// The keys: / to the search, j and k along the results.
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    form.party.focus();
+    form.party.select();
+  }
+  const step = { j: 1, k: -1 }[event.key];
+  if (!step) return;
+  const links = [...results.querySelectorAll(".result-link")];
+  const at = links.indexOf(document.activeElement) + step;
+  links[Math.min(Math.max(at, 0), links.length - 1)]?.focus();
+});
+
+// A browser that comes back to this page may fill the form in again; the address counts.
+addEventListener("pageshow", () => {
+  const asked = new URLSearchParams(location.search);
+  for (const field of form.elements) {
+    if (field.name && field.value !== (asked.get(field.name) ?? "")) field.value = asked.get(field.name) ?? (field.tagName === "SELECT" ? field.options[0].value : "");
+  }
+  if ((asked.has("from") || asked.has("until")) && !asked.get("when")) form.when.value = "range";
+  shown = location.pathname + location.search;
+  fold();
+});
+
+fold();

@@ -1,0 +1,88 @@
+// The waveform: the server's peaks drawn as bars, and the silences among them.
+
+const bar = 3; // CSS pixels from one bar to the next
+const quiet = 96 - 45; // loudness below this, 45 dB under full scale, is silence
+const shortest = 1; // seconds; what is shorter is a breath
+const margin = 0.25; // seconds that are left of a silence at both ends
+
+// read takes apart what the server measured, in the form of its audio.Peaks: for
+// each bucket its peak, 0 to 255, and its loudness in dB, 96 for full scale.
+export function read(buffer) {
+  const header = new DataView(buffer), bytes = new Uint8Array(buffer, 16);
+  const rate = header.getUint32(8, true), count = Math.min(header.getUint32(12, true), bytes.length >> 1);
+  const each = header.getUint32(4, true) / rate, peaks = new Uint8Array(count), loudness = new Uint8Array(count);
+  for (let i = 0; i < count; i++) [peaks[i], loudness[i]] = [bytes[2 * i], bytes[2 * i + 1]];
+  return {each, peaks, loudness};
+}
+
+// silences are the stretches {from, to}, in seconds, in which nothing is to be heard.
+export function silences({each, loudness}) {
+  const found = [];
+  for (let i = 0; i < loudness.length; i++) {
+    if (loudness[i] >= quiet) continue;
+    const begin = i;
+    while (i < loudness.length && loudness[i] < quiet) i++;
+    const from = begin * each + margin, to = i * each - margin;
+    if (to - from >= shortest) found.push({from, to});
+  }
+  return found;
+}
+
+// loudest is the highest of peaks[from] to peaks[to - 1].
+function loudest(peaks, from, to) {
+  let most = 0;
+  for (let i = from; i < to; i++) if (peaks[i] > most) most = peaks[i];
+  return most;
+}
+
+// Wave draws peaks on a canvas, however many there are: as many bars as fit.
+export class Wave {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.peaks = new Uint8Array(0);
+    this.place = 0; // 0 to 1
+    new ResizeObserver(() => this.layOut()).observe(canvas);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.layOut());
+  }
+
+  show(peaks) {
+    this.peaks = peaks;
+    this.layOut();
+  }
+
+  // layOut measures the canvas anew and gathers the peaks of each bar.
+  layOut() {
+    const {canvas} = this, style = getComputedStyle(canvas), scale = devicePixelRatio || 1;
+    this.scale = scale;
+    canvas.width = Math.round(canvas.clientWidth * scale);
+    canvas.height = Math.round(canvas.clientHeight * scale);
+    this.heard = style.getPropertyValue('--wave-heard') || style.color;
+    this.ahead = style.getPropertyValue('--wave-ahead') || style.color;
+    const count = Math.max(1, Math.floor(canvas.clientWidth / bar)), {peaks} = this;
+    const most = Math.max(loudest(peaks, 0, peaks.length), 32); // a whisper is not made a shout
+    this.bars = Array.from({length: count}, (_, i) => {
+      const from = Math.floor(i * peaks.length / count);
+      return loudest(peaks, from, Math.max(from + 1, Math.floor((i + 1) * peaks.length / count))) / most;
+    });
+    this.draw();
+  }
+
+  // moveTo puts the line between what was heard and what is ahead, at 0 to 1.
+  moveTo(place) {
+    this.place = place;
+    this.draw();
+  }
+
+  draw() {
+    const {canvas, bars, scale} = this, pen = canvas.getContext('2d');
+    if (!bars || !pen) return;
+    const middle = canvas.height / 2, line = this.place * canvas.width, wide = canvas.width / bars.length;
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < bars.length; i++) {
+      const tall = Math.max(2 * scale, bars[i] * canvas.height * 0.96), x = i * wide;
+      const done = Math.min(Math.max((line - x) / (wide * 0.67), 0), 1);
+      pen.fillStyle = done >= 0.5 ? this.heard : this.ahead;
+      pen.fillRect(x, middle - tall / 2, wide * 0.67, tall);
+    }
+  }
+}
