@@ -10,6 +10,7 @@
 package delivery
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -55,9 +56,15 @@ func AskedFormat(r *http.Request) (Format, error) {
 	return "", fmt.Errorf("the format %.40q is not there; there are opus and wav: %w", strings.Join(given, " and "), callvault.InvalidParameter)
 }
 
+// Meter sets egress aside for what is about to be sent. It is a meter.Memory or a
+// meter.Shared.
+type Meter interface {
+	Reserve(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) (*meter.Reservation, error)
+}
+
 // Delivery is the audio of one answer. All fields are needed but Inline.
 type Delivery struct {
-	Meter  *meter.Memory
+	Meter  Meter
 	Tenant *callvault.Tenant // whose egress it is
 	Entry  *archive.Entry
 	Audio  io.ReadSeeker // as archive.OpenAudio returns it

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -74,15 +75,15 @@ func (m *Memory) loadLedgers(ctx context.Context) error {
 // ReadUsage tells the tenant's egress at now from the database alone, for a
 // command line beside a running service, whose last second it may lack.
 func ReadUsage(ctx context.Context, db *database.DB, tenant *callvault.Tenant, now time.Time) (Usage, error) {
-	l, err := readLedger(ctx, db, tenant)
+	l, err := readLedger(ctx, db.Reader, tenant)
 	if err != nil {
 		return Usage{}, fmt.Errorf("egress of %s: %w", tenant.Name, err)
 	}
 	return l.usage(tenant, now.UnixMilli()), nil
 }
 
-func readLedger(ctx context.Context, db *database.DB, tenant *callvault.Tenant) (*Ledger, error) {
-	rows, err := db.Reader.QueryContext(ctx, `SELECT hour, bytes FROM egress WHERE tenant = $1 AND epoch = $2 ORDER BY hour`,
+func readLedger(ctx context.Context, db *sql.DB, tenant *callvault.Tenant) (*Ledger, error) {
+	rows, err := db.QueryContext(ctx, `SELECT hour, bytes FROM egress WHERE tenant = $1 AND epoch = $2 ORDER BY hour`,
 		tenant.Name, tenant.UsageEpoch)
 	if err != nil {
 		return nil, err

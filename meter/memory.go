@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"callvault"
@@ -130,11 +131,17 @@ func (s *shard) ledger(tenant *callvault.Tenant) *ledger {
 
 // Reservation is egress set aside for one download.
 type Reservation struct {
-	shard  *shard
-	ledger *ledger
-	epoch  int64
-	bytes  int64
-	done   bool // under the shard's lock
+	settled atomic.Bool
+	settle  func(sent int64, now time.Time)
+}
+
+// Settle ends the reservation at now: the bytes sent are charged, the rest is
+// given back. Only the first call counts. A download that began before the
+// tenant's usage was reset belongs to what was reset, and is not charged.
+func (r *Reservation) Settle(sent int64, now time.Time) {
+	if !r.settled.Swap(true) {
+		r.settle(max(0, sent), now)
+	}
 }
 
 // Reserve sets bytes aside for a download that begins at now, so that parallel
@@ -157,7 +164,15 @@ func (m *Memory) Reserve(_ context.Context, tenant *callvault.Tenant, bytes int6
 		}
 	}
 	l.Reserve(bytes)
-	return &Reservation{shard: s, ledger: l, epoch: l.epoch, bytes: bytes}, nil
+	epoch := l.epoch
+	return &Reservation{settle: func(sent int64, now time.Time) {
+		ms := s.enter(now)
+		defer s.mu.Unlock()
+		if l.epoch == epoch {
+			l.Settle(bytes, sent, ms)
+			l.unsaved = min(l.unsaved, ms/hourMs)
+		}
+	}}, nil
 }
 
 // refusal is what a refused tenant is told.
@@ -177,24 +192,6 @@ func (r refusal) err(now int64) error {
 	}
 	return fmt.Errorf("tenant %s has used its egress limit of %d bytes in 5 days; room for these %d bytes frees up at %s: %w",
 		r.tenant, r.limit, r.bytes, time.UnixMilli(r.frees).UTC().Format(time.RFC3339), wait)
-}
-
-// Settle ends the reservation at now: the bytes sent are charged, the rest is
-// given back. Only the first call counts. A download that began before the
-// tenant's usage was reset belongs to what was reset, and is not charged.
-func (r *Reservation) Settle(sent int64, now time.Time) {
-	ms := r.shard.enter(now)
-	defer r.shard.mu.Unlock()
-	if r.done {
-		return
-	}
-	r.done = true
-	l := r.ledger
-	if l.epoch != r.epoch {
-		return
-	}
-	l.Settle(r.bytes, max(0, sent), ms)
-	l.unsaved = min(l.unsaved, ms/hourMs)
 }
 
 // Usage is a tenant's egress, as "tenant usage --json" prints it (contract 7).

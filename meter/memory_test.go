@@ -14,6 +14,7 @@ import (
 
 	"callvault"
 	"callvault/database"
+	"callvault/database/databasetest"
 
 	_ "modernc.org/sqlite"
 )
@@ -46,12 +47,34 @@ func newMemory(t testing.TB) *Memory {
 	return open(t, openDB(t, filepath.Join(t.TempDir(), "callvault.db")))
 }
 
+// store is what Memory and Shared have in common.
+type store interface {
+	Admit(ctx context.Context, subject string, now time.Time) (Standing, error)
+	Reserve(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) (*Reservation, error)
+	Usage(ctx context.Context, tenant *callvault.Tenant, now time.Time) (Usage, error)
+	Hours(ctx context.Context, tenant *callvault.Tenant, now time.Time) ([]Hour, error)
+	Counts(ctx context.Context, tenant string) (Counts, time.Time)
+}
+
+// onBoth runs a test over each kind of meter.
+func onBoth(t *testing.T, test func(t *testing.T, m store)) {
+	t.Run("Memory", func(t *testing.T) { test(t, newMemory(t)) })
+	t.Run("Shared", func(t *testing.T) { test(t, newShared(t)) })
+}
+
+// newShared makes a meter of the time that it is told.
+func newShared(t testing.TB) *Shared {
+	m := NewShared(openDB(t, databasetest.PostgreSQL(t)))
+	m.told = true
+	return m
+}
+
 func site(name string, limit int64) *callvault.Tenant {
 	return &callvault.Tenant{Name: name, EgressOverride: &limit}
 }
 
 // send reserves and settles the same bytes.
-func send(t testing.TB, m *Memory, tenant *callvault.Tenant, bytes int64, now time.Time) {
+func send(t testing.TB, m store, tenant *callvault.Tenant, bytes int64, now time.Time) {
 	t.Helper()
 	r, err := m.Reserve(ctx, tenant, bytes, now)
 	if err != nil {
@@ -60,7 +83,7 @@ func send(t testing.TB, m *Memory, tenant *callvault.Tenant, bytes int64, now ti
 	r.Settle(bytes, now)
 }
 
-func used(t testing.TB, m *Memory, tenant *callvault.Tenant, now time.Time) int64 {
+func used(t testing.TB, m store, tenant *callvault.Tenant, now time.Time) int64 {
 	t.Helper()
 	u, err := m.Usage(ctx, tenant, now)
 	if err != nil {
@@ -77,8 +100,9 @@ func count(t testing.TB, db *database.DB, query string) (n int) {
 	return n
 }
 
-func TestAdmit(t *testing.T) {
-	m := newMemory(t)
+func TestAdmit(t *testing.T) { onBoth(t, admitThree) }
+
+func admitThree(t *testing.T, m store) {
 	for i, want := range []Standing{{2, 10}, {1, 9}, {0, 8}} {
 		got, err := m.Admit(ctx, "tenant/acme", t0.Add(time.Duration(i)*time.Second))
 		if err != nil || got != want {
@@ -98,8 +122,10 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-func TestReserve(t *testing.T) {
-	m, tenant := newMemory(t), site("acme", 100)
+func TestReserve(t *testing.T) { onBoth(t, reserveAll) }
+
+func reserveAll(t *testing.T, m store) {
+	tenant := site("acme", 100)
 	send(t, m, tenant, 60, t0)
 	first, err := m.Reserve(ctx, tenant, 40, t0)
 	if err != nil {
@@ -126,8 +152,10 @@ func TestReserve(t *testing.T) {
 	send(t, m, tenant, 100, at)
 }
 
-func TestReserveMoreThanTheLimit(t *testing.T) {
-	m, tenant := newMemory(t), site("acme", 100)
+func TestReserveMoreThanTheLimit(t *testing.T) { onBoth(t, reserveMoreThanTheLimit) }
+
+func reserveMoreThanTheLimit(t *testing.T, m store) {
+	tenant := site("acme", 100)
 	for _, want := range []time.Duration{time.Hour, time.Duration(ends(start/hourMs)-start) * time.Millisecond} {
 		_, err := m.Reserve(ctx, tenant, 101, t0)
 		var wait callvault.Wait
@@ -140,8 +168,10 @@ func TestReserveMoreThanTheLimit(t *testing.T) {
 	}
 }
 
-func TestNoLimitIsCountedAllTheSame(t *testing.T) {
-	m, tenant := newMemory(t), &callvault.Tenant{Name: "acme"}
+func TestNoLimitIsCountedAllTheSame(t *testing.T) { onBoth(t, noLimitIsCountedAllTheSame) }
+
+func noLimitIsCountedAllTheSame(t *testing.T, m store) {
+	tenant := &callvault.Tenant{Name: "acme"}
 	send(t, m, tenant, 1<<50, t0)
 	u, err := m.Usage(ctx, tenant, t0)
 	if err != nil || u.Used != 1<<50 || u.Limit != nil {
@@ -152,8 +182,10 @@ func TestNoLimitIsCountedAllTheSame(t *testing.T) {
 	}
 }
 
-func TestUsageJSON(t *testing.T) {
-	m, tenant := newMemory(t), site("acme", 100)
+func TestUsageJSON(t *testing.T) { onBoth(t, usageJSON) }
+
+func usageJSON(t *testing.T, m store) {
+	tenant := site("acme", 100)
 	for _, want := range []string{
 		`{"tenant":"acme","used":0,"limit":100,"freesAt":null}`,
 		`{"tenant":"acme","used":9,"limit":100,"freesAt":1700434800000}`,
@@ -168,13 +200,18 @@ func TestUsageJSON(t *testing.T) {
 
 // A download may take hours: its bytes count from the hour of their end, and
 // stand as reserved until then.
-func TestSettleInALaterHour(t *testing.T) {
-	m, tenant := newMemory(t), site("acme", 100)
+func TestSettleInALaterHour(t *testing.T) { onBoth(t, settleInALaterHour) }
+
+func settleInALaterHour(t *testing.T, m store) {
+	tenant := site("acme", 100)
 	r, err := m.Reserve(ctx, tenant, 100, t0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	end := t0.Add(3 * time.Hour)
+	if shared, ok := m.(*Shared); ok {
+		shared.hold(t, end)
+	}
 	if _, err := m.Reserve(ctx, tenant, 1, end); !errors.Is(err, callvault.BandwidthExceeded) {
 		t.Errorf("during the download: %v, want 509", err)
 	}
@@ -186,9 +223,11 @@ func TestSettleInALaterHour(t *testing.T) {
 	send(t, m, tenant, 30, end)
 }
 
-func TestParallelDownloadsCannotOvershoot(t *testing.T) {
+func TestParallelDownloadsCannotOvershoot(t *testing.T) { onBoth(t, parallelDownloadsCannotOvershoot) }
+
+func parallelDownloadsCannotOvershoot(t *testing.T, m store) {
 	const limit = 1000
-	m, tenant := newMemory(t), site("acme", limit)
+	tenant := site("acme", limit)
 	var promised atomic.Int64 // at any time no more than the ledger holds
 	var group sync.WaitGroup
 	for range 32 {
@@ -214,8 +253,9 @@ func TestParallelDownloadsCannotOvershoot(t *testing.T) {
 	}
 }
 
-func TestParallelRequestsPassThree(t *testing.T) {
-	m := newMemory(t)
+func TestParallelRequestsPassThree(t *testing.T) { onBoth(t, parallelRequestsPassThree) }
+
+func parallelRequestsPassThree(t *testing.T, m store) {
 	var passed atomic.Int64
 	var group sync.WaitGroup
 	for range 32 {
@@ -224,8 +264,8 @@ func TestParallelRequestsPassThree(t *testing.T) {
 				if _, err := m.Admit(ctx, "tenant/acme", t0); err == nil {
 					passed.Add(1)
 				}
-				if err := m.Save(ctx); err != nil {
-					t.Error(err)
+				if m, ok := m.(*Memory); ok {
+					save(t, m)
 				}
 			}
 		})

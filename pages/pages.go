@@ -11,21 +11,34 @@
 package pages
 
 import (
+	"context"
 	"html/template"
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
+	"callvault"
 	"callvault/account"
 	"callvault/archive"
 	"callvault/collect"
+	"callvault/delivery"
 	"callvault/meter"
 )
+
+// Meter is the tenants' limits and their use: a meter.Memory, or, where many
+// services share a database, a meter.Shared.
+type Meter interface {
+	delivery.Meter
+	Usage(ctx context.Context, tenant *callvault.Tenant, now time.Time) (meter.Usage, error)
+	Hours(ctx context.Context, tenant *callvault.Tenant, now time.Time) ([]meter.Hour, error)
+	Counts(ctx context.Context, tenant string) (meter.Counts, time.Time)
+}
 
 // Config is what the pages work with. All fields are needed unless said otherwise.
 type Config struct {
 	Accounts *account.Accounts
-	Meter    *meter.Memory
+	Meter    Meter
 	Archive  *archive.Archive
 	Log      *slog.Logger
 	// Collector tells how complete the sources are; nil where nothing is collected.

@@ -19,14 +19,22 @@ import (
 
 	"callvault/account"
 	"callvault/archive"
+	"callvault/delivery"
 	"callvault/ingest"
 	"callvault/meter"
 )
 
+// Meter is the request and egress limits: a meter.Memory, or, where many services
+// share a database, a meter.Shared.
+type Meter interface {
+	Admit(ctx context.Context, subject string, now time.Time) (meter.Standing, error)
+	delivery.Meter
+}
+
 // Config is what a server works with. All fields are needed unless said otherwise.
 type Config struct {
 	Accounts *account.Accounts
-	Meter    *meter.Memory
+	Meter    Meter
 	Archive  *archive.Archive
 	Log      *slog.Logger
 	// MaxUpload is the most bytes that the body of an upload may have.

@@ -1,0 +1,310 @@
+package meter
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"callvault"
+	"callvault/database"
+)
+
+// Shared keeps the windows and ledgers of many processes in PostgreSQL, where
+// each decision is one statement. What it decides by is the database's clock: it
+// does not look at the time that callers name, which may differ between machines.
+// Its methods may be called from many goroutines. Run must run beside them.
+type Shared struct {
+	db     *sql.DB
+	opened time.Time
+	// told makes it decide by the time that callers name, for tests.
+	told bool
+
+	mu        sync.Mutex
+	counts    map[string]*Counts // as Memory's
+	running   map[int64]struct{} // reservations that are not settled
+	unsettled []charge           // could not be written yet
+	swept     time.Time
+}
+
+// charge is the end of a reservation: the bytes that were sent, and when, in Unix
+// milliseconds; 0 is the database's now.
+type charge struct{ id, sent, at int64 }
+
+// Reservations of a process that does not renew them any more stand for holdTime;
+// until then what it was sending counts as sent.
+const (
+	holdTime  = time.Minute
+	renewTime = 15 * time.Second
+)
+
+// NewShared returns the meter of a shared database.
+func NewShared(db *database.DB) *Shared {
+	return &Shared{db: db.Relaxed, opened: time.Now(), counts: map[string]*Counts{}, running: map[int64]struct{}{}}
+}
+
+// clock is the time by which statements decide, in Unix milliseconds: $2, or the
+// database's where that is null.
+const clock = `coalesce(CAST($2 AS BIGINT), clock_ms())`
+
+// at is that $2.
+func (m *Shared) at(now time.Time) any {
+	if m.told {
+		return now.UnixMilli()
+	}
+	return nil
+}
+
+// admit is Window.Admit in SQL. It gives a row when the request passes. What it
+// decides by is read when the row is locked, so that of many at once each sees
+// the one before.
+const admit = `INSERT INTO request_windows AS w (subject, first_ms, second_ms, third_ms) VALUES ($1, 0, 0, ` + clock + `)
+	ON CONFLICT (subject) DO UPDATE
+	SET first_ms = least(w.second_ms, ` + clock + `), second_ms = least(w.third_ms, ` + clock + `), third_ms = ` + clock + `
+	WHERE w.first_ms = 0 OR ` + clock + ` - w.first_ms >= 10000
+	OR (w.second_ms - w.first_ms >= 2750 AND w.third_ms - w.second_ms >= 2750 AND ` + clock + ` - w.third_ms >= 2750)
+	RETURNING first_ms, second_ms, third_ms`
+
+// Admit decides on a request that counts against subject, as Memory.Admit does.
+func (m *Shared) Admit(ctx context.Context, subject string, now time.Time) (Standing, error) {
+	for range 3 {
+		var w Window
+		err := m.db.QueryRowContext(ctx, admit, subject, m.at(now)).Scan(&w[0], &w[1], &w[2])
+		if err == nil {
+			m.count(subject, func(c *Counts) { c.Passed++ })
+			return w.Standing(w[2]), nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return Standing{}, fmt.Errorf("request window of %s: %w", subject, err)
+		}
+		ms, err := m.window(ctx, subject, now, &w)
+		if err != nil {
+			return Standing{}, fmt.Errorf("request window of %s: %w", subject, err)
+		}
+		if opens := w.Opens(ms); opens > ms {
+			m.count(subject, func(c *Counts) { c.TooMany++ })
+			wait := callvault.Wait{Code: callvault.TooManyRequests, For: time.Duration(opens-ms) * time.Millisecond}
+			return w.Standing(ms), refusedRequest{subject, wait}
+		}
+	}
+	return Standing{}, fmt.Errorf("request window of %s changes too fast: %w", subject, callvault.Unavailable)
+}
+
+// window reads the window that refused a request, and the time. An acceptance
+// later than now, left by a clock that jumped back, is moved to now.
+func (m *Shared) window(ctx context.Context, subject string, now time.Time, w *Window) (ms int64, err error) {
+	err = m.db.QueryRowContext(ctx, `SELECT first_ms, second_ms, third_ms, `+clock+` FROM request_windows WHERE subject = $1`,
+		subject, m.at(now)).Scan(&w[0], &w[1], &w[2], &ms)
+	if err != nil || w[2] <= ms {
+		return ms, err
+	}
+	_, err = m.db.ExecContext(ctx, `UPDATE request_windows SET first_ms = least(first_ms, $2), second_ms = least(second_ms, $2),
+		third_ms = least(third_ms, $2) WHERE subject = $1`, subject, ms)
+	*w = w.seen(ms)
+	return ms, err
+}
+
+func (m *Shared) count(subject string, raise func(*Counts)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.counts[subject]
+	if c == nil {
+		c = &Counts{}
+		m.counts[subject] = c
+	}
+	raise(c)
+}
+
+// Counts tells what this process decided on a tenant's requests, as
+// Memory.Counts does.
+func (m *Shared) Counts(_ context.Context, tenant string) (all Counts, since time.Time) {
+	m.count("tenant/"+tenant, func(c *Counts) { all = *c })
+	m.count(tenant, func(c *Counts) { all.NoRoom = c.NoRoom })
+	return all, m.opened
+}
+
+// Reserve sets bytes aside for a download, as Memory.Reserve does, whichever
+// process sends the others.
+func (m *Shared) Reserve(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) (*Reservation, error) {
+	bytes = max(0, bytes)
+	var limit *int64
+	if most, limited := tenant.EgressLimit(); limited {
+		limit = &most
+	}
+	id, fits := rand.Int64(), false
+	err := m.db.QueryRowContext(ctx, `SELECT reserve_egress($1, $3, $4, $5, $6, `+clock+`, $7)`,
+		id, m.at(now), tenant.Name, tenant.UsageEpoch, bytes, limit, holdTime.Milliseconds()).Scan(&fits)
+	if err != nil {
+		return nil, fmt.Errorf("egress of %s: %w", tenant.Name, err)
+	}
+	if !fits {
+		return nil, m.refuse(ctx, tenant, bytes, now)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running[id] = struct{}{}
+	return &Reservation{settle: func(sent int64, now time.Time) { m.settle(id, sent, now) }}, nil
+}
+
+// refuse says when the bytes will fit.
+func (m *Shared) refuse(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) error {
+	l, ms, err := m.ledger(ctx, tenant, now)
+	if err != nil {
+		return err
+	}
+	m.count(tenant.Name, func(c *Counts) { c.NoRoom++ })
+	limit, _ := tenant.EgressLimit()
+	at, fits := l.FreesAt(limit, bytes, ms)
+	return refusal{tenant.Name, limit, bytes, max(at, ms+1), fits}.err(ms) // room may have come meanwhile
+}
+
+// ledger reads a tenant's ledger, with what is reserved, and the time.
+func (m *Shared) ledger(ctx context.Context, tenant *callvault.Tenant, now time.Time) (l *Ledger, ms int64, err error) {
+	if l, err = readLedger(ctx, m.db, tenant); err == nil {
+		var reserved int64
+		err = m.db.QueryRowContext(ctx, `SELECT `+clock+`, coalesce(sum(bytes), 0) FROM reservations
+			WHERE tenant = $1 AND epoch = $3 AND until_ms > `+clock, tenant.Name, m.at(now), tenant.UsageEpoch).Scan(&ms, &reserved)
+		l.Reserve(reserved)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("egress of %s: %w", tenant.Name, err)
+	}
+	return l, ms, nil
+}
+
+// charged ends a reservation and charges what was sent, once, however often it
+// runs: one that is not there any more is charged already.
+const charged = `WITH ended AS (DELETE FROM reservations WHERE id = $1 RETURNING tenant, epoch)
+	INSERT INTO egress (tenant, epoch, hour, bytes)
+	SELECT tenant, epoch, ` + clock + ` / 3600000, CAST($3 AS BIGINT) FROM ended WHERE CAST($3 AS BIGINT) > 0
+	ON CONFLICT (tenant, epoch, hour) DO UPDATE SET bytes = egress.bytes + excluded.bytes`
+
+// settle charges a download. What cannot be written now is kept for Run.
+func (m *Shared) settle(id, sent int64, now time.Time) {
+	c := charge{id: id, sent: sent}
+	if m.told {
+		c.at = now.UnixMilli()
+	}
+	err := m.write(context.Background(), c)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.running, id)
+	if err != nil {
+		m.unsettled = append(m.unsettled, c)
+	}
+}
+
+func (m *Shared) write(ctx context.Context, c charge) error {
+	var at any
+	if c.at > 0 {
+		at = c.at
+	}
+	_, err := m.db.ExecContext(ctx, charged, c.id, at, c.sent)
+	return err
+}
+
+// Hours are the audio bytes of the tenant that count at now, by hour, the oldest
+// first. Downloads that still run are not in them.
+func (m *Shared) Hours(ctx context.Context, tenant *callvault.Tenant, now time.Time) ([]Hour, error) {
+	l, err := readLedger(ctx, m.db, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("egress of %s: %w", tenant.Name, err)
+	}
+	return l.Hours(now.UnixMilli()), nil
+}
+
+// Usage tells the tenant's egress at now. Downloads that still run are not in it.
+func (m *Shared) Usage(ctx context.Context, tenant *callvault.Tenant, now time.Time) (Usage, error) {
+	l, err := readLedger(ctx, m.db, tenant)
+	if err != nil {
+		return Usage{}, fmt.Errorf("egress of %s: %w", tenant.Name, err)
+	}
+	return l.usage(tenant, now.UnixMilli()), nil
+}
+
+// Run keeps the reservations of this process alive, writes what could not be
+// written at once, and now and then takes away what counts no more, until ctx
+// ends. It returns what could not be written then.
+func (m *Shared) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	renewed, failing := time.Now(), false
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+			defer cancel()
+			return m.catchUp(last)
+		case now := <-tick.C:
+			err := m.catchUp(ctx)
+			if now.Sub(renewed) >= renewTime && err == nil {
+				err, renewed = errors.Join(m.renew(ctx), m.sweep(ctx, now)), now
+			}
+			if err != nil && !failing && ctx.Err() == nil {
+				slog.WarnContext(ctx, "the meter cannot write to the database, trying again every second", "error", err)
+			}
+			failing = err != nil
+		}
+	}
+}
+
+// catchUp writes what could not be written at once.
+func (m *Shared) catchUp(ctx context.Context) error {
+	m.mu.Lock()
+	left := m.unsettled
+	m.unsettled = nil
+	m.mu.Unlock()
+	for i, c := range left {
+		if err := m.write(ctx, c); err != nil {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.unsettled = append(m.unsettled, left[i:]...)
+			return fmt.Errorf("charge egress: %w", err)
+		}
+	}
+	return nil
+}
+
+// renew lets the reservations of this process stand for longer.
+func (m *Shared) renew(ctx context.Context) error {
+	m.mu.Lock()
+	ids := slices.Collect(maps.Keys(m.running))
+	for _, c := range m.unsettled {
+		ids = append(ids, c.id)
+	}
+	m.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.Sort(ids)
+	_, err := m.db.ExecContext(ctx, `UPDATE reservations SET until_ms = clock_ms() + $1 WHERE id = ANY($2)`, holdTime.Milliseconds(), ids)
+	if err != nil {
+		return fmt.Errorf("renew reservations: %w", err)
+	}
+	return nil
+}
+
+// sweep takes away, once an hour, what counts no more. A reservation stays for a
+// while after its end, should its process come back and charge it.
+func (m *Shared) sweep(ctx context.Context, now time.Time) error {
+	if now.Sub(m.swept) < time.Hour {
+		return nil
+	}
+	m.swept = now
+	for _, statement := range []string{
+		`DELETE FROM request_windows WHERE third_ms < clock_ms() - 3600000`,
+		`DELETE FROM reservations WHERE until_ms < clock_ms() - 3600000`,
+		`DELETE FROM egress WHERE (hour + 121) * 3600000 < clock_ms()`,
+	} {
+		if _, err := m.db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("sweep the meter: %w", err)
+		}
+	}
+	return nil
+}

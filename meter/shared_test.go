@@ -1,0 +1,240 @@
+package meter
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"callvault"
+	"callvault/database"
+	"callvault/database/databasetest"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// Whatever is asked of them, in whichever order, both kinds of meter say the same;
+// what Memory says is held against the rules elsewhere.
+func TestSharedSaysWhatMemorySays(t *testing.T) {
+	memory, shared := newMemory(t), newShared(t)
+	runs := 0
+	rapid.Check(t, func(t *rapid.T) {
+		runs++
+		name := fmt.Sprintf("tenant-%d", runs)
+		now := t0
+		tenant := site(name, 1000)
+		if rapid.Bool().Draw(t, "without limit") {
+			tenant.EgressOverride = nil
+		}
+		var pairs [][2]*Reservation
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.OneOf(
+				rapid.SampledFrom([]int64{0, 1, 2749, 2750, 3000, 10_000, hourMs, 121 * hourMs}),
+				rapid.Int64Range(-20_000, 12_000), rapid.Int64Range(0, 30*hourMs)).Draw(t, "gap")) * time.Millisecond)
+			switch {
+			case rapid.Bool().Draw(t, "admit"):
+				a, errA := memory.Admit(ctx, "tenant/"+name, now)
+				b, errB := shared.Admit(ctx, "tenant/"+name, now)
+				if a != b || fmt.Sprint(errA) != fmt.Sprint(errB) {
+					t.Fatalf("at %v: %+v, %v by Memory; %+v, %v by Shared", now, a, errA, b, errB)
+				}
+			case len(pairs) > 0 && rapid.Bool().Draw(t, "settle"):
+				sent := rapid.Int64Range(0, 400).Draw(t, "sent")
+				pairs[0][0].Settle(sent, now)
+				pairs[0][1].Settle(sent, now)
+				pairs = pairs[1:]
+			default:
+				bytes := rapid.Int64Range(0, 1200).Draw(t, "bytes")
+				a, errA := memory.Reserve(ctx, tenant, bytes, now)
+				b, errB := shared.Reserve(ctx, tenant, bytes, now)
+				if fmt.Sprint(errA) != fmt.Sprint(errB) {
+					t.Fatalf("at %v: %v by Memory; %v by Shared", now, errA, errB)
+				}
+				if errA == nil {
+					pairs = append(pairs, [2]*Reservation{a, b})
+				}
+			}
+			shared.hold(t, now)
+		}
+		for _, pair := range pairs {
+			pair[0].Settle(7, now)
+			pair[1].Settle(7, now)
+		}
+		a, errA := memory.Hours(ctx, tenant, now)
+		b, errB := shared.Hours(ctx, tenant, now)
+		if diff := cmp.Diff(a, b); diff != "" || errA != nil || errB != nil {
+			t.Fatalf("hours (-Memory +Shared): %s %v %v", diff, errA, errB)
+		}
+		countsA, _ := memory.Counts(ctx, name)
+		if countsB, _ := shared.Counts(ctx, name); countsA != countsB {
+			t.Fatalf("counts %+v by Memory, %+v by Shared", countsA, countsB)
+		}
+	})
+}
+
+// hold does what Run does while the time that is told goes on.
+func (m *Shared) hold(t interface{ Fatal(...any) }, now time.Time) {
+	if _, err := m.db.Exec(`UPDATE reservations SET until_ms = $1`, now.Add(1000*time.Hour).UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nodes are meters of several processes over one database, which do not agree on
+// the time.
+func nodes(t *testing.T) []*Shared {
+	place := databasetest.PostgreSQL(t)
+	return []*Shared{NewShared(openDB(t, place)), NewShared(openDB(t, place)), NewShared(openDB(t, place))}
+}
+
+func TestThreeOfFortyPassOverThreeNodes(t *testing.T) {
+	all := nodes(t)
+	var passed atomic.Int64
+	var wait sync.WaitGroup
+	for i := range 40 {
+		wait.Go(func() {
+			ownClock := time.Now().Add(time.Duration(i%3-1) * 15 * time.Second)
+			standing, err := all[i%3].Admit(ctx, "tenant/acme", ownClock)
+			if err == nil {
+				passed.Add(1)
+				return
+			}
+			var refused callvault.Wait
+			if !errors.As(err, &refused) || refused.For <= 0 || refused.For > Period || standing.Remaining != 0 {
+				t.Errorf("%+v, %v; want a wait of up to 10 s", standing, err)
+			}
+		})
+	}
+	wait.Wait()
+	if passed.Load() != 3 {
+		t.Errorf("%d of 40 passed, want 3", passed.Load())
+	}
+}
+
+func TestDownloadsOverThreeNodesCannotOvershoot(t *testing.T) {
+	const limit = 10_000
+	all, tenant := nodes(t), site("acme", limit)
+	var promised, sent atomic.Int64
+	var wait sync.WaitGroup
+	for i := range 24 {
+		wait.Go(func() {
+			for n := range 20 {
+				r, err := all[i%3].Reserve(ctx, tenant, 400, time.Now())
+				if err != nil {
+					continue
+				}
+				if now := promised.Add(400); now > limit {
+					t.Errorf("%d bytes are sent or promised, the limit is %d", now, limit)
+				}
+				left := int64(n * 20)
+				promised.Add(left - 400)
+				sent.Add(left)
+				r.Settle(left, time.Now())
+			}
+		})
+	}
+	wait.Wait()
+	for _, m := range all {
+		if got := used(t, m, tenant, time.Now()); got != sent.Load() || got > limit {
+			t.Errorf("used %d, want the %d that were sent", got, sent.Load())
+		}
+	}
+}
+
+// What a process reserved that is no more is free again a minute later.
+func TestReservationOfADeadProcess(t *testing.T) {
+	place := databasetest.PostgreSQL(t)
+	dead, alive := NewShared(openDB(t, place)), NewShared(openDB(t, place))
+	dead.told, alive.told = true, true
+	tenant := site("acme", 100)
+	late, err := dead.Reserve(ctx, tenant, 100, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alive.Reserve(ctx, tenant, 1, t0.Add(holdTime-time.Millisecond)); !errors.Is(err, callvault.BandwidthExceeded) {
+		t.Errorf("while it may be alive: %v, want 509", err)
+	}
+	if _, err := alive.Reserve(ctx, tenant, 1, t0.Add(holdTime)); err != nil {
+		t.Errorf("after its time: %v", err)
+	}
+	late.Settle(60, t0.Add(holdTime))
+	if got := used(t, alive, tenant, t0.Add(holdTime)); got != 60 {
+		t.Errorf("used %d after it came back, want 60", got)
+	}
+}
+
+func TestReservationIsRenewed(t *testing.T) {
+	m, tenant := nodes(t)[0], site("acme", 100)
+	r, err := m.Reserve(ctx, tenant, 100, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.db.Exec(`UPDATE reservations SET until_ms = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.renew(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Reserve(ctx, tenant, 1, time.Now()); !errors.Is(err, callvault.BandwidthExceeded) {
+		t.Errorf("%v, want 509", err)
+	}
+	r.Settle(0, time.Now())
+	if err := m.sweep(ctx, time.Now()); err != nil {
+		t.Error(err)
+	}
+	if n := count(t, &database.DB{Reader: m.db}, `SELECT count(*) FROM reservations`); n != 0 {
+		t.Errorf("%d reservations are left, want none", n)
+	}
+}
+
+// What cannot be charged while the database is away is charged later, once.
+func TestChargesOutliveTheDatabase(t *testing.T) {
+	server := databasetest.Start(t)
+	db, tenant := openDB(t, server.Database(t)), site("acme", 100)
+	m := NewShared(db)
+	r, err := m.Reserve(ctx, tenant, 50, time.Now())
+	if err == nil {
+		err = db.Tx(ctx, func(tx *sql.Tx) error { // whose commit makes all before it durable
+			_, err := tx.Exec(`INSERT INTO egress (tenant, epoch, hour, bytes) VALUES ('other', 0, 0, 0)`)
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	r.Settle(30, time.Now())
+	if err := m.catchUp(ctx); !database.IsBusy(err) {
+		t.Errorf("while it is away: %v, want busy", err)
+	}
+	if _, err := m.Admit(ctx, "tenant/acme", time.Now()); !database.IsBusy(err) {
+		t.Errorf("while it is away: %v, want busy", err)
+	}
+	server.Start(t)
+	for deadline := time.Now().Add(time.Minute); m.catchUp(ctx) != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not charged")
+		}
+	}
+	if got := used(t, m, tenant, time.Now()); got != 30 {
+		t.Errorf("used %d, want 30", got)
+	}
+}
+
+func TestResetOverNodes(t *testing.T) {
+	all, tenant := nodes(t), site("acme", 100)
+	send(t, all[0], tenant, 60, time.Now())
+	running, err := all[0].Reserve(ctx, tenant, 40, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant.UsageEpoch++
+	send(t, all[1], tenant, 10, time.Now())
+	running.Settle(40, time.Now())
+	if got := used(t, all[2], tenant, time.Now()); got != 10 {
+		t.Errorf("used %d after the reset, want 10", got)
+	}
+}
