@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"callvault/account"
+	"callvault/database"
 
 	_ "modernc.org/sqlite"
 )
@@ -37,6 +38,8 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Requests at a service have contexts of their own, which are not patient.
+	ctx = database.Patient(ctx)
 	err := newCommand().ExecuteContext(account.As(ctx, account.Actor{Who: operator(), Via: account.ViaCommandLine}))
 	if err == nil {
 		return exitDone

@@ -69,7 +69,7 @@ func serveCommand(o *options) *cobra.Command {
 // service is a server with what it works with.
 type service struct {
 	vault     *vault
-	meter     *meter.Memory
+	meter     counter
 	server    *server.Server
 	pages     pages.Config
 	log       *slog.Logger
@@ -78,20 +78,21 @@ type service struct {
 	jobs      []func(context.Context) error // at work beside the serving until it ends
 }
 
-// newService makes a service over a data folder. Only one may be there: limits
-// are counted in its memory.
+// counter is a meter that is kept.
+type counter interface {
+	server.Meter
+	pages.Meter
+	Run(ctx context.Context) error
+}
+
+// newService makes a service over an archive. Only one may be there, unless its
+// database is shared: limits are then counted in it, and otherwise in memory.
 func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger) (*service, error) {
-	release, err := v.db.Lock("service")
-	if err != nil {
-		return nil, fmt.Errorf("a service runs on %s already: %w", v.data, err)
-	}
 	if err := v.warnIfLost(ctx, log); err != nil {
-		release()
 		return nil, err
 	}
-	counts, err := meter.Open(ctx, v.db)
+	counts, release, err := openMeter(ctx, v)
 	if err != nil {
-		release()
 		return nil, err
 	}
 	s := server.New(server.Config{
@@ -100,6 +101,20 @@ func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger
 	})
 	shown := pages.Config{Accounts: v.accounts, Meter: counts, Archive: v.archive, Log: log, Version: version()}
 	return &service{vault: v, meter: counts, server: s, pages: shown, log: log, stopPages: func() {}, release: release}, nil
+}
+
+func openMeter(ctx context.Context, v *vault) (counts counter, release func(), err error) {
+	if v.db.Shared() {
+		return meter.NewShared(v.db), func() {}, nil
+	}
+	release, err = v.db.Lock("service")
+	if err != nil {
+		return nil, nil, fmt.Errorf("a service runs on %s already: %w", v.data, err)
+	}
+	if counts, err = meter.Open(ctx, v.db); err != nil {
+		release()
+	}
+	return counts, release, err
 }
 
 // handler answers with pages at their paths, and with the API at all others.
