@@ -170,11 +170,15 @@ func (c *proof) sumUp() {
 		}
 	}
 	c.Whole = len(not) == 0
+	days := fmt.Sprintf("%d days", total)
+	if total == 1 {
+		days = "1 day"
+	}
 	if c.Whole {
-		c.Verdict = fmt.Sprintf("Complete: of each of the %d days, all that the source offered is held.", total)
+		c.Verdict = "Complete: of " + days + ", all that the source offered is held."
 		return
 	}
-	c.Verdict = fmt.Sprintf("Not complete: of %d days, %s.", total, strings.Join(not, ", "))
+	c.Verdict = "Not complete: of " + days + ", " + strings.Join(not, ", ") + "."
 }
 
 // collectedFrom is the source that a tenant is collected from; nil when there is

@@ -256,7 +256,7 @@ func TestCertificate(t *testing.T) {
 	shell(t, c.world.dir, unescape(line[1]), told.SHA256)
 
 	whole := r.get("/certificate/acme-ns/certificate.json?from=" + daysAgo(15).Format(time.DateOnly) + "&until=" + daysAgo(12).Format(time.DateOnly))
-	whole.want(t, "a whole period", 200, `"whole": true`, "Complete: of each of the 4 days")
+	whole.want(t, "a whole period", 200, `"whole": true`, "Complete: of 4 days, all")
 	r.get("/certificate/acme-ns?from=2001-01-01&until="+time.Now().AddDate(0, 0, 9).Format(time.DateOnly)).
 		want(t, "too long a period", 200, "before collecting began", "still to come", "Not complete")
 	var issued int

@@ -139,7 +139,7 @@ func chartOf(hours []meter.Hour, now time.Time, zone *time.Location) usageChart 
 		}
 	}
 	for i := range chartHours {
-		if at := begin.Add(time.Duration(i) * time.Hour).In(zone); at.Hour() == 0 {
+		if at := begin.Add(time.Duration(i) * time.Hour).In(zone); at.Hour() == 0 && i < chartHours-8 { // there is room for its name
 			c.Days = append(c.Days, chartDay{X: i * barWidth, Name: at.Format("Mon 2")})
 		}
 	}
