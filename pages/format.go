@@ -16,6 +16,7 @@ import (
 func (p *Pages) functions() template.FuncMap {
 	return template.FuncMap{
 		"asset":        p.assets.path,
+		"here":         here,
 		"moment":       moment,
 		"day":          day,
 		"clock":        clock,
@@ -51,6 +52,17 @@ func zoneOf(name string) *time.Location {
 // moment writes Unix milliseconds as a <time> in a time zone; a dash for never.
 func moment(ms int64, zone string) template.HTML {
 	return timeElement(ms, zone, "moment", "2006-01-02 15:04:05 MST")
+}
+
+// here writes Unix milliseconds that belong to no tenant: in UTC, which app.js
+// turns into the reader's own time zone; a dash for never.
+func here(ms int64) template.HTML {
+	if ms == 0 {
+		return "–"
+	}
+	at := time.UnixMilli(ms).UTC()
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" data-form="moment">%s</time>`,
+		at.Format("2006-01-02T15:04:05.000Z07:00"), at.Format("2006-01-02 15:04:05 MST")))
 }
 
 // day writes the day of Unix milliseconds in a time zone.

@@ -235,7 +235,7 @@ func (d *demonstration) prepare(ctx context.Context, s *service, url string) (ht
 	s.show(collector, d.sources)
 	for _, tenant := range sample.Tenants() { // a list tells nothing of its tenants but their names
 		err := s.vault.accounts.SetTenant(ctx, tenant.Name, func(t *callvault.Tenant) error {
-			t.Title, t.TimeZone = tenant.Title, tenant.TimeZone
+			t.Title, t.TimeZone, t.Agents = tenant.Title, tenant.TimeZone, tenant.Agents
 			return nil
 		})
 		if err != nil {

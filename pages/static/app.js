@@ -15,7 +15,7 @@ export function localize(root = document) {
     const at = new Date(element.dateTime);
     const format = formats[element.dataset.form];
     if (!format || Number.isNaN(at.getTime())) continue;
-    const zone = element.dataset.zone || "UTC";
+    const zone = element.dataset.zone; // the tenant's; without one the reader's own
     try {
       element.textContent = new Intl.DateTimeFormat(undefined, { ...format, timeZone: zone }).format(at);
       element.title = `${new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long", timeZone: zone }).format(at)}`;
@@ -42,8 +42,9 @@ export function formatBytes(n) {
     n /= 1000;
     unit++;
   }
+  if (!unit) return `${formatNumber(n)} B`;
   return new Intl.NumberFormat(undefined, {
-    style: "unit", unit: byteUnits[unit], unitDisplay: "short", maximumFractionDigits: unit ? 1 : 0,
+    style: "unit", unit: byteUnits[unit], unitDisplay: "short", maximumFractionDigits: 1,
   }).format(n);
 }
 
