@@ -46,8 +46,10 @@ func TestFindAndHear(t *testing.T) {
 	b.hearByMouse()
 
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#text").focus()`), chromedp.Click("[data-stamp]"), chromedp.KeyEvent("he says yes"))
-	b.do(chromedp.Click(".stack form .button"))
+	b.until(`document.getElementById("text").value.endsWith("he says yes")`)
+	b.do(chromedp.Click("form[action$=remarks] .button"))
 	b.until(`!!document.querySelector(".note-text")?.textContent.endsWith("he says yes") && !!document.querySelector(".note-text a")`)
+	b.backToTheSearch()
 	b.open("/recordings/acme-ns/wanted#t=0:07")
 	b.until(`document.querySelector("[data-part=elapsed]").textContent === "0:07"`)
 	b.do(chromedp.KeyEvent("k"))
@@ -65,6 +67,15 @@ func TestFindAndHear(t *testing.T) {
 	if got := w.events("play"); len(got) != 1 || got[0].Who != "Lena Listener" {
 		t.Errorf("played: %v", got)
 	}
+}
+
+// backToTheSearch goes back from a recording whose page was left and come back to
+// by a form: the search is as it was.
+func (b *browser) backToTheSearch() {
+	b.Helper()
+	b.do(chromedp.Evaluate[chromedp.Void](`history.go(-2)`))
+	b.until(`location.pathname + location.search === "/recordings?agent=zo" && document.querySelectorAll(".result").length === 1 &&
+		document.getElementById("agent").value === "zo" && document.getElementById("party").value === ""`)
 }
 
 // hearByKeys uses the player by its keys; it is paused before and after.
@@ -131,4 +142,44 @@ func TestWhatGoesWrongIsSaid(t *testing.T) {
 	}
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("audio").src += "?unheard"`), chromedp.Click(`[data-part=play]`))
 	b.until(`document.querySelector("[data-part=why]").textContent.includes("session has ended") && !document.querySelector("[data-part=sign]").hidden`)
+}
+
+// TestOneTabPlays plays a recording until another tab says that it plays one.
+func TestOneTabPlays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.keep(recording("one", began), nil, clip().Audio)
+	b := w.openBrowser(w.addPerson("Lena Listener", callvault.Grant{AllTenants: true}, callvault.Listen))
+	b.open("/recordings/acme-ns/one")
+	b.do(chromedp.Click(`[data-part=play]`))
+	b.until(`document.querySelector(".player").classList.contains("playing") && document.querySelector("audio").currentTime > 0.2`)
+	b.do(chromedp.Evaluate[chromedp.Void](`new BroadcastChannel("callvault player").postMessage("playing")`)) // as another tab says it
+	b.until(`document.querySelector("audio").paused`)
+}
+
+// TestPlayersArithmetic holds what the scripts reckon.
+func TestPlayersArithmetic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.keep(recording("one", began), nil, clip().Audio)
+	b := w.openBrowser(w.addPerson("Lena Listener", callvault.Grant{AllTenants: true}, callvault.Listen))
+	b.open("/recordings/acme-ns/one")
+	in := func(file, script string) string {
+		return eval[string](b, `import(document.querySelector("script[src$='player.js']").src.replace("player.js", "`+file+`")).then(m => JSON.stringify(`+script+`))`)
+	}
+	for script, want := range map[string]string{
+		`["0", "83", "1:23", "1:02:03", "0:00:01.5"].map(m.parse)`:               `[0,83,83,3723,1.5]`,
+		`["", "x", "1:", "1:2:3:4", "1:75", "-1", "1e9", "999999"].map(m.parse)`: `[null,null,null,null,null,null,null,null]`,
+		`["#t=1:23", "#t=%3", "#notes", ""].map(m.ofHash)`:                       `[83,null,null,null]`,
+		`[0, 83, 3723, 59.9999999].map(m.clock)`:                                 `["0:00","1:23","1:02:03","1:00"]`,
+		`[0, 61, 3600, 7322].map(m.spoken)`:                                      `["0 seconds","1 minute 1 second","1 hour","2 hours 2 minutes 2 seconds"]`,
+	} {
+		if got := in("moment.js", script); got != want {
+			t.Errorf("%s is %s; want %s", script, got, want)
+		}
+	}
+	loudness := `Uint8Array.from({length: 400}, (_, i) => i >= 100 && i < 200 ? 30 : 80)` // 10 s, of which 2.5 s are still
+	if got := in("wave.js", `m.silences({each: 0.025, loudness: `+loudness+`})`); got != `[{"from":2.75,"to":4.75}]` {
+		t.Errorf("silences: %s", got)
+	}
 }

@@ -1,6 +1,6 @@
 // The waveform: the server's peaks drawn as bars, and the silences among them.
 
-const bar = 3; // CSS pixels from one bar to the next
+const pitch = 0.2; // from one bar to the next, in widths of the page's letters
 const quiet = 96 - 45; // loudness below this, 45 dB under full scale, is silence
 const shortest = 1; // seconds; what is shorter is a breath
 const margin = 0.25; // seconds that are left of a silence at both ends
@@ -58,7 +58,8 @@ export class Wave {
     canvas.height = Math.round(canvas.clientHeight * scale);
     this.heard = style.getPropertyValue('--wave-heard') || style.color;
     this.ahead = style.getPropertyValue('--wave-ahead') || style.color;
-    const count = Math.max(1, Math.floor(canvas.clientWidth / bar)), {peaks} = this;
+    const bar = Math.max(3, Math.round(parseFloat(style.fontSize) * pitch)), {peaks} = this;
+    const count = Math.max(1, Math.floor(canvas.clientWidth / bar));
     const most = Math.max(loudest(peaks, 0, peaks.length), 32); // a whisper is not made a shout
     this.bars = Array.from({length: count}, (_, i) => {
       const from = Math.floor(i * peaks.length / count);
@@ -74,15 +75,15 @@ export class Wave {
   }
 
   draw() {
-    const {canvas, bars, scale} = this, pen = canvas.getContext('2d');
-    if (!bars || !pen) return;
-    const middle = canvas.height / 2, line = this.place * canvas.width, wide = canvas.width / bars.length;
+    const {canvas, scale} = this, shown = this.bars, pen = canvas.getContext('2d');
+    if (!shown || !pen) return;
+    const middle = canvas.height / 2, line = this.place * canvas.width, wide = canvas.width / shown.length;
     pen.clearRect(0, 0, canvas.width, canvas.height);
-    for (let i = 0; i < bars.length; i++) {
-      const tall = Math.max(2 * scale, bars[i] * canvas.height * 0.96), x = i * wide;
-      const done = Math.min(Math.max((line - x) / (wide * 0.67), 0), 1);
-      pen.fillStyle = done >= 0.5 ? this.heard : this.ahead;
-      pen.fillRect(x, middle - tall / 2, wide * 0.67, tall);
+    const thick = Math.max(1, Math.round(wide * 0.6)); // whole pixels: anything else blurs
+    for (let i = 0; i < shown.length; i++) {
+      const tall = Math.max(2 * scale, shown[i] * canvas.height * 0.96), x = Math.round(i * wide);
+      pen.fillStyle = x + thick / 2 <= line ? this.heard : this.ahead;
+      pen.fillRect(x, middle - tall / 2, thick, tall);
     }
   }
 }
