@@ -41,7 +41,7 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 		for {
 			select {
 			case <-done:
-				told = tellChanges(plain, runs, told)
+				tellChanges(plain, runs, told)
 				return
 			case <-look.C:
 				told = tellChanges(plain, runs, told)
