@@ -113,7 +113,7 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 		next := source.Schedule.Next(x.now).UnixMilli()
 		card.Status.NextRunAt = &next
 	}
-	look := &collect.Look{Source: source.Source, Days: strip,
+	look := &collect.Look{Source: source.Source,
 		Sees: func(name string) bool { _, ok := tenants[name]; return ok },
 		Zone: func(name string) *time.Location { return zoneOf(tenants[name].TimeZone) },
 	}
@@ -133,13 +133,25 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 	if card.Status.Running {
 		card.Live = p.progressOf(x, &card.Status, lacking)
 	}
-	card.page(x, glances, tenants)
+	shown := map[string]int{}
+	for i, g := range card.page(x, glances) {
+		shown[g.Tenant] = i
+	}
+	look.Days, look.Sees = strip, func(name string) bool { _, ok := shown[name]; return ok }
+	if glances, err = p.Collector.Glances(x.ctx(), look, x.now); err != nil {
+		return nil, err
+	}
+	card.Rows = make([]tenantRow, len(shown))
+	for _, g := range glances {
+		t := tenants[g.Tenant]
+		card.Rows[shown[g.Tenant]] = tenantRow{Glance: g, Zone: t.TimeZone, Title: t.Title, Stale: g.Stale(x.now), Strip: stripOf(g.Days)}
+	}
 	return card, nil
 }
 
-// page takes the part of a source's tenants that is asked for: those that something
-// is wrong with come first.
-func (card *sourceCard) page(x *exchange, glances []collect.Glance, tenants map[string]callvault.Tenant) {
+// page is the part of a source's tenants that is asked for: those that something is
+// wrong with come first.
+func (card *sourceCard) page(x *exchange, glances []collect.Glance) []collect.Glance {
 	slices.SortStableFunc(glances, func(a, b collect.Glance) int { return cmp.Compare(attention(&a, x.now), attention(&b, x.now)) })
 	query := x.r.URL.Query()
 	at := 0
@@ -157,10 +169,7 @@ func (card *sourceCard) page(x *exchange, glances []collect.Glance, tenants map[
 	if end < len(glances) {
 		card.Next = address(end)
 	}
-	for _, g := range glances[at:end] {
-		t := tenants[g.Tenant]
-		card.Rows = append(card.Rows, tenantRow{Glance: g, Zone: t.TimeZone, Title: t.Title, Stale: g.Stale(x.now), Strip: stripOf(g.Days)})
-	}
+	return glances[at:end]
 }
 
 // attention is lower the more a tenant needs to be looked at.
