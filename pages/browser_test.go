@@ -67,7 +67,7 @@ func (w *world) openBrowser(link string) *browser {
 	if err = errors.Join(err, chromedp.Do(ctx, chromedp.Navigate("about:blank"))); err != nil {
 		w.Fatal(err)
 	}
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 10*time.Minute)
 	w.Cleanup(cancel)
 	b := &browser{w, ctx}
 	b.size(1280, false)
@@ -88,7 +88,7 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 }
 
 // patience is how long a step may take on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // lost ends the test and tells what the browser shows.
 func (b *browser) lost(err error) {
