@@ -24,6 +24,7 @@ func TestFindAndHear(t *testing.T) {
 	b := w.openBrowser(w.addPerson("Lena Listener", callvault.Grant{AllTenants: true}, callvault.Listen, callvault.Download))
 
 	b.open("/recordings")
+	b.weigh("the first page of recordings")
 	b.do(chromedp.KeyEvent("/"))
 	b.until(`document.activeElement.id === "party" && (document.activeElement.value = "", true)`) // a key made by hand types all the same
 	b.do(chromedp.KeyEvent("9876"))                                                               // as one types: no button is pressed
@@ -32,6 +33,7 @@ func TestFindAndHear(t *testing.T) {
 	b.do(chromedp.KeyEvent(strings.Repeat(kb.Backspace, 4)), chromedp.Click(".search-more summary"), chromedp.SendKeys("#agent", "zo"))
 	b.until(`document.querySelector("#agents option")?.value === "Zoë Quill(9)"`)
 	b.until(`location.search === "?agent=zo" && document.querySelectorAll(".result").length === 1`)
+	b.open("/recordings?agent=zo") // the address is the search
 	b.inspect("recordings")
 	b.do(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate[chromedp.Void](`document.querySelector(".result-link").focus()`), chromedp.KeyEvent(kb.Enter))
 	b.until(`location.pathname === "/recordings/acme-ns/wanted" && !!document.querySelector(".player.drawn")`)
