@@ -11,6 +11,7 @@ import (
 
 	"callvault"
 	"callvault/collect"
+	"callvault/database/databasetest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -26,8 +27,8 @@ func history(t *testing.T, v *vault, source *collect.Source, step time.Duration)
 			if len(starts)%100 == 99 {
 				state = "missing"
 			}
-			_, err := tx.Exec(`INSERT INTO items VALUES ('acme-ns', $1, 'acme', $2, 0, 1000, 'SAVED', 1, x'', $3, 'no', '', 0, 0, 0, 0, 0)`,
-				fmt.Sprint(at), at, state)
+			_, err := tx.Exec(`INSERT INTO items VALUES ('acme-ns', $1, 'acme', $2, 0, 1000, 'SAVED', 1, $4, $3, 'no', '', 0, 0, 0, 0, 0)`,
+				fmt.Sprint(at), at, state, []byte{})
 			if err != nil {
 				return err
 			}
@@ -89,6 +90,9 @@ func TestYearsOfHistory(t *testing.T) {
 // TestCalendarReadsAnIndex: the days are counted from an index alone, and a glance
 // at a tenant reads only what it lacks.
 func TestCalendarReadsAnIndex(t *testing.T) {
+	if databasetest.Second() {
+		t.Skip("PostgreSQL chooses its indexes by what it knows of the table")
+	}
 	v := newVault(t, tempDir(t))
 	for query, want := range map[string]string{
 		`SELECT (start_ms + CAST($1 AS BIGINT)) / 86400000 AS day, state FROM items INDEXED BY items_by_day

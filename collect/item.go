@@ -94,6 +94,21 @@ func (i *item) follow(known *item, isHeld bool) (changed bool) {
 	return changed
 }
 
+// alter runs fn in a transaction that keeps out all others which alter the
+// tenants' items, in whichever processes. fn may run again from its beginning.
+func (c *Collector) alter(ctx context.Context, tenants []string, fn func(*sql.Tx) error) error {
+	names := make([]string, len(tenants))
+	for i, tenant := range tenants {
+		names[i] = "ledger " + tenant
+	}
+	return c.db.Tx(ctx, func(tx *sql.Tx) error {
+		if err := c.db.Exclude(ctx, tx, names...); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
 func findItem(ctx context.Context, tx *sql.Tx, tenant, key string) (*item, error) {
 	found, err := scanItem(tx.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND recording_key = $2`, tenant, key))
 	if errors.Is(err, sql.ErrNoRows) {

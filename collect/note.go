@@ -72,7 +72,12 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 	}
 	var changed []entry
 	var fresh []*item // due, and not so before
-	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+	tenants := make([]string, len(batch))
+	for i := range batch {
+		tenants[i] = batch[i].item.tenant
+	}
+	err = r.c.alter(ctx, tenants, func(tx *sql.Tx) error {
+		changed, fresh = nil, nil
 		for i, e := range batch {
 			it := *e.item // as it is written now
 			known, err := findItem(ctx, tx, it.tenant, it.key)

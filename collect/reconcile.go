@@ -66,7 +66,11 @@ func (c *Collector) writeStates(ctx context.Context, items []*item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	return c.db.Tx(ctx, func(tx *sql.Tx) error {
+	tenants := make([]string, len(items))
+	for i := range items {
+		tenants[i] = items[i].tenant
+	}
+	return c.alter(ctx, tenants, func(tx *sql.Tx) error {
 		for _, it := range items {
 			if err := it.setState(ctx, tx); err != nil {
 				return err

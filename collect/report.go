@@ -165,7 +165,7 @@ func (c *Collector) markStarted(ctx context.Context, source string, began int64)
 		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
 			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE, halted = '', reopens_ms = 0`, source)
 		if err == nil {
-			_, err = tx.ExecContext(ctx, `UPDATE items SET tried_ms = $1 - 1 WHERE `+lacking+` AND tried_ms >= $1
+			_, err = tx.ExecContext(ctx, `UPDATE items SET tried_ms = CAST($1 AS BIGINT) - 1 WHERE `+lacking+` AND tried_ms >= $1
 				AND tenant IN (SELECT tenant FROM collected_tenants WHERE source = $2)`, began, source)
 		}
 		return err
@@ -187,7 +187,7 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE sources SET started_ms = $1, ended_ms = $2, result = $3, error = $4,
-			complete_ms = CASE WHEN $5 > 0 THEN $5 ELSE complete_ms END WHERE name = $6`,
+			complete_ms = CASE WHEN CAST($5 AS BIGINT) > 0 THEN $5 ELSE complete_ms END WHERE name = $6`,
 			r.began, report.EndedAt, string(report.Result), report.Error, succeeded, r.source.Name)
 		return err
 	})

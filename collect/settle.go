@@ -43,7 +43,7 @@ func (c *Collector) Settle(ctx context.Context, s *Settlement) error {
 			return err
 		}
 	}
-	return c.db.Tx(ctx, func(tx *sql.Tx) error {
+	return c.alter(ctx, []string{s.Tenant}, func(tx *sql.Tx) error {
 		reason := fmt.Sprintf("%s by %s: %s", decision, s.Who, s.Reason)
 		result, err := tx.ExecContext(ctx, `UPDATE items SET state = $1, reason = $2, doubt = CASE WHEN $1 = 'held' THEN $2 ELSE doubt END
 			WHERE tenant = $3 AND recording_key = $4`, string(to), reason, s.Tenant, s.Key)

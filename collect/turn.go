@@ -293,7 +293,7 @@ func (t *turn) flush(ctx context.Context) error {
 	if len(settled) == 0 && bytes == 0 {
 		return nil
 	}
-	return t.r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+	return t.r.c.alter(ctx, []string{t.site.tenant}, func(tx *sql.Tx) error {
 		for _, it := range settled {
 			if err := it.setState(ctx, tx); err != nil {
 				return err

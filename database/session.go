@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,7 @@ func (db *DB) lockSession(ctx context.Context, name string) (release func(), err
 	key, taken := "lock "+name, false
 	err = session.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, key).Scan(&taken)
 	if err == nil && taken {
-		return func() { _ = session.Close() }, nil // which closes the connection: this pool keeps none idle
+		return func() { unlock(session, key) }, nil
 	}
 	held := Held{Name: name, Holder: sessionHolder(ctx, session, key)}
 	closeErr := session.Close()
@@ -26,6 +27,15 @@ func (db *DB) lockSession(ctx context.Context, name string) (release func(), err
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), closeErr)
 	}
 	return nil, held
+}
+
+// unlock gives a lock back. Were the connection only closed, as it is by this
+// pool, the lock would be free a moment later.
+func unlock(session *sql.Conn, key string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = session.ExecContext(ctx, `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, key)
+	_ = session.Close() // which frees it in any case
 }
 
 // waitSession tries again and again: a statement that waited would keep
@@ -57,5 +67,5 @@ func sessionHolder(ctx context.Context, session *sql.Conn, key string) string {
 	if err != nil {
 		return "another process"
 	}
-	return who
+	return strings.TrimPrefix(who, "callvault ")
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -269,10 +270,12 @@ func (w *world) fill(n int) {
 	w.t.Helper()
 	w.keep(recording("a", 0))
 	must(w.t, w.db.Tx(context.Background(), func(tx *sql.Tx) error {
-		_, err := tx.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-			INSERT INTO recordings SELECT tenant, start_ms + i, 'k' || i, call_key, status, agent, skill,
-			replace(replace(json, '"startTime":' || start_ms, '"startTime":' || (start_ms + i)), '"tagData":""', '"tagData":"' || hex(randomblob(99)) || '"'),
-			bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms FROM recordings, n`, n)
+		copied, err := tx.Prepare(`INSERT INTO recordings SELECT tenant, start_ms + CAST($1 AS BIGINT), $2, call_key, status, agent, skill,
+			replace(replace(json, '"startTime":' || start_ms, '"startTime":' || (start_ms + CAST($1 AS BIGINT))), '"tagData":""', '"tagData":"' || $3 || '"'),
+			bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms FROM recordings WHERE recording_key = 'a'`)
+		for i := 1; i <= n && err == nil; i++ {
+			_, err = copied.Exec(i, fmt.Sprint("k", i), rand.Text()+rand.Text()+rand.Text())
+		}
 		return err
 	}))
 }

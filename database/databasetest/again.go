@@ -20,7 +20,7 @@ const folder = "CALLVAULT_TEST_POSTGRES"
 // Again runs all other tests of the package once more, over PostgreSQL: those
 // that open what Place returns for the file of a database.
 func Again(t *testing.T) {
-	if os.Getenv(folder) != "" {
+	if Second() {
 		t.Skip("this is the second time")
 	}
 	s, err := shared()
@@ -34,6 +34,10 @@ func Again(t *testing.T) {
 		t.Errorf("over PostgreSQL: %v\n%s", err, out)
 	}
 }
+
+// Second tells whether Again runs the tests, over PostgreSQL: for those of how
+// SQLite works.
+func Second() bool { return os.Getenv(folder) != "" }
 
 // Place is where the tests that open the SQLite database in the file at path are
 // to find it: there, or, when Again runs them, a PostgreSQL database that goes by

@@ -1,0 +1,9 @@
+package server_test
+
+import (
+	"testing"
+
+	"callvault/database/databasetest"
+)
+
+func TestOverPostgreSQL(t *testing.T) { databasetest.Again(t) }
