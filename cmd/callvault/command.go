@@ -44,7 +44,7 @@ func newCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		serveCommand(o), demoCommand(o), tenantCommand(o), userCommand(o), auditCommand(o), importCommand(o),
+		serveCommand(o), workerCommand(o), demoCommand(o), tenantCommand(o), userCommand(o), auditCommand(o), importCommand(o),
 		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), exportCommand(o), verifyCommand(o), rebuildCommand(o), versionCommand(),
 	)
 	return root

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -42,9 +43,7 @@ func (s *service) collectBySchedule(config *config) error {
 		s.jobs = append(s.jobs, func(ctx context.Context) error {
 			defer running.Done()
 			return collector.Serve(ctx, source.Source, source.schedule, func(report *collect.Report) {
-				s.log.Info("run ended", "source", report.Source, "result", report.Result, "fetched", report.Held,
-					"bytes", report.Bytes, "problems", len(report.Problems), "error", report.Error)
-				alerts.Tell(ctx, report)
+				tellOf(ctx, report, alerts, s.log)
 			})
 		})
 	}
@@ -65,6 +64,13 @@ func (s *service) show(collector *collect.Collector, sources []scheduled) {
 	for _, source := range sources {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
 	}
+}
+
+// tellOf tells what came of a run to the log and to who is to be alerted.
+func tellOf(ctx context.Context, report *collect.Report, alerts *collect.Alerts, log *slog.Logger) {
+	log.Info("run ended", "source", report.Source, "result", report.Result, "fetched", report.Held,
+		"bytes", report.Bytes, "problems", len(report.Problems), "error", report.Error)
+	alerts.Tell(ctx, report)
 }
 
 // ledgerMetrics shows how complete the collecting is, for Prometheus.

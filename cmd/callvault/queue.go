@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"callvault/collect"
+	"callvault/database"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// How a shift goes: how often it says that it is alive, how often one of all looks
+// after the queue, how long a turn lasts before others have theirs, how soon a job
+// that failed is tried again, and how long a stop waits.
+const (
+	beatEvery  = 5 * time.Second
+	tendEvery  = 10 * time.Second
+	turnTime   = time.Hour
+	retryAfter = 10 * time.Second
+	stopTime   = 30 * time.Second
+
+	queueConns = 8
+	manyTries  = 10_000
+)
+
+// shift is the part of one process in collecting that many processes share: what
+// River, a queue in their PostgreSQL, hands out is done by the collector. Runs over
+// sources and tenants' turns in them are jobs of the queue.
+type shift struct {
+	name      string // of this worker, among all
+	db        *database.DB
+	collector *collect.Collector
+	sources   map[string]scheduled
+	alerts    *collect.Alerts
+	log       *slog.Logger
+	pool      *pgxpool.Pool
+	driver    *riverpgxv5.Driver
+	queue     *river.Client[pgx.Tx]
+	ending    context.Context // is over when jobs are to be given back
+	giveBack  context.CancelFunc
+}
+
+// openShift opens the queue, and makes its tables if there are none. turns is how
+// many tenants' turns the process takes at once.
+func openShift(ctx context.Context, v *vault, collector *collect.Collector, turns int) (s *shift, err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name of this machine: %w", err)
+	}
+	s = &shift{name: fmt.Sprintf("%s-%d-%.6s", host, os.Getpid(), rand.Text()), db: v.db, collector: collector, sources: map[string]scheduled{}}
+	s.ending, s.giveBack = context.WithCancel(context.WithoutCancel(ctx))
+	config, err := pgxpool.ParseConfig(v.database)
+	if err != nil {
+		return nil, errors.New("the database's address cannot be read by the queue") // it may hold a secret
+	}
+	config.MaxConns = queueConns
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	s.driver = riverpgxv5.New(s.pool)
+	migrator, err := rivermigrate.New(s.driver, nil)
+	if err == nil {
+		err = s.alone(ctx, "migrate queue", func() error {
+			_, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+			return err
+		})
+	}
+	if err == nil {
+		err = s.openQueue(turns)
+	}
+	if err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return s, nil
+}
+
+// alone runs fn while no other process does.
+func (s *shift) alone(ctx context.Context, name string, fn func() error) error {
+	release, err := s.db.WaitLock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return fn()
+}
+
+// openQueue makes the client of the queue.
+func (s *shift) openQueue(turns int) (err error) {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &runWorker{shift: s})
+	river.AddWorker(workers, &turnWorker{shift: s})
+	s.queue, err = river.NewClient(s.driver, &river.Config{
+		ID:         s.name,
+		Queues:     map[string]river.QueueConfig{runQueue: {MaxWorkers: 100}, turnQueue: {MaxWorkers: turns}},
+		Workers:    workers,
+		JobTimeout: -1,
+		// Jobs last as long as they last: who is at one that has died is found by tend.
+		RescueStuckJobsAfter: 365 * 24 * time.Hour,
+		Logger:               slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	return err
+}
+
+// work takes jobs until ctx ends; then it gives back what is not finished.
+func (s *shift) work(ctx context.Context) error {
+	defer s.pool.Close()
+	if err := s.collector.Beat(ctx, s.name); err != nil {
+		return err
+	}
+	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	s.log.Info("taking part in the collecting", "worker", s.name)
+	s.attend(ctx)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.queue.Stop(stopping) }() // takes no more, and waits
+	s.giveBack()
+	err := <-stopped
+	return errors.Join(err, s.collector.Leave(stopping, s.name))
+}
+
+// attend says again and again that the worker is alive, and looks after the queue
+// when it is its turn. One who could not say so for so long that others have taken
+// up his jobs gives them back.
+func (s *shift) attend(ctx context.Context) {
+	beat, tend := time.NewTicker(beatEvery), time.NewTicker(tendEvery)
+	defer beat.Stop()
+	defer tend.Stop()
+	heard := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			if time.Since(heard) > collect.Missed {
+				s.log.Warn("this worker was not heard of for too long; others have taken up its jobs", "worker", s.name, "for", time.Since(heard))
+				s.giveBack()
+				s.ending, s.giveBack = context.WithCancel(context.WithoutCancel(ctx))
+			}
+			if err := s.collector.Beat(ctx, s.name); err == nil {
+				heard = time.Now()
+			}
+		case <-tend.C:
+			if err := s.tend(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("looking after the queue", "error", err)
+			}
+		}
+	}
+}
+
+// tend begins the runs that are due, and makes the jobs of dead workers available
+// to others, if nobody else is at it.
+func (s *shift) tend(ctx context.Context) error {
+	release, err := s.db.Lock("queue")
+	if errors.As(err, new(database.Held)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	now := time.Now()
+	for name, source := range s.sources {
+		due, err := s.collector.RunDue(ctx, source.Source, source.schedule, now)
+		if err != nil {
+			return err
+		}
+		if !due {
+			continue
+		}
+		if _, err := s.queue.Insert(ctx, runJob{Source: name, Began: now.UnixMilli()}, nil); err != nil {
+			return fmt.Errorf("queue a run over %s: %w", name, err)
+		}
+	}
+	return s.takeUp(ctx, now)
+}
+
+// takeUp makes the jobs of dead workers available again.
+func (s *shift) takeUp(ctx context.Context, now time.Time) error {
+	alive, err := s.collector.Alive(ctx)
+	if err != nil {
+		return err
+	}
+	running, err := s.queue.JobList(ctx, river.NewJobListParams().Kinds(runJob{}.Kind(), turnJob{}.Kind()).States(rivertype.JobStateRunning).First(manyTries))
+	if err != nil {
+		return fmt.Errorf("jobs at work: %w", err)
+	}
+	dead := &riverdriver.JobRescueManyParams{StuckHorizon: now.Add(time.Minute)}
+	for _, job := range running.Jobs {
+		if n := len(job.AttemptedBy); n == 0 || alive[job.AttemptedBy[n-1]] {
+			continue
+		}
+		why, err := json.Marshal(rivertype.AttemptError{At: now, Attempt: job.Attempt, Error: "its worker was not heard of any more"})
+		if err != nil {
+			return err
+		}
+		dead.ID, dead.Error = append(dead.ID, job.ID), append(dead.Error, why)
+		dead.FinalizedAt, dead.ScheduledAt = append(dead.FinalizedAt, nil), append(dead.ScheduledAt, now)
+		dead.State = append(dead.State, string(rivertype.JobStateAvailable))
+	}
+	if len(dead.ID) == 0 {
+		return nil
+	}
+	s.log.Warn("taking up the jobs of workers that have died", "jobs", len(dead.ID))
+	_, err = s.driver.GetExecutor().JobRescueMany(ctx, dead)
+	return err
+}

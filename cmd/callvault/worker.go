@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+
+	"callvault/account"
+	"callvault/collect"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// defaultTurns is how many tenants' turns a process takes at once. A turn mostly
+// waits for its pace.
+const defaultTurns = 500
+
+func workerCommand(o *options) *cobra.Command {
+	var turns int
+	c := &cobra.Command{
+		Use:   "worker",
+		Short: "Take part in collecting that many processes share, over PostgreSQL",
+		Long: `Take part in collecting from the configured sources, beside other workers and services on the same
+--database. Any number may run; each tenant is fetched by one at a time, at its pace. What a worker
+that dies was at is taken up by others within a minute. All need the same configuration.`,
+		Example: `  callvault worker --database postgres://callvault@db/callvault --audio 's3://recordings/audio?region=eu-west-1' \
+    --config /etc/callvault/callvault.toml`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.database == "" {
+				return usageError{errors.New("a worker needs --database postgres://...; on one machine serve and collect do the collecting")}
+			}
+			if turns < 1 {
+				return usageError{errors.New("--turns is at least 1")}
+			}
+			log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+			config, err := readConfig(o)
+			if err != nil {
+				return err
+			}
+			c.SetContext(account.As(c.Context(), account.Service)) // what it does is nobody's command
+			return withVault(c.Context(), o, func(v *vault) error {
+				sources, err := config.sources(nil)
+				if err != nil {
+					return err
+				}
+				alerts, err := config.alerts(log)
+				if err != nil {
+					return err
+				}
+				collector, closeIt, err := newCollector(v, log)
+				if err != nil {
+					return err
+				}
+				s, err := openShift(c.Context(), v, collector, turns)
+				if err != nil {
+					return errors.Join(err, closeIt())
+				}
+				s.take(sources, alerts, log)
+				return errors.Join(s.run(c.Context()), closeIt())
+			})
+		},
+	}
+	c.Flags().IntVar(&turns, "turns", defaultTurns, "how many tenants are fetched at once")
+	return c
+}
+
+// take gives the shift what it is to collect from.
+func (s *shift) take(sources []scheduled, alerts *collect.Alerts, log *slog.Logger) {
+	s.alerts, s.log = alerts, log
+	for _, source := range sources {
+		s.sources[source.Name] = source
+	}
+}
+
+// run works until ctx ends, and watches over the collecting while nobody else does.
+func (s *shift) run(ctx context.Context) error {
+	var watched []*collect.Source
+	for _, source := range s.sources {
+		watched = append(watched, source.Source)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.work(ctx) })
+	group.Go(func() error {
+		release, err := s.db.WaitLock(ctx, "watch")
+		if err != nil {
+			return nil // ctx has ended, or the database is away, which work tells
+		}
+		defer release()
+		return s.collector.Watch(ctx, watched, s.alerts)
+	})
+	return group.Wait()
+}
