@@ -63,18 +63,18 @@ func (w *runWorker) NextRetry(*river.Job[runJob]) time.Time { return time.Now().
 
 // Work does a run, or goes on with one.
 func (w *runWorker) Work(ctx context.Context, job *river.Job[runJob]) error {
-	source, ok := w.sources[job.Args.Source]
-	if !ok {
-		return river.JobCancel(fmt.Errorf("no source %s is configured here", job.Args.Source))
+	source, err := w.source(job.Args.Source)
+	if err != nil {
+		return err
 	}
-	run, err := w.collector.StartShared(ctx, source.Source, job.Args.Began, &collect.Share{Hand: w.hand, Over: w.over})
+	run, err := w.collector.StartShared(ctx, source, job.Args.Began, &collect.Share{Hand: w.hand, Over: w.over})
 	if errors.As(err, new(database.Held)) {
 		return river.JobSnooze(retryAfter)
 	}
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(w.ending, run.Stop)()
+	defer context.AfterFunc(w.watch.Load(), run.Stop)()
 	report, err := run.Wait(context.WithoutCancel(ctx))
 	if errors.Is(err, collect.ErrUnfinished) {
 		return river.JobSnooze(0)
@@ -84,6 +84,16 @@ func (w *runWorker) Work(ctx context.Context, job *river.Job[runJob]) error {
 	}
 	tellOf(ctx, report, w.alerts, w.log)
 	return nil
+}
+
+// source is the configured source of that name.
+func (s *shift) source(name string) (*collect.Source, error) {
+	for _, known := range s.sources {
+		if known.Name == name {
+			return known.Source, nil
+		}
+	}
+	return nil, river.JobCancel(fmt.Errorf("no source %s is configured here", name))
 }
 
 // hand queues a tenant's turn.
@@ -116,11 +126,11 @@ func (w *turnWorker) NextRetry(*river.Job[turnJob]) time.Time { return time.Now(
 
 // Work takes a turn, for as long as others should wait for theirs.
 func (w *turnWorker) Work(_ context.Context, job *river.Job[turnJob]) error {
-	source, ok := w.sources[job.Args.Source]
-	if !ok {
-		return river.JobCancel(fmt.Errorf("no source %s is configured here", job.Args.Source))
+	source, err := w.source(job.Args.Source)
+	if err != nil {
+		return err
 	}
-	err := w.collector.Fetch(w.ending, source.Source, collect.Turn(job.Args), turnTime)
+	err = w.collector.Fetch(w.watch.Load(), source, collect.Turn(job.Args), turnTime)
 	switch {
 	case errors.Is(err, collect.ErrUnfinished):
 		return river.JobSnooze(0)

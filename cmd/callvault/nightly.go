@@ -2,59 +2,101 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
-	"sync"
 	"time"
 
 	"callvault/collect"
 	"callvault/pages"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 )
 
-// collectBySchedule lets the service collect from the sources of the
-// configuration, each by its schedule, watch over that, and show it in its
-// metrics. Without sources it does nothing.
-func (s *service) collectBySchedule(config *config) error {
-	if len(config.Source) == 0 {
-		return nil
-	}
+// collecting is what a process collects with.
+type collecting struct {
+	collector *collect.Collector
+	sources   []scheduled
+	alerts    *collect.Alerts
+	log       *slog.Logger
+	close     func() error // of the quarantine
+}
+
+// openCollecting makes what a process collects with from the configuration.
+func openCollecting(v *vault, config *config, log *slog.Logger) (*collecting, error) {
 	sources, err := config.sources(nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	alerts, err := config.alerts(s.log)
+	alerts, err := config.alerts(log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	collector, closeIt, err := newCollector(s.vault, s.log)
+	collector, closeIt, err := newCollector(v, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var running sync.WaitGroup
-	var watched []*collect.Source
-	for _, source := range sources {
-		watched = append(watched, source.Source)
+	return &collecting{collector, sources, alerts, log, closeIt}, nil
+}
+
+// watched are the sources, for those who do not ask when they are collected from.
+func (c *collecting) watched() (sources []*collect.Source) {
+	for _, source := range c.sources {
+		sources = append(sources, source.Source)
+	}
+	return sources
+}
+
+// schedules runs over each source by its schedule until ctx ends, and watches over
+// that.
+func (c *collecting) schedules(ctx context.Context) error {
+	running, ctx := errgroup.WithContext(ctx)
+	for _, source := range c.sources {
 		if source.schedule == nil {
 			continue
 		}
-		running.Add(1)
-		s.jobs = append(s.jobs, func(ctx context.Context) error {
-			defer running.Done()
-			return collector.Serve(ctx, source.Source, source.schedule, func(report *collect.Report) {
-				tellOf(ctx, report, alerts, s.log)
+		running.Go(func() error {
+			return c.collector.Serve(ctx, source.Source, source.schedule, func(report *collect.Report) {
+				tellOf(ctx, report, c.alerts, c.log)
 			})
 		})
 	}
-	s.jobs = append(s.jobs, func(ctx context.Context) error {
-		err := collector.Watch(ctx, watched, alerts)
-		running.Wait()
-		_ = closeIt() // what is left in staging is cleared at the next start
+	running.Go(func() error { return c.collector.Watch(ctx, c.watched(), c.alerts) })
+	return running.Wait()
+}
+
+// collectBySchedule lets the service collect from the sources of the
+// configuration, each by its schedule, with others where the database is shared;
+// and show how complete that is on its pages and in its metrics. Without sources it
+// does nothing.
+func (s *service) collectBySchedule(ctx context.Context, config *config, only bool) error {
+	if len(config.Source) == 0 {
+		return nil
+	}
+	c, err := openCollecting(s.vault, config, s.log)
+	if err != nil {
 		return err
+	}
+	s.show(c.collector, c.sources)
+	s.server.Register(&ledgerMetrics{collector: c.collector, sources: c.watched()})
+	work := c.schedules
+	switch {
+	case only:
+		work = func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil
+		}
+	case s.vault.db.Shared():
+		shift, err := openShift(ctx, s.vault, c, defaultTurns)
+		if err != nil {
+			return errors.Join(err, c.close())
+		}
+		work = shift.run
+	}
+	s.jobs = append(s.jobs, func(ctx context.Context) error {
+		return errors.Join(work(ctx), c.close())
 	})
-	s.show(collector, sources)
-	s.server.Register(&ledgerMetrics{collector: collector, sources: watched})
 	return nil
 }
 

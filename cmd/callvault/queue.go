@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"callvault/collect"
@@ -40,28 +41,39 @@ const (
 // River, a queue in their PostgreSQL, hands out is done by the collector. Runs over
 // sources and tenants' turns in them are jobs of the queue.
 type shift struct {
-	name      string // of this worker, among all
-	db        *database.DB
-	collector *collect.Collector
-	sources   map[string]scheduled
-	alerts    *collect.Alerts
-	log       *slog.Logger
-	pool      *pgxpool.Pool
-	driver    *riverpgxv5.Driver
-	queue     *river.Client[pgx.Tx]
-	ending    context.Context // is over when jobs are to be given back
-	giveBack  context.CancelFunc
+	*collecting
+	name   string // of this worker, among all
+	db     *database.DB
+	pool   *pgxpool.Pool
+	driver *riverpgxv5.Driver
+	queue  *river.Client[pgx.Tx]
+	watch  atomic.Pointer[watch]
+}
+
+// watch is a stretch of a shift, at whose end jobs are given back.
+type watch struct {
+	context.Context
+	end context.CancelFunc
+}
+
+// renew ends the watch that is on, if one is, and begins another.
+func (s *shift) renew(ctx context.Context) {
+	next := &watch{}
+	next.Context, next.end = context.WithCancel(context.WithoutCancel(ctx))
+	if last := s.watch.Swap(next); last != nil {
+		last.end()
+	}
 }
 
 // openShift opens the queue, and makes its tables if there are none. turns is how
 // many tenants' turns the process takes at once.
-func openShift(ctx context.Context, v *vault, collector *collect.Collector, turns int) (s *shift, err error) {
+func openShift(ctx context.Context, v *vault, with *collecting, turns int) (s *shift, err error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("name of this machine: %w", err)
 	}
-	s = &shift{name: fmt.Sprintf("%s-%d-%.6s", host, os.Getpid(), rand.Text()), db: v.db, collector: collector, sources: map[string]scheduled{}}
-	s.ending, s.giveBack = context.WithCancel(context.WithoutCancel(ctx))
+	s = &shift{collecting: with, name: fmt.Sprintf("%s-%d-%.6s", host, os.Getpid(), rand.Text()), db: v.db}
+	s.renew(ctx)
 	config, err := pgxpool.ParseConfig(v.database)
 	if err != nil {
 		return nil, errors.New("the database's address cannot be read by the queue") // it may hold a secret
@@ -130,9 +142,9 @@ func (s *shift) work(ctx context.Context) error {
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.queue.Stop(stopping) }() // takes no more, and waits
-	s.giveBack()
+	s.watch.Load().end()
 	err := <-stopped
-	return errors.Join(err, s.collector.Leave(stopping, s.name))
+	return errors.Join(err, s.collector.Leave(context.WithoutCancel(ctx), s.name))
 }
 
 // attend says again and again that the worker is alive, and looks after the queue
@@ -150,8 +162,7 @@ func (s *shift) attend(ctx context.Context) {
 		case <-beat.C:
 			if time.Since(heard) > collect.Missed {
 				s.log.Warn("this worker was not heard of for too long; others have taken up its jobs", "worker", s.name, "for", time.Since(heard))
-				s.giveBack()
-				s.ending, s.giveBack = context.WithCancel(context.WithoutCancel(ctx))
+				s.renew(ctx)
 			}
 			if err := s.collector.Beat(ctx, s.name); err == nil {
 				heard = time.Now()
@@ -176,7 +187,7 @@ func (s *shift) tend(ctx context.Context) error {
 	}
 	defer release()
 	now := time.Now()
-	for name, source := range s.sources {
+	for _, source := range s.sources {
 		due, err := s.collector.RunDue(ctx, source.Source, source.schedule, now)
 		if err != nil {
 			return err
@@ -184,8 +195,8 @@ func (s *shift) tend(ctx context.Context) error {
 		if !due {
 			continue
 		}
-		if _, err := s.queue.Insert(ctx, runJob{Source: name, Began: now.UnixMilli()}, nil); err != nil {
-			return fmt.Errorf("queue a run over %s: %w", name, err)
+		if _, err := s.queue.Insert(ctx, runJob{Source: source.Name, Began: now.UnixMilli()}, nil); err != nil {
+			return fmt.Errorf("queue a run over %s: %w", source.Name, err)
 		}
 	}
 	return s.takeUp(ctx, now)

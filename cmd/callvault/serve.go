@@ -25,6 +25,7 @@ import (
 type serveFlags struct {
 	listen, metricsListen, tlsCert, tlsKey string
 	maxUpload                              int64
+	noCollect                              bool
 }
 
 func serveCommand(o *options) *cobra.Command {
@@ -50,7 +51,7 @@ func serveCommand(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := s.collectBySchedule(config); err != nil {
+				if err := s.collectBySchedule(c.Context(), config, flags.noCollect); err != nil {
 					s.release()
 					return err
 				}
@@ -62,6 +63,7 @@ func serveCommand(o *options) *cobra.Command {
 	c.Flags().StringVar(&flags.metricsListen, "metrics-listen", "", "address of its own for /metrics, where no key is asked for")
 	c.Flags().StringVar(&flags.tlsCert, "tls-cert", "", "certificate chain, a PEM file")
 	c.Flags().StringVar(&flags.tlsKey, "tls-key", "", "its private key, a PEM file")
+	c.Flags().BoolVar(&flags.noCollect, "no-collect", false, "leave the collecting to others: to workers, or to callvault collect")
 	c.Flags().Int64Var(&flags.maxUpload, "max-upload", server.DefaultMaxUpload, "the most bytes of an upload's body")
 	return c
 }

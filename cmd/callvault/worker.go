@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"callvault/account"
-	"callvault/collect"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -42,24 +41,15 @@ that dies was at is taken up by others within a minute. All need the same config
 			}
 			c.SetContext(account.As(c.Context(), account.Service)) // what it does is nobody's command
 			return withVault(c.Context(), o, func(v *vault) error {
-				sources, err := config.sources(nil)
+				with, err := openCollecting(v, config, log)
 				if err != nil {
 					return err
 				}
-				alerts, err := config.alerts(log)
+				s, err := openShift(c.Context(), v, with, turns)
 				if err != nil {
-					return err
+					return errors.Join(err, with.close())
 				}
-				collector, closeIt, err := newCollector(v, log)
-				if err != nil {
-					return err
-				}
-				s, err := openShift(c.Context(), v, collector, turns)
-				if err != nil {
-					return errors.Join(err, closeIt())
-				}
-				s.take(sources, alerts, log)
-				return errors.Join(s.run(c.Context()), closeIt())
+				return errors.Join(s.run(c.Context()), with.close())
 			})
 		},
 	}
@@ -67,20 +57,8 @@ that dies was at is taken up by others within a minute. All need the same config
 	return c
 }
 
-// take gives the shift what it is to collect from.
-func (s *shift) take(sources []scheduled, alerts *collect.Alerts, log *slog.Logger) {
-	s.alerts, s.log = alerts, log
-	for _, source := range sources {
-		s.sources[source.Name] = source
-	}
-}
-
 // run works until ctx ends, and watches over the collecting while nobody else does.
 func (s *shift) run(ctx context.Context) error {
-	var watched []*collect.Source
-	for _, source := range s.sources {
-		watched = append(watched, source.Source)
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.work(ctx) })
 	group.Go(func() error {
@@ -89,7 +67,7 @@ func (s *shift) run(ctx context.Context) error {
 			return nil // ctx has ended, or the database is away, which work tells
 		}
 		defer release()
-		return s.collector.Watch(ctx, watched, s.alerts)
+		return s.collector.Watch(ctx, s.watched(), s.alerts)
 	})
 	return group.Wait()
 }
