@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"callvault/audio"
 )
@@ -62,7 +63,7 @@ func (a *Archive) measurePeaks(ctx context.Context, entry *Entry) ([]byte, error
 		return nil, err
 	}
 	defer file.Close()
-	peaks, err := audio.Peaks(file)
+	peaks, err := audio.Peaks(file, time.Duration(entry.AudioMs)*time.Millisecond)
 	if err != nil {
 		return nil, fmt.Errorf("peaks of recording %s: %w", entry.Recording.RecordingKey, err)
 	}

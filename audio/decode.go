@@ -37,6 +37,9 @@ type Decoder struct {
 	skip  int64    // samples before this one are not given out
 	tail  []packet // the packets just before pos, preroll long
 	fresh int64    // the segment for which opus was started; -1: none
+	thin  int      // of so many packets only one is decoded: see Peaks; 0: all are
+	since int      // packets that were passed over since the last that was decoded,
+	last  int      // which had this length
 
 	pcm     []int16 // decoded up to pos and not given out yet
 	silence int64   // as many samples of silence up to pos instead
@@ -157,11 +160,21 @@ func (d *Decoder) play(p packet) {
 		if within != d.fresh {
 			d.restart(within)
 		}
-		d.emit(d.decode(p)[:kept], kept)
+		d.emit(d.sound(p)[:kept], kept)
 	} else {
 		d.pos += kept
 	}
 	d.remember(p)
+}
+
+// sound is the PCM of the packet; of one that is passed over that of the last one
+// of its length, which thereby stands for it.
+func (d *Decoder) sound(p packet) []int16 {
+	if d.since++; d.since < d.thin && d.last == p.time {
+		return d.scratch[:p.time/step]
+	}
+	d.since, d.last = 0, p.time
+	return d.decode(p)
 }
 
 // emit queues pcm, or as much silence if it is nil, that begins at pos.

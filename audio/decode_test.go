@@ -63,6 +63,12 @@ func TestDecodeAgreesWithOpusdec(t *testing.T) {
 // cut off at its 41 full packets.
 func long(t testing.TB, times int) []byte {
 	t.Helper()
+	return withPauses(t, times, 0)
+}
+
+// withPauses is long with pauses of so many samples at 48 kHz.
+func withPauses(t testing.TB, times int, pause int64) []byte {
+	t.Helper()
 	var s stream
 	var out bytes.Buffer
 	w := pageWriter{w: &out}
@@ -91,6 +97,9 @@ func long(t testing.TB, times int) []byte {
 		for _, q := range packets {
 			w.add(q)
 			granule += 960
+		}
+		if i > 0 {
+			granule += pause
 		}
 		flags := byte(0)
 		if i == times-1 {

@@ -12,7 +12,7 @@ import (
 
 func TestPeaksAreOfWhatIsHeard(t *testing.T) {
 	opus := fixture(t, "speech.opus")
-	form, err := Peaks(bytes.NewReader(opus))
+	form, err := Peaks(bytes.NewReader(opus), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,21 +51,59 @@ func TestPeaksStayFewHoweverLong(t *testing.T) {
 
 func TestPeaksOfFaultyAudio(t *testing.T) {
 	opus := fixture(t, "speech.opus")
-	whole, err := Peaks(bytes.NewReader(opus))
+	whole, err := Peaks(bytes.NewReader(opus), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cut, err := Peaks(bytes.NewReader(opus[:len(opus)-10]))
+	cut, err := Peaks(bytes.NewReader(opus[:len(opus)-10]), 0)
 	if err != nil || len(cut) > len(whole) || len(cut) < 16 {
 		t.Errorf("cut off: %d bytes, %v; the whole has %d", len(cut), err, len(whole))
 	}
-	if _, err := Peaks(bytes.NewReader([]byte("<html>"))); !errors.Is(err, ErrUnprocessable) {
+	if _, err := Peaks(bytes.NewReader([]byte("<html>")), 0); !errors.Is(err, ErrUnprocessable) {
 		t.Errorf("no audio: %v", err)
 	}
 	broken := errors.New("broken")
-	if _, err := Peaks(iotest.TimeoutReader(iotest.ErrReader(broken))); !errors.Is(err, broken) {
+	if _, err := Peaks(iotest.TimeoutReader(iotest.ErrReader(broken)), 0); !errors.Is(err, broken) {
 		t.Errorf("a reader that fails: %v", err)
 	}
+}
+
+// TestPeaksOfLongAudio holds what is measured of a part of the packets against what
+// is measured of all.
+func TestPeaksOfLongAudio(t *testing.T) {
+	opus := withPauses(t, 40, opusRate)
+	whole, err := Peaks(bytes.NewReader(opus), 39*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, length := range []time.Duration{40 * time.Minute, time.Hour, 2 * time.Hour, 500 * time.Hour} {
+		thin, err := Peaks(bytes.NewReader(opus), length)
+		if err != nil || len(thin) != len(whole) || bytes.Equal(thin, whole) {
+			t.Fatalf("%s: %d bytes, %v; all packets give %d", length, len(thin), err, len(whole))
+		}
+		const quiet = 96 - 45 // what a player skips
+		var apart, heard float64
+		for at := peaksHeader; at+32 <= len(whole); at += 32 { // the 400 ms of a bucket of two hours
+			want, got := loudest(whole[at:at+32]), loudest(thin[at:at+32])
+			if want >= quiet && got < quiet {
+				t.Errorf("%s: what is heard at %d ms is lost: its loudness is %d instead of %d", length, (at-peaksHeader)/2*25, got, want)
+			}
+			if want >= quiet {
+				apart, heard = apart+math.Abs(float64(got)-float64(want)), heard+1
+			}
+		}
+		if apart/heard > 6 || heard == 0 {
+			t.Errorf("%s: %.1f dB off in the mean", length, apart/heard)
+		}
+	}
+}
+
+// loudest is the greatest loudness of some buckets.
+func loudest(buckets []byte) (most byte) {
+	for i := 1; i < len(buckets); i += 2 {
+		most = max(most, buckets[i])
+	}
+	return most
 }
 
 // BenchmarkPeaks measures a recording of two hours.
@@ -75,7 +113,7 @@ func BenchmarkPeaks(b *testing.B) {
 	b.ReportMetric(d.Duration().Hours(), "hours")
 	for b.Loop() {
 		began := time.Now()
-		if _, err := Peaks(bytes.NewReader(opus)); err != nil {
+		if _, err := Peaks(bytes.NewReader(opus), d.Duration()); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(d.Duration().Seconds()/time.Since(began).Seconds(), "×realtime")

@@ -171,7 +171,7 @@ func certificate(s *suite) {
 // peaks are measured once, whoever asks, and outlive the audio.
 func peaks(s *suite) {
 	entry := s.add(row("a", noon), second)
-	want, err := audio.Peaks(bytes.NewReader(second))
+	want, err := audio.Peaks(bytes.NewReader(second), time.Second)
 	s.must(err)
 	var wait sync.WaitGroup
 	for range 20 {
