@@ -13,6 +13,13 @@ import (
 // MaxRemark is the longest remark, in characters.
 const MaxRemark = 10_000
 
+// All remarks about a recording are written anew with each, in its sidecar, which
+// also has the history: they have at most maxRemarks and so many bytes of text.
+const (
+	maxRemarks     = 1000
+	maxRemarkBytes = maxSidecar / 8 // a byte may be written as \u001b
+)
+
 // Remark is what a listener wrote about a recording, for others to see.
 type Remark struct {
 	Tenant       string `json:"-"`
@@ -24,7 +31,7 @@ type Remark struct {
 
 // AddRemark keeps a remark about a held recording, in its sidecar too. At is made
 // later than that of every remark before it. callvault.NotFound when nothing is
-// held.
+// held, callvault.InvalidParameter when it is no text, too long, or one too many.
 func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 	m.Text = strings.TrimSpace(keepable(m.Text))
 	switch n := utf8.RuneCountInString(m.Text); {
@@ -53,11 +60,27 @@ func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 			m.At = max(m.At, side.Remarks[n-1].At+1)
 		}
 		side.Remarks = append(side.Remarks, *m)
+		if err := checkRoom(side.Remarks); err != nil {
+			return fmt.Errorf("recording %s: %w", m.RecordingKey, err)
+		}
 		if err := saveRemarks(ctx, tx, r, side.Remarks); err != nil {
 			return err
 		}
 		return a.putSidecar(ctx, entry.path, side)
 	}))
+}
+
+// checkRoom tells whether a recording can have these remarks.
+func checkRoom(remarks []Remark) error {
+	bytes := 0
+	for _, m := range remarks {
+		bytes += len(m.Text)
+	}
+	if len(remarks) > maxRemarks || bytes > maxRemarkBytes {
+		return fmt.Errorf("there is no room for another note here: a recording has at most %d, and %d MB of text in them: %w",
+			maxRemarks, maxRemarkBytes>>20, callvault.InvalidParameter)
+	}
+	return nil
 }
 
 // saveRemarks writes the remarks that are not written yet.

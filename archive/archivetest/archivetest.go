@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"Suggestions", suggestions},
 		{"OneCall", oneCall},
 		{"Remarks", remarksAreKept},
+		{"RemarksHaveAnEnd", remarksHaveAnEnd},
 		{"Certificate", certificate},
 		{"Peaks", peaks},
 		{"VerifyWhole", verifyWhole},

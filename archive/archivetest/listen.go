@@ -142,6 +142,28 @@ func remarksAreKept(s *suite) {
 	}
 }
 
+// remarksHaveAnEnd: what is written about a recording never makes its sidecar too
+// large to be read.
+func remarksHaveAnEnd(s *suite) {
+	s.add(row("a", noon), second)
+	kept := 0
+	for ; kept < 1000; kept++ {
+		m := archive.Remark{Tenant: tenant, RecordingKey: "a", Who: "Ann", Text: strings.Repeat("🙂", archive.MaxRemark), At: noon}
+		err := s.Archive.AddRemark(s.Context(), &m)
+		if errors.Is(err, callvault.InvalidParameter) && strings.Contains(err.Error(), "no room for another note") {
+			break
+		}
+		s.must(err)
+	}
+	after, _ := s.rebuilt()
+	for _, a := range []*archive.Archive{s.Archive, after} {
+		if remarks, err := a.Remarks(s.Context(), tenant, "a"); err != nil || len(remarks) != kept || kept < 20 || kept == 1000 {
+			s.Errorf("%d notes, %v; %d were kept", len(remarks), err, kept)
+		}
+	}
+	s.sound(s.Archive, 1)
+}
+
 // certificate is held against the files, hashed one by one.
 func certificate(s *suite) {
 	var hashes []string
