@@ -18,7 +18,9 @@ type matcher struct {
 }
 
 func (q *Query) matcher() *matcher {
-	return &matcher{Query: q, party: textOf(q.Party), agent: textOf(q.Agent), skill: textOf(q.Skill), tag: textOf(q.Tag)}
+	m := &matcher{Query: q, party: textOf(q.Party), agent: textOf(q.Agent), skill: textOf(q.Skill), tag: textOf(q.Tag)}
+	m.party.dialed = true
+	return m
 }
 
 // suits tells whether a value is what a field of the query asks for.
@@ -82,7 +84,11 @@ func (t text) lookups(kinds ...string) []lookup {
 	}
 	word := slices.MaxFunc(t.words, func(a, b string) int { return len(a) - len(b) })
 	if !t.named && t.number != "" {
-		word = backwards(t.number)
+		number := t.number
+		if t.dialed {
+			number = number[max(0, len(number)-localDigits):]
+		}
+		word = backwards(number)
 	}
 	return []lookup{{kinds, word, word + lastRune, func(value string) bool { return t.finds(textOf(value)) }}}
 }

@@ -18,8 +18,9 @@ type Query struct {
 	Grant   *callvault.Grant
 	Tenants []string
 	Span    callvault.Span // of the recording's start; a To of 0 has no end
-	// Party is the last digits of a number, three at least, or beginnings of words
-	// of a name: of one who called, was called, or was the agent.
+	// Party is the last digits of a number, three at least, or the number with codes
+	// in front that it is not kept with; or beginnings of words of a name: of one who
+	// called, was called, or was the agent.
 	Party string
 	// Agent, Skill and Tag are beginnings of words.
 	Agent, Skill, Tag string
@@ -28,6 +29,7 @@ type Query struct {
 	MaxLength         time.Duration
 	After             string // the Next of the page before
 	Limit             int    // 1 to MaxFound; 0 is 50
+	Effort            int    // how many recordings a page looks at, at most; 0 is 10,000
 }
 
 // MaxFound is the most that one page of a search holds.
@@ -88,8 +90,8 @@ func parseCursor(s string) (p place, err error) {
 	return p, nil
 }
 
-// Effort is how many recordings one page of a search looks at, at most.
-const Effort = 10_000
+// usualEffort is how many recordings one page of a search looks at, at most.
+const usualEffort = 10_000
 
 // widening is how much longer the next stretch of time is than the last one, in
 // which there were too few; firstStretch is in milliseconds.
@@ -121,6 +123,7 @@ type hunt struct {
 	m       *matcher
 	through trail
 	limit   int
+	effort  int
 	from    int64 // Unix milliseconds
 	at      place // everything from here on was looked at
 	looked  int
@@ -130,11 +133,14 @@ type hunt struct {
 
 // newHunt makes a search ready; nil when nothing can be found.
 func (a *Archive) newHunt(ctx context.Context, q *Query) (*hunt, error) {
-	h := &hunt{a: a, m: q.matcher(), limit: q.Limit, from: max(0, q.Span.From), at: place{Start: q.Span.To}}
+	h := &hunt{a: a, m: q.matcher(), limit: q.Limit, effort: q.Effort, from: max(0, q.Span.From), at: place{Start: q.Span.To}}
 	if h.limit <= 0 {
 		h.limit = 50
 	}
 	h.limit = min(h.limit, MaxFound)
+	if h.effort <= 0 {
+		h.effort = usualEffort
+	}
 	h.next = h.limit // the fewest that can fill the page
 	if h.at.Start <= 0 || h.at.Start > callvault.MaxTime {
 		h.at.Start = callvault.MaxTime + 1
@@ -181,7 +187,7 @@ func (h *hunt) run(ctx context.Context) error {
 			h.at = place{Start: from}
 			stretch *= widening
 		}
-		if h.looked >= Effort && h.at.Start > h.from {
+		if h.looked >= h.effort && h.at.Start > h.from {
 			h.found.Next, h.found.SearchedTo = h.at.cursor(), h.at.Start
 			return nil
 		}

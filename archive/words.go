@@ -17,14 +17,21 @@ const (
 	maxWordBytes  = 64
 )
 
-// leastDigits is how many last digits of a number find it.
-const leastDigits = 3
+// leastDigits is how many last digits of a number find it. A telephone number may
+// stand with its country's and area's code or without: of a longer one the last
+// nationalDigits find it, and it finds what ends it and has localDigits at least.
+const (
+	leastDigits    = 3
+	localDigits    = 7
+	nationalDigits = 10
+)
 
 // text is a value, or what somebody typed, as it is compared.
 type text struct {
 	words  []string // in lower case, without accents
 	number string   // all its digits, where there are at least leastDigits
 	named  bool     // there are letters beside the digits
+	dialed bool     // it was typed where a telephone number may be
 }
 
 // textOf takes a value apart. Letters and digits make words, a symbol such as an
@@ -106,7 +113,7 @@ func cut(s string, bytes int) string {
 // last digits, anything else by the beginnings of its words, all of them.
 func (t text) finds(value text) bool {
 	if !t.named && t.number != "" {
-		return strings.HasSuffix(value.number, t.number)
+		return strings.HasSuffix(value.number, t.number) || t.dialed && t.dials(value.number)
 	}
 	for _, word := range t.words {
 		if !value.hasWord(word) {
@@ -114,6 +121,12 @@ func (t text) finds(value text) bool {
 		}
 	}
 	return len(t.words) > 0
+}
+
+// dials tells whether the number is the same but for the codes in front.
+func (t text) dials(number string) bool {
+	return len(number) >= localDigits && strings.HasSuffix(t.number, number) ||
+		len(t.number) > nationalDigits && strings.HasSuffix(number, t.number[len(t.number)-nationalDigits:])
 }
 
 func (t text) hasWord(prefix string) bool {

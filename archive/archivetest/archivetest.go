@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"CallLosesItsRecording", callLosesItsRecording},
 		{"CallKeyThatTellsNoTime", callKeyThatTellsNoTime},
 		{"SearchWays", searchWays},
+		{"SearchNumbers", searchNumbers},
 		{"SearchFollowsChanges", searchFollowsChanges},
 		{"Search", searchAgreesWithModel},
 		{"SearchCursors", cursors},

@@ -38,14 +38,15 @@ func cursors(s *suite) {
 // searchedTo: what matches nothing ends within its effort and tells how far it came.
 func searchedTo(s *suite) {
 	var notes []archive.Note
-	for i := range int64(archive.Effort + 500) {
+	const effort = 1000
+	for i := range int64(effort + 500) {
 		r := pending(time.UnixMilli(i).UTC().Format("150405.000"), noon+i)
 		r.Duration = 70_000
 		notes = append(notes, archive.Note{Recording: r})
 	}
 	_, err := s.Archive.Note(s.Context(), notes, time.Now())
 	s.must(err)
-	q := archive.Query{Grant: &everything, MinLength: 80 * time.Second, Span: callvault.Span{From: noon}}
+	q := archive.Query{Grant: &everything, MinLength: 80 * time.Second, Span: callvault.Span{From: noon}, Effort: effort}
 	page, err := s.Archive.Search(s.Context(), &q)
 	s.must(err)
 	if len(page.Entries) > 0 || page.Next == "" || page.SearchedTo <= noon || page.SearchedTo > noon+1000 {

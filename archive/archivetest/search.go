@@ -92,6 +92,25 @@ func searchWays(s *suite) {
 	}
 }
 
+// searchNumbers: a number is found with codes in front or without, whichever way it
+// is kept and typed.
+func searchNumbers(s *suite) {
+	for i, number := range []string{"+1 919 555 0142", "9195550142", "555-0142", "019195550142", "0142"} {
+		r := row(string(rune('a'+i)), noon-int64(i))
+		r.CallingParty, r.ReceivingParty, r.Agent, r.TagData = number, "", "", number
+		s.add(r, second)
+	}
+	for _, party := range []string{"+1 (919) 555-0142", "9195550142", "001 919 555 0142"} {
+		s.finds(s.Archive, archive.Query{Party: party}, "a", "b", "c", "d")
+	}
+	s.finds(s.Archive, archive.Query{Party: "555 0142"}, "a", "b", "c", "d")
+	s.finds(s.Archive, archive.Query{Party: "918 555 0142"}, "c") // it may be
+	s.finds(s.Archive, archive.Query{Party: "0142"}, "a", "b", "c", "d", "e")
+	s.finds(s.Archive, archive.Query{Party: "9 555 0142"}, "a", "b", "c", "d")
+	s.finds(s.Archive, archive.Query{Party: "919 555 0143"})
+	s.finds(s.Archive, archive.Query{Tag: "19195550142"}, "a", "d") // an order's number, say, is as it is
+}
+
 func first[A, B any](a A, _ B) A { return a }
 
 // searchFollowsChanges: what is found is what is known now.
