@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
+	"time"
 
 	"callvault"
 )
@@ -99,6 +101,25 @@ func (a *Archive) OpenAudio(ctx context.Context, entry *Entry) (io.ReadSeekClose
 		return &remoteAudio{remote, r}, nil
 	}
 	return file, nil
+}
+
+// linker is blobs that can be read elsewhere by whoever has an address.
+type linker interface {
+	Link(ctx context.Context, key string, lives time.Duration, header map[string]string) (*url.URL, error)
+}
+
+// Link is an address at which anybody can read the audio of a held recording for so
+// long, answered with these headers. Only some stores of blobs have such.
+func (a *Archive) Link(ctx context.Context, entry *Entry, lives time.Duration, header map[string]string) (string, error) {
+	store, ok := a.blobs.(linker)
+	if !ok {
+		return "", errors.New("the archive's audio can be read by no address")
+	}
+	link, err := store.Link(ctx, entry.path+audioEnding, lives, header)
+	if err != nil {
+		return "", err
+	}
+	return link.String(), nil
 }
 
 // Remote is a blob that is fetched when it is read. Fetch asks for the next n

@@ -24,6 +24,7 @@ type chargedWriter struct {
 	size        int64 // of the whole audio
 	reservation *meter.Reservation
 	sent        int64
+	elsewhere   bool // it was told where to read the audio
 	err         error
 }
 
@@ -38,6 +39,10 @@ func (c *chargedWriter) WriteHeader(status int) {
 	length, err := strconv.ParseInt(c.Header().Get("Content-Length"), 10, 64)
 	if err == nil && status != http.StatusNotModified && c.r.Method != http.MethodHead {
 		c.reservation, c.err = c.d.Meter.Reserve(c.r.Context(), c.d.Tenant, length, time.Now())
+		if c.err == nil && c.d.Link != nil && c.d.Format == Opus {
+			c.redirect(length)
+			return
+		}
 		if remote, ok := c.d.Audio.(archive.Remote); ok && c.err == nil && c.d.Format == Opus && !severalRanges(c.Header()) {
 			c.err = remote.Fetch(length) // from where http.ServeContent has sought to
 		}
@@ -45,6 +50,25 @@ func (c *chargedWriter) WriteHeader(status int) {
 	if c.err == nil {
 		c.ResponseWriter.WriteHeader(status)
 	}
+}
+
+// redirect answers with where the audio can be read in place of the audio, and
+// charges as if it had been sent.
+func (c *chargedWriter) redirect(length int64) {
+	link, err := c.d.Link(c.r.Context(), linkTime, map[string]string{"Content-Disposition": c.d.disposition()})
+	if err != nil {
+		c.err = err
+		return
+	}
+	header := c.Header()
+	for _, name := range []string{"Content-Type", "Content-Range", "Content-Disposition", "Accept-Ranges", "Repr-Digest", "Etag", "Last-Modified"} {
+		header.Del(name)
+	}
+	header.Set("Location", link)
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Length", "0")
+	c.ResponseWriter.WriteHeader(http.StatusTemporaryRedirect)
+	c.sent, c.elsewhere = length, true
 }
 
 // severalRanges tells whether the answer is of several ranges: its length is not
@@ -71,7 +95,7 @@ func (c *chargedWriter) refusal(status int) error {
 
 // Write sends bytes, unless the answer was refused.
 func (c *chargedWriter) Write(p []byte) (int, error) {
-	if c.err != nil {
+	if c.err != nil || c.elsewhere {
 		return 0, errRefused
 	}
 	n, err := c.ResponseWriter.Write(p)
@@ -81,7 +105,7 @@ func (c *chargedWriter) Write(p []byte) (int, error) {
 
 // ReadFrom sends a file, unless the answer was refused.
 func (c *chargedWriter) ReadFrom(src io.Reader) (int64, error) {
-	if c.err != nil {
+	if c.err != nil || c.elsewhere {
 		return 0, errRefused
 	}
 	n, err := io.Copy(c.ResponseWriter, src) // by the ReadFrom that it has

@@ -62,7 +62,8 @@ type Meter interface {
 	Reserve(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) (*meter.Reservation, error)
 }
 
-// Delivery is the audio of one answer. All fields are needed but Inline.
+// Delivery is the audio of one answer. All fields are needed but Inline and
+// Link.
 type Delivery struct {
 	Meter  Meter
 	Tenant *callvault.Tenant // whose egress it is
@@ -71,7 +72,15 @@ type Delivery struct {
 	Format Format
 	// Inline asks a browser to play the audio; else it is to be kept as a file.
 	Inline bool
+	// Link makes an address at which anybody can read the Ogg Opus for so long,
+	// where it is answered with these headers; a GET is then answered with 307 and
+	// that address (RFC 9110 15.4.8), and charged for what it would have been sent.
+	// It is nil where audio is sent from here.
+	Link func(ctx context.Context, lives time.Duration, header map[string]string) (string, error)
 }
+
+// linkTime is how long a Link can be used. It is checked as it is first read.
+const linkTime = time.Minute
 
 // Send answers a GET or HEAD with audio as HTTP asks for it: whole, a range, or
 // only word that it has not changed (RFC 9110 13 and 14). It returns how many

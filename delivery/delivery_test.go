@@ -127,10 +127,10 @@ func TestSendTellsAndChargesWhatLeft(t *testing.T) {
 func TestInline(t *testing.T) {
 	s := newShelf(t)
 	key := s.entry.Recording.RecordingKey
-	for d, want := range map[delivery.Delivery]string{
-		{Format: delivery.Opus}:               `attachment; filename="` + key + `.opus"`,
-		{Format: delivery.WAV}:                `attachment; filename="` + key + `.wav"`,
-		{Format: delivery.Opus, Inline: true}: `inline; filename="` + key + `.opus"`,
+	for want, d := range map[string]delivery.Delivery{
+		`attachment; filename="` + key + `.opus"`: {Format: delivery.Opus},
+		`attachment; filename="` + key + `.wav"`:  {Format: delivery.WAV},
+		`inline; filename="` + key + `.opus"`:     {Format: delivery.Opus, Inline: true},
 	} {
 		w := httptest.NewRecorder()
 		_, err := s.send(w, httptest.NewRequest("GET", "/", nil), d)

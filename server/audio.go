@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"callvault"
 	"callvault/account"
@@ -48,6 +50,11 @@ func (s *Server) audio(w *response, r *http.Request) error {
 	}
 	defer file.Close()
 	d := delivery.Delivery{Meter: s.Meter, Tenant: tenant, Entry: entry, Audio: file, Format: format}
+	if s.Redirect {
+		d.Link = func(ctx context.Context, lives time.Duration, header map[string]string) (string, error) {
+			return s.Archive.Link(ctx, entry, lives, header)
+		}
+	}
 	sent, err := d.Send(w, r)
 	if sent > 0 {
 		s.metrics.egress.WithLabelValues(tenant.Name).Add(float64(sent))

@@ -173,7 +173,17 @@ func (s *specService) audioSteps(t *testing.T) []specStep {
 		specStep{name: "no such tenant", user: "all", path: nowhere, status: 404},
 		specStep{name: "no such recording", user: "home", path: key("none such"), status: 404},
 		specStep{name: "not there yet", user: "home", path: waiting, status: 404},
-	), s.completeSteps(t)...)
+	), append(s.completeSteps(t), s.elsewhereStep(path))...)
+}
+
+// elsewhereStep asks for audio while the service answers with where it is.
+func (s *specService) elsewhereStep(path string) specStep {
+	return specStep{name: "elsewhere", user: "home", path: path, status: 307,
+		linking: true, after: func(t *testing.T, x *specExchange) {
+			if at := x.response.Header.Get("Location"); !strings.HasPrefix(at, "https://store.example/"+specHome) || len(x.received) > 0 {
+				t.Errorf("sent to %q with %d bytes", at, len(x.received))
+			}
+		}}
 }
 
 // completeSteps give the recording without audio its audio, and ask for it.

@@ -43,6 +43,9 @@ type Config struct {
 	DiskFree func() (int64, error)
 	// Version is the program's, for the metrics.
 	Version string
+	// Redirect answers for audio with where to read it, instead of sending it. The
+	// archive's blobs must be a store that gives such addresses.
+	Redirect bool
 }
 
 // DefaultMaxUpload is the usual Config.MaxUpload: 512 MiB.

@@ -38,6 +38,7 @@ import (
 type specService struct {
 	url     string // where it answers
 	ending  string // where the same service answers requests that are cut short, as in a stop
+	linking string // where another over the same archive answers with where audio is
 	server  *server.Server
 	path    string // of the database
 	audio   string // the folder
@@ -59,6 +60,11 @@ func (d *specDisk) Stage() (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: "staging", Err: syscall.ENOSPC}
 	}
 	return d.Store.Stage()
+}
+
+// Link makes an address as a store elsewhere would.
+func (d *specDisk) Link(_ context.Context, key string, _ time.Duration, _ map[string]string) (*url.URL, error) {
+	return url.Parse("https://store.example/" + url.PathEscape(key))
 }
 
 // The tenants of the service.
@@ -93,10 +99,13 @@ func openSpecService(t *testing.T) *specService {
 	s.addAccounts(t, accounts)
 
 	log := slog.New(slog.DiscardHandler)
-	s.server = server.New(server.Config{
+	config := server.Config{
 		Accounts: accounts, Meter: limits, Archive: recordings, Log: log,
 		MaxUpload: specMaxUpload, DiskFree: func() (int64, error) { return 1 << 30, nil }, Version: "test",
-	})
+	}
+	s.server = server.New(config)
+	config.Redirect = true
+	s.linking = specListen(context.Background(), t, server.HTTP(server.New(config), log))
 	ended, end := context.WithCancel(context.Background())
 	end()
 	s.url = specListen(context.Background(), t, server.HTTP(s.server, log))
@@ -187,8 +196,10 @@ type specStep struct {
 	differs string
 	// ending sends it to where requests are cut short.
 	ending bool
-	before func(t *testing.T)
-	after  func(t *testing.T, x *specExchange)
+	// linking sends it to where audio is elsewhere.
+	linking bool
+	before  func(t *testing.T)
+	after   func(t *testing.T, x *specExchange)
 }
 
 // take makes a step that takes an item in.
@@ -232,6 +243,9 @@ func (s *specService) send(t *testing.T, step *specStep) *specExchange {
 	at := s.url
 	if step.ending {
 		at = s.ending
+	}
+	if step.linking {
+		at = s.linking
 	}
 	request, err := http.NewRequestWithContext(t.Context(), step.method, at+step.path, bytes.NewReader(step.body))
 	specMust(t, err)

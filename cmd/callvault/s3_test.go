@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -83,5 +84,66 @@ func awayAndBack(t *testing.T, server *s3test.Server, p *process, path, key stri
 	}
 	if status, _ := fetch(t, http.DefaultClient, request(t, http.MethodGet, p.url+path, key, nil)); status != http.StatusOK {
 		t.Errorf("a store that is back: %d", status)
+	}
+}
+
+// TestRedirect: with --audio-redirect a GET is answered with an address in the
+// store, charged for what it asks for, and all else as ever.
+func TestRedirect(t *testing.T) {
+	server := s3test.Start(t)
+	t.Setenv("CALLVAULT_AUDIO", server.Bucket(t))
+	data, key, path := vaultWithOne(t)
+	p := serving(t, data, "--audio-redirect")
+	want := sampleClips(1)[0]
+	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	ask := func(method string, header ...string) *http.Response {
+		t.Helper()
+		r := request(t, method, p.url+path, key, nil)
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		answer, err := stay.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer
+	}
+	whole := ask(http.MethodGet)
+	if whole.StatusCode != http.StatusTemporaryRedirect || !strings.HasPrefix(whole.Header.Get("Location"), server.URL) || strings.Contains(whole.Header.Get("Location"), key) {
+		t.Fatalf("%s to %q", whole.Status, whole.Header.Get("Location"))
+	}
+	linked, err := http.NewRequest(http.MethodGet, whole.Header.Get("Location"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := fetch(t, http.DefaultClient, linked); status != http.StatusOK || !bytes.Equal(body, want) {
+		t.Errorf("the address gives %d, %d bytes of %d", status, len(body), len(want))
+	}
+	part := ask(http.MethodGet, "Range", "bytes=0-99")
+	head := ask(http.MethodHead)
+	same := ask(http.MethodGet, "If-None-Match", head.Header.Get("Etag"))
+	outside := ask(http.MethodGet, "Range", "bytes=99999999-")
+	for got, status := range map[*http.Response]int{part: 307, head: 200, same: 304, outside: 416} {
+		if got.StatusCode != status {
+			t.Errorf("%s, want %d", got.Status, status)
+		}
+	}
+	wav := request(t, http.MethodGet, p.url+path+"?format=wav", key, nil)
+	if status, body := fetch(t, stay, wav); status != http.StatusOK || !bytes.HasPrefix(body, []byte("RIFF")) {
+		t.Errorf("wav, which the store has not: %d", status)
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(); err != nil {
+		t.Fatal(err)
+	}
+	var usage struct{ Used int64 }
+	if err := json.Unmarshal([]byte(must(t, data, "tenant", "usage", "acme-ns", "--json")), &usage); err != nil {
+		t.Fatal(err)
+	}
+	if sent := int64(len(want)) + 100; usage.Used < sent {
+		t.Errorf("%d bytes were charged, of at least %d", usage.Used, sent)
 	}
 }

@@ -25,7 +25,7 @@ import (
 type serveFlags struct {
 	listen, metricsListen, tlsCert, tlsKey string
 	maxUpload                              int64
-	noCollect                              bool
+	noCollect, redirect                    bool
 }
 
 func serveCommand(o *options) *cobra.Command {
@@ -40,6 +40,9 @@ func serveCommand(o *options) *cobra.Command {
 			if (flags.tlsCert == "") != (flags.tlsKey == "") {
 				return usageError{errors.New("--tls-cert and --tls-key come together")}
 			}
+			if flags.redirect && o.audio == "" {
+				return usageError{errors.New("--audio-redirect needs --audio s3://...: there is no other place to send clients to")}
+			}
 			log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 			config, err := readConfig(o)
 			if err != nil {
@@ -51,6 +54,7 @@ func serveCommand(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				s.server.Redirect = flags.redirect
 				if err := s.collectBySchedule(c.Context(), config, flags.noCollect); err != nil {
 					s.release()
 					return err
@@ -64,6 +68,7 @@ func serveCommand(o *options) *cobra.Command {
 	c.Flags().StringVar(&flags.tlsCert, "tls-cert", "", "certificate chain, a PEM file")
 	c.Flags().StringVar(&flags.tlsKey, "tls-key", "", "its private key, a PEM file")
 	c.Flags().BoolVar(&flags.noCollect, "no-collect", false, "leave the collecting to others: to workers, or to callvault collect")
+	c.Flags().BoolVar(&flags.redirect, "audio-redirect", false, "answer the API's requests for audio with 307 and an address in the store of --audio, good for a minute")
 	c.Flags().Int64Var(&flags.maxUpload, "max-upload", server.DefaultMaxUpload, "the most bytes of an upload's body")
 	return c
 }
