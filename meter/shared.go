@@ -26,6 +26,8 @@ type Shared struct {
 	// told makes it decide by the time that callers name, for tests.
 	told bool
 
+	asking asking
+
 	mu        sync.Mutex
 	counts    map[string]*Counts // as Memory's
 	running   map[int64]struct{} // reservations that are not settled
@@ -46,7 +48,7 @@ const (
 
 // NewShared returns the meter of a shared database.
 func NewShared(db *database.DB) *Shared {
-	return &Shared{db: db.Relaxed, opened: time.Now(), counts: map[string]*Counts{}, running: map[int64]struct{}{}}
+	return &Shared{db: db.Relaxed, opened: time.Now(), asking: newAsking(), counts: map[string]*Counts{}, running: map[int64]struct{}{}}
 }
 
 // clock is the time by which statements decide, in Unix milliseconds: $2, or the
@@ -61,53 +63,50 @@ func (m *Shared) at(now time.Time) any {
 	return nil
 }
 
-// admit is Window.Admit in SQL. It gives a row when the request passes. What it
-// decides by is read when the row is locked, so that of many at once each sees
-// the one before.
-const admit = `INSERT INTO request_windows AS w (subject, first_ms, second_ms, third_ms) VALUES ($1, 0, 0, ` + clock + `)
+// admit is Window.Admit in SQL, for subjects that are all different. It gives a
+// row for each whose request passes. What it decides by is read when the row is
+// locked, so that of many at once each sees the one before.
+const admit = `INSERT INTO request_windows AS w (subject, first_ms, second_ms, third_ms)
+	SELECT one, 0, 0, ` + clock + ` FROM unnest(CAST($1 AS TEXT[])) AS one
 	ON CONFLICT (subject) DO UPDATE
 	SET first_ms = least(w.second_ms, ` + clock + `), second_ms = least(w.third_ms, ` + clock + `), third_ms = ` + clock + `
 	WHERE w.first_ms = 0 OR ` + clock + ` - w.first_ms >= 10000
 	OR (w.second_ms - w.first_ms >= 2750 AND w.third_ms - w.second_ms >= 2750 AND ` + clock + ` - w.third_ms >= 2750)
-	RETURNING first_ms, second_ms, third_ms`
+	RETURNING subject, first_ms, second_ms, third_ms, third_ms`
+
+// refused reads the windows that refused their requests, and the time.
+const refused = `SELECT subject, first_ms, second_ms, third_ms, ` + clock + ` FROM request_windows WHERE subject = ANY($1)`
 
 // Admit decides on a request that counts against subject, as Memory.Admit does.
 func (m *Shared) Admit(ctx context.Context, subject string, now time.Time) (Standing, error) {
 	for range 3 {
-		var w Window
-		err := m.db.QueryRowContext(ctx, admit, subject, m.at(now)).Scan(&w[0], &w[1], &w[2])
-		if err == nil {
-			m.count(subject, func(c *Counts) { c.Passed++ })
-			return w.Standing(w[2]), nil
+		d, err := m.decide(ctx, subject, m.at(now))
+		if err == nil && d.window[2] > d.ms {
+			err = m.bringBack(ctx, d)
 		}
-		if !errors.Is(err, sql.ErrNoRows) {
-			return Standing{}, fmt.Errorf("request window of %s: %w", subject, err)
-		}
-		ms, err := m.window(ctx, subject, now, &w)
 		if err != nil {
 			return Standing{}, fmt.Errorf("request window of %s: %w", subject, err)
 		}
-		if opens := w.Opens(ms); opens > ms {
+		if d.passes {
+			m.count(subject, func(c *Counts) { c.Passed++ })
+			return d.window.Standing(d.ms), nil
+		}
+		if opens := d.window.Opens(d.ms); opens > d.ms {
 			m.count(subject, func(c *Counts) { c.TooMany++ })
-			wait := callvault.Wait{Code: callvault.TooManyRequests, For: time.Duration(opens-ms) * time.Millisecond}
-			return w.Standing(ms), refusedRequest{subject, wait}
+			wait := callvault.Wait{Code: callvault.TooManyRequests, For: time.Duration(opens-d.ms) * time.Millisecond}
+			return d.window.Standing(d.ms), refusedRequest{subject, wait}
 		}
 	}
 	return Standing{}, fmt.Errorf("request window of %s changes too fast: %w", subject, callvault.Unavailable)
 }
 
-// window reads the window that refused a request, and the time. An acceptance
-// later than now, left by a clock that jumped back, is moved to now.
-func (m *Shared) window(ctx context.Context, subject string, now time.Time, w *Window) (ms int64, err error) {
-	err = m.db.QueryRowContext(ctx, `SELECT first_ms, second_ms, third_ms, `+clock+` FROM request_windows WHERE subject = $1`,
-		subject, m.at(now)).Scan(&w[0], &w[1], &w[2], &ms)
-	if err != nil || w[2] <= ms {
-		return ms, err
-	}
-	_, err = m.db.ExecContext(ctx, `UPDATE request_windows SET first_ms = least(first_ms, $2), second_ms = least(second_ms, $2),
-		third_ms = least(third_ms, $2) WHERE subject = $1`, subject, ms)
-	*w = w.seen(ms)
-	return ms, err
+// bringBack moves acceptances later than now, left by a clock that jumped back, to
+// now.
+func (m *Shared) bringBack(ctx context.Context, d *decision) error {
+	_, err := m.db.ExecContext(ctx, `UPDATE request_windows SET first_ms = least(first_ms, $2), second_ms = least(second_ms, $2),
+		third_ms = least(third_ms, $2) WHERE subject = $1`, d.subject, d.ms)
+	d.window = d.window.seen(d.ms)
+	return err
 }
 
 func (m *Shared) count(subject string, raise func(*Counts)) {
