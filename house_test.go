@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"delivery": {".", "archive", "audio", "meter"},
 	"ingest":   {".", "archive", "audio"},
 	"meter":    {".", "database"},
+	"move":     {"archive", "database"},
 	"pages":    {".", "account", "meter", "archive", "collect", "audio", "delivery"},
 	"sample":   {"."},
 	"server":   {".", "account", "meter", "archive", "delivery", "ingest", "audio"},

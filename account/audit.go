@@ -62,6 +62,7 @@ const (
 	ActionExport         = "export"
 	ActionSettle         = "settle"
 	ActionCertify        = "certify"
+	ActionMove           = "move"
 )
 
 // Actor is who does something, by which door, and from where.

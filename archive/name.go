@@ -28,6 +28,10 @@ func pathOf(tenant, key string, startMs int64) string {
 	return FileName(tenant) + "/" + day + "/" + FileName(key)
 }
 
+// Files are the keys of the blobs of the recording whose files stand at path: of
+// its audio, and of the sidecar beside it.
+func Files(path string) (audio, sidecar string) { return path + audioEnding, path + sidecarEnding }
+
 // FileName makes a file's name of any text, a different one for each: letters,
 // digits, ".", "_" and "-" stand for themselves, every other byte and a leading
 // dot are percent-encoded.

@@ -42,6 +42,7 @@ type DB struct {
 	writer *sql.DB
 	locks  *sql.DB // a connection for each lock that is held; nil unless Shared
 	path   string  // of the file; empty when Shared
+	name   string
 }
 
 // Open opens the SQLite database in the file at place, which is made if there is
@@ -58,6 +59,9 @@ func Open(ctx context.Context, place string) (*DB, error) {
 // Shared tells whether other machines may work on the database too: whether it
 // is PostgreSQL.
 func (db *DB) Shared() bool { return db.path == "" }
+
+// Name names the database for people, without secrets.
+func (db *DB) Name() string { return db.name }
 
 // Text is s as both databases keep it: valid UTF-8 without NUL. PostgreSQL is
 // given no other text; what must come back byte for byte is made so beforehand.

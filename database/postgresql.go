@@ -46,10 +46,11 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 		writer:  pool(config, conns/4, map[string]string{"idle_in_transaction_session_timeout": "120s"}),
 		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off"}),
 		locks:   pool(config, 0, nil),
+		name:    fmt.Sprintf("database %s on %s", config.Database, config.Host),
 	}
 	db.locks.SetMaxIdleConns(-1)
 	if err := migratePostgreSQL(Patient(ctx), db.writer); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s on %s: %w", config.Database, config.Host, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", db.name, err), db.Close())
 	}
 	return db, nil
 }

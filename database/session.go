@@ -69,3 +69,18 @@ func sessionHolder(ctx context.Context, session *sql.Conn, key string) string {
 	}
 	return strings.TrimPrefix(who, "callvault ")
 }
+
+// Others names another Callvault that has a connection to the database, in words,
+// or is empty. On SQLite nobody can tell; there locks do.
+func (db *DB) Others(ctx context.Context) (who string, err error) {
+	if !db.Shared() {
+		return "", nil
+	}
+	err = db.Reader.QueryRowContext(ctx, `SELECT coalesce(min(application_name), '') FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name LIKE 'callvault process %'
+		AND application_name <> current_setting('application_name')`).Scan(&who)
+	if err != nil {
+		return "", fmt.Errorf("who works on the database: %w", err)
+	}
+	return who, nil
+}

@@ -33,7 +33,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
-	return &DB{Reader: reader, writer: writer, path: path}, nil
+	return &DB{Reader: reader, writer: writer, path: path, name: "database " + path}, nil
 }
 
 // prepare settles what belongs to the file and not to a connection. WAL lets

@@ -45,7 +45,7 @@ func newCommand() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		serveCommand(o), workerCommand(o), demoCommand(o), tenantCommand(o), userCommand(o), auditCommand(o), importCommand(o),
-		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), exportCommand(o), verifyCommand(o), rebuildCommand(o), versionCommand(),
+		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), exportCommand(o), verifyCommand(o), rebuildCommand(o), moveCommand(o), versionCommand(),
 	)
 	return root
 }

@@ -44,9 +44,24 @@ func newProgress(what string, total int64) *progress {
 }
 
 // add tells of one more item, which was so much of the total.
-func (p *progress) add(amount int64) {
+func (p *progress) add(amount int64) { p.advance(1, amount) }
+
+// skip takes from the total what need not be done, so that it does not count as
+// done fast.
+func (p *progress) skip(amount int64) {
 	p.mu.Lock()
-	p.items++
+	p.total -= amount
+	total := p.total
+	p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.SetTotal(total, false)
+	}
+}
+
+// advance tells of more items, which were so much of the total.
+func (p *progress) advance(items int, amount int64) {
+	p.mu.Lock()
+	p.items += items
 	p.done += amount
 	percent := 100 * p.done / max(1, p.total)
 	plain := p.bar == nil && time.Since(p.told) >= plainEvery

@@ -13,6 +13,7 @@ import (
 	"callvault/archive/disk"
 	"callvault/archive/s3"
 	"callvault/database"
+	"callvault/move"
 )
 
 // place is where an archive is: its data folder, and what of it is elsewhere.
@@ -42,6 +43,9 @@ func openVault(ctx context.Context, at place) (*vault, error) {
 	db, err := at.openDatabase(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := move.Unfinished(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	blobs, err := at.openAudio(ctx)
 	if err != nil {
@@ -87,11 +91,13 @@ func (at place) openAudio(ctx context.Context) (blobStore, error) {
 
 // openQuarantine opens the blobs of what was refused: beside the audio, where that
 // is in a store, as a folder that is none of it.
-func (v *vault) openQuarantine() (blobStore, error) {
-	if store, ok := v.blobs.(*s3.Store); ok {
+func (v *vault) openQuarantine() (blobStore, error) { return v.place.openQuarantine(v.blobs) }
+
+func (at place) openQuarantine(audio blobStore) (blobStore, error) {
+	if store, ok := audio.(*s3.Store); ok {
 		return store.Below(".quarantine"), nil
 	}
-	return disk.Open(filepath.Join(v.data, "quarantine"))
+	return disk.Open(filepath.Join(at.data, "quarantine"))
 }
 
 // diskFree tells the bytes free where audio is kept; nil where nobody knows.

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"callvault/account"
+	"callvault/archive/s3"
+	"callvault/move"
+
+	"github.com/spf13/cobra"
+)
+
+func moveCommand(o *options) *cobra.Command {
+	var from, to place
+	c := &cobra.Command{
+		Use:   "move [--from DIR] --to DIR",
+		Short: "Move an archive from one form into another: folder, PostgreSQL, S3",
+		Long: `Move an archive into another place, in another form or the same: all tables (tenants, users, people and
+their passwords, limits and what was used of them, the collector's ledger, the audit trail), audio, the
+files beside it, and the quarantine. Where it is moved from nothing is changed or deleted, but that the
+audit trail tells of the move.
+
+--from and --to name data folders; --from-database, --from-audio, --to-database and --to-audio name what
+is elsewhere. Without any --from the archive is moved that other commands would work on. Where both the
+database and the audio go elsewhere, --to need not be said. The configuration file is not moved.
+
+Stop all services, workers and collecting on both sides before. Each blob is read back from where it
+came to and held against its SHA-256, and at the end all tables of both sides are read and compared.
+A move that was broken off, however it ended, goes on when the same command is given again; until it has
+ended no other command opens the new place.
+
+Exit status 3: all is moved, but some recordings were damaged or missing already; each is named.`,
+		Example: `  callvault move --from callvault-data --to-database postgres://callvault@db/callvault \
+    --to-audio 's3://recordings/audio?endpoint=https://s3.example.com&region=us-east-1'
+  callvault move --from-database postgres://callvault@db/callvault --from-audio s3://recordings/audio --to new-data`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if from == (place{}) {
+				from = o.place
+			}
+			if to.data == "" && (to.database == "" || to.audio == "") {
+				return usageError{errors.New("say where to: --to DIR, or both --to-database and --to-audio")}
+			}
+			if from.data == "" && (from.database == "" || from.audio == "") {
+				return usageError{errors.New("say where from: --from DIR, or both --from-database and --from-audio")}
+			}
+			return moveArchive(c, o, from, to)
+		},
+	}
+	for _, side := range []struct {
+		name, what string
+		*place
+	}{{"from", "it is moved from", &from}, {"to", "it is moved to", &to}} {
+		c.Flags().StringVar(&side.data, side.name, "", "folder that "+side.what)
+		c.Flags().StringVar(&side.database, side.name+"-database", "", "the database that "+side.what+" instead: postgres://USER@HOST/NAME")
+		c.Flags().StringVar(&side.audio, side.name+"-audio", "", "where audio "+side.what+" instead: s3://BUCKET/PREFIX?endpoint=URL&region=R")
+	}
+	return c
+}
+
+// moveArchive opens both sides and moves what is on one to the other.
+func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
+	ctx := c.Context()
+	if err := from.exists(); err != nil {
+		return err
+	}
+	source, closeSource, err := from.side(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSource()) }()
+	target, closeTarget, err := to.side(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeTarget()) }()
+	if source.DB.Name() == target.DB.Name() || audioName(source) == audioName(target) {
+		return usageError{fmt.Errorf("%s and %s share their database or their audio; a move is between two places", source.Name, target.Name)}
+	}
+	bar := &moveProgress{}
+	report, err := move.Run(ctx, move.Config{
+		From: *source.Side, To: *target.Side, Told: bar.tell,
+		Began: func(ctx context.Context) error {
+			return account.New(source.DB).Record(ctx, account.Event{Action: account.ActionMove, Detail: "to " + target.Name})
+		},
+	})
+	bar.end()
+	if err != nil {
+		return err
+	}
+	return printMoved(c, o, report)
+}
+
+// openSide is a side of a move, and where its audio is.
+type openSide struct {
+	*move.Side
+	audio string
+}
+
+func audioName(s *openSide) string { return s.audio }
+
+// exists tells whether there is a database in the folder, which opening it would
+// make.
+func (at place) exists() error {
+	if at.database != "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(at.data, "callvault.db")); err != nil {
+		return fmt.Errorf("there is no archive in the folder %s: %w", at.data, err)
+	}
+	return nil
+}
+
+// side opens a side of a move.
+func (at place) side(ctx context.Context) (s *openSide, closeIt func() error, err error) {
+	if at.data, err = filepath.Abs(at.data); err != nil {
+		return nil, nil, err
+	}
+	db, err := at.openDatabase(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	audio, err := at.openAudio(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	quarantine, err := at.openQuarantine(audio)
+	if err != nil {
+		return nil, nil, errors.Join(err, audio.Close(), db.Close())
+	}
+	s = &openSide{&move.Side{DB: db, Audio: audio, Quarantine: quarantine}, filepath.Join(at.data, "audio")}
+	if store, ok := audio.(*s3.Store); ok {
+		s.audio = store.Endpoint + " " + store.String()
+	}
+	s.Name = at.data
+	if at.database != "" || at.audio != "" {
+		s.Name = db.Name() + " with the audio in " + s.audio
+	}
+	return s, func() error { return errors.Join(quarantine.Close(), audio.Close(), db.Close()) }, nil
+}
+
+// moveProgress shows the steps of a move.
+type moveProgress struct {
+	mu  sync.Mutex
+	bar *progress
+}
+
+func (m *moveProgress) tell(step move.Step) {
+	m.mu.Lock()
+	if m.bar == nil {
+		m.bar = newProgress("move", step.Total)
+	}
+	m.mu.Unlock()
+	m.bar.skip(step.Skipped)
+	m.bar.advance(step.Rows, step.Did)
+}
+
+func (m *moveProgress) end() {
+	if m.bar != nil {
+		m.bar.end()
+	}
+}
+
+// printMoved tells what came of a move.
+func printMoved(c *cobra.Command, o *options, r *move.Report) error {
+	out := c.OutOrStdout()
+	if o.json {
+		if err := printJSON(out, r); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range r.Faults {
+			fmt.Fprintf(out, "%s %s: %s\n", f.Tenant, f.RecordingKey, f.Fault)
+		}
+		var rows int64
+		for _, t := range r.Tables {
+			rows += t.Rows
+		}
+		if r.Already {
+			fmt.Fprintf(out, "the archive was moved to %s before; both sides are the same: %d rows in %d tables\n", r.To, rows, len(r.Tables))
+		} else {
+			fmt.Fprintf(out, "moved to %s: %d recordings, %s, and %d other files brought and read back; %d rows in %d tables are the same on both sides; %d faults\n",
+				r.To, r.Recordings, byteCount(r.Bytes), r.Files, rows, len(r.Tables), len(r.Faults))
+		}
+	}
+	if len(r.Faults) > 0 {
+		return errIncomplete
+	}
+	return nil
+}

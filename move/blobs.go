@@ -1,0 +1,246 @@
+package move
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"callvault/archive"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// abreast is how many blobs are read at once.
+const abreast = 16
+
+// Blobs are made durable together, at most so many and so many bytes.
+const (
+	groupBlobs = 128
+	groupBytes = 64 << 20
+)
+
+// carrier brings blobs from one store to another.
+type carrier struct{ from, to archive.Blobs }
+
+// blob is one on its way. What cannot be read of it is its fault.
+type blob struct {
+	key   string
+	file  *os.File // staged
+	bytes int64
+	sum   [sha256.Size]byte
+	fault error
+}
+
+// noted is a reader that remembers why it could not be read from.
+type noted struct {
+	io.Reader
+	err error
+}
+
+func (n *noted) Read(p []byte) (int, error) {
+	read, err := n.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.err = err
+	}
+	return read, err
+}
+
+// hash copies a blob of a store to w, which may be nil, and returns its length and
+// hash. fault is what is wrong with the blob, err what says nothing of it.
+func hash(ctx context.Context, store archive.Blobs, key string, w io.Writer) (n int64, sum [sha256.Size]byte, fault, err error) {
+	size, err := store.Size(ctx, key)
+	if err != nil {
+		fault, err = blame(ctx, err)
+		return 0, sum, fault, err
+	}
+	file, err := store.Open(ctx, key, size)
+	if err != nil {
+		fault, err = blame(ctx, err)
+		return 0, sum, fault, err
+	}
+	defer file.Close()
+	digest, reader := sha256.New(), &noted{Reader: file}
+	to := io.Writer(digest)
+	if w != nil {
+		to = io.MultiWriter(w, digest)
+	}
+	n, err = io.Copy(to, reader)
+	if reader.err != nil {
+		fault, err = blame(ctx, reader.err)
+	}
+	digest.Sum(sum[:0])
+	return n, sum, fault, err
+}
+
+// blame tells whether an error is a blob's fault, or nobody's who could be moved
+// without: a store that is away, an end of ctx.
+func blame(ctx context.Context, cause error) (fault, err error) {
+	var told interface{ Unavailable() bool }
+	if ctx.Err() != nil || errors.As(cause, &told) && told.Unavailable() {
+		return nil, cause
+	}
+	return cause, nil
+}
+
+// stage reads a blob into a file of the store that it is for.
+func (c *carrier) stage(ctx context.Context, key string) (*blob, error) {
+	file, err := c.to.Stage()
+	if err != nil {
+		return nil, err
+	}
+	b := &blob{key: key, file: file}
+	b.bytes, b.sum, b.fault, err = hash(ctx, c.from, key, file)
+	if err != nil || b.fault != nil {
+		c.to.Discard(file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", key, err)
+	}
+	return b, nil
+}
+
+// bring brings blobs over that are few and small enough to be made durable
+// together, and reads each back from where it came to.
+func (c *carrier) bring(ctx context.Context, keys []string) (brought map[string]*blob, err error) {
+	blobs := make([]*blob, len(keys))
+	reading, readCtx := errgroup.WithContext(ctx)
+	reading.SetLimit(abreast)
+	for i, key := range keys {
+		reading.Go(func() (err error) {
+			blobs[i], err = c.stage(readCtx, key)
+			return err
+		})
+	}
+	err = reading.Wait()
+	brought = make(map[string]*blob, len(blobs))
+	var names []string
+	var files []*os.File
+	for _, b := range blobs {
+		switch {
+		case b == nil || b.fault != nil:
+		case err != nil:
+			c.to.Discard(b.file)
+		default:
+			names, files = append(names, b.key), append(files, b.file)
+		}
+		if b != nil {
+			brought[b.key] = b
+		}
+	}
+	if err != nil || len(names) == 0 {
+		return brought, err
+	}
+	if err := c.to.Put(ctx, names, files); err != nil {
+		for _, file := range files {
+			c.to.Discard(file)
+		}
+		return nil, archive.StorageError(err)
+	}
+	return brought, c.readBack(ctx, brought)
+}
+
+// readBack holds what arrived against what was sent.
+func (c *carrier) readBack(ctx context.Context, brought map[string]*blob) error {
+	reading, ctx := errgroup.WithContext(ctx)
+	reading.SetLimit(abreast)
+	for _, b := range brought {
+		if b.fault != nil {
+			continue
+		}
+		reading.Go(func() error {
+			_, sum, fault, err := hash(ctx, c.to, b.key, nil)
+			if err = errors.Join(err, fault); err != nil {
+				return fmt.Errorf("read %s back: %w", b.key, err)
+			}
+			if sum != b.sum {
+				return fmt.Errorf("%s was read back with the SHA-256 %x, and had %x before: the store that it was moved to damages it", b.key, sum, b.sum)
+			}
+			return nil
+		})
+	}
+	return reading.Wait()
+}
+
+// differs tells whether the two stores have other bytes under the key.
+func (c *carrier) differs(ctx context.Context, key string) (bool, error) {
+	_, theirs, fault, err := hash(ctx, c.from, key, nil)
+	if err != nil || fault != nil {
+		return true, err
+	}
+	_, ours, fault, err := hash(ctx, c.to, key, nil)
+	return fault != nil || theirs != ours, err
+}
+
+// rest brings all blobs over that are not there yet, folder by folder. Where equal
+// is set, what is there is compared too. broken are those that cannot be read.
+func (c *carrier) rest(ctx context.Context, equal bool) (brought int, broken []*blob, err error) {
+	var folder string
+	var keys []string
+	flush := func() error {
+		wanted, err := c.wanted(ctx, folder, keys, equal)
+		for key := range wanted {
+			done, err := c.bring(ctx, []string{key})
+			switch {
+			case err != nil:
+				return err
+			case done[key].fault == nil:
+				brought++
+			case !errors.Is(done[key].fault, fs.ErrNotExist): // taken away since it was listed
+				broken = append(broken, done[key])
+			}
+		}
+		keys = keys[:0]
+		return err
+	}
+	for key, err := range c.from.Keys(ctx, "") {
+		if err != nil {
+			return brought, broken, err
+		}
+		if path.Dir(key) != folder {
+			if err := flush(); err != nil {
+				return brought, broken, err
+			}
+			folder = path.Dir(key)
+		}
+		keys = append(keys, key)
+	}
+	return brought, broken, flush()
+}
+
+// wanted are those blobs of a folder that are not there yet.
+func (c *carrier) wanted(ctx context.Context, folder string, keys []string, equal bool) (map[string]bool, error) {
+	wanted := map[string]bool{}
+	for _, key := range keys {
+		wanted[key] = true
+	}
+	if len(keys) == 0 {
+		return wanted, nil
+	}
+	prefix := folder + "/"
+	if folder == "." {
+		prefix = ""
+	}
+	for key, err := range c.to.Keys(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		if !wanted[key] {
+			continue
+		}
+		other := false
+		if equal {
+			if other, err = c.differs(ctx, key); err != nil {
+				return nil, err
+			}
+		}
+		if !other {
+			delete(wanted, key)
+		}
+	}
+	return wanted, nil
+}

@@ -1,0 +1,340 @@
+package move
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"callvault/archive"
+	"callvault/database"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Side is an archive that is moved, or the place that it is moved to.
+type Side struct {
+	Name              string // for people, without secrets; the same at each run
+	DB                *database.DB
+	Audio, Quarantine archive.Blobs
+}
+
+// Step tells how far a move is, in units that take about as long each.
+type Step struct {
+	Total   int64 // in all
+	Did     int64 // since the last step
+	Skipped int64 // what need not be done, since an earlier run did it
+	Rows    int   // how many rows were done since the last step
+}
+
+// Config says what is moved. It must be quiet there: what is written meanwhile is
+// found out at the end, and then it is no move.
+type Config struct {
+	From, To Side
+	// Began is called when a move begins, not when one goes on.
+	Began func(context.Context) error
+	// Told is called with each step, from several goroutines.
+	Told func(Step)
+}
+
+// Report is what came of a run.
+type Report struct {
+	From       string   `json:"from"`
+	To         string   `json:"to"`
+	Already    bool     `json:"already"`    // it was moved by an earlier run, and both sides are still the same
+	Resumed    bool     `json:"resumed"`    // an earlier run had begun it
+	Recordings int      `json:"recordings"` // whose files this run brought
+	Bytes      int64    `json:"bytes"`      // of their audio
+	Files      int      `json:"files"`      // others: of the quarantine, and such as no recording has
+	Tables     []Digest `json:"tables"`     // as they are on both sides
+	Faults     []Fault  `json:"faults"`     // of what was moved; all runs' together
+}
+
+// What the steps of a move cost, in bytes of audio: about as long each takes.
+const (
+	writtenRow = 200
+	readRow    = 50
+	broughtRow = 20_000 // the files of a recording, beside the bytes of its audio
+)
+
+// mover is a move at work.
+type mover struct {
+	Config
+	tables          []table
+	audio, evidence carrier
+	ended           int64 // when an earlier run has ended it, in Unix milliseconds
+	total           int64
+	report          *Report
+	broken          []Fault
+}
+
+// Run moves an archive, or goes on with a move. Faults of what is moved are in the
+// report; everything else that keeps it from being moved is an error, after which
+// Run can be called again.
+func Run(ctx context.Context, c Config) (*Report, error) {
+	m := &mover{
+		Config: c, report: &Report{From: c.From.Name, To: c.To.Name, Tables: []Digest{}, Faults: []Fault{}},
+		audio: carrier{c.From.Audio, c.To.Audio}, evidence: carrier{c.From.Quarantine, c.To.Quarantine},
+	}
+	if err := Unfinished(ctx, c.From.DB); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.From.Name, err)
+	}
+	for _, side := range []Side{c.From, c.To} {
+		release, err := side.quiet(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	return m.report, archive.StorageError(m.run(ctx))
+}
+
+func (m *mover) run(ctx context.Context) (err error) {
+	if m.tables, err = sameTables(ctx, m.From.DB, m.To.DB); err != nil {
+		return err
+	}
+	if m.report.Resumed, err = m.begin(ctx); err != nil {
+		return err
+	}
+	if err := m.measure(ctx); err != nil {
+		return err
+	}
+	if m.ended > 0 {
+		m.report.Already, m.report.Resumed = true, false
+		return m.verify(ctx)
+	}
+	if err := m.rows(ctx); err != nil {
+		return err
+	}
+	if err := m.files(ctx); err != nil {
+		return err
+	}
+	if err := m.verify(ctx); err != nil {
+		return err
+	}
+	return m.end(ctx)
+}
+
+// rows brings all tables over, that of the recordings last, since it takes longest.
+func (m *mover) rows(ctx context.Context) error {
+	slices.SortStableFunc(m.tables, func(a, b table) int {
+		return strings.Compare(last(a.name), last(b.name))
+	})
+	if m.report.Resumed {
+		for i := range m.tables {
+			if t := &m.tables[i]; len(t.key) > 0 {
+				if err := t.prune(ctx, m.From.DB, m.To.DB); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for i := range m.tables {
+		t, copy := &m.tables[i], m.copyTable
+		if len(t.key) == 0 {
+			copy = func(ctx context.Context, t *table) error { return t.replace(ctx, m.From.DB, m.To.DB) }
+		}
+		if err := copy(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// last puts the table of the recordings behind all others.
+func last(name string) string {
+	if name == recordingsTable {
+		return "~"
+	}
+	return name
+}
+
+// copyTable brings those rows over that are not there yet, after what belongs to
+// them.
+func (m *mover) copyTable(ctx context.Context, t *table) error {
+	var after values
+	for {
+		page, lacks, err := t.lacking(ctx, m.From.DB, m.To.DB, after)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		after = t.keyOf(page[len(page)-1])
+		var faults []Fault
+		if t.name == recordingsTable {
+			if faults, err = m.bringPage(ctx, t, page, lacks); err != nil {
+				return err
+			}
+		}
+		var wanted []values
+		for i, row := range page {
+			if lacks[i] {
+				wanted = append(wanted, row)
+			}
+		}
+		m.Told(Step{Total: m.total, Did: int64(len(wanted)) * writtenRow, Skipped: int64(len(page)-len(wanted)) * writtenRow, Rows: len(page)})
+		if len(wanted) == 0 {
+			continue
+		}
+		err = write(ctx, m.To.DB, func(tx *sql.Tx) error {
+			if err := t.insert(ctx, tx, wanted); err != nil {
+				return err
+			}
+			return tell(ctx, tx, faults)
+		})
+		if err != nil {
+			return fmt.Errorf("table %s: %w", t.name, err)
+		}
+	}
+}
+
+// bringPage brings the files of a page of recordings over.
+func (m *mover) bringPage(ctx context.Context, t *table, page []values, lacks []bool) ([]Fault, error) {
+	all := make([]recording, len(page))
+	for i, row := range page {
+		r, err := recordingOf(t, row)
+		if err != nil {
+			return nil, err
+		}
+		r.moved = !lacks[i]
+		all[i] = r
+	}
+	return m.bringRecordings(ctx, all)
+}
+
+// brought tells of a recording whose files are there.
+func (m *mover) brought(r *recording) {
+	switch {
+	case r.moved && r.sha256 != "":
+		m.Told(Step{Total: m.total, Skipped: broughtRow + r.bytes})
+	case r.audio != "":
+		m.report.Recordings++
+		m.report.Bytes += r.bytes
+		m.Told(Step{Total: m.total, Did: broughtRow + r.bytes})
+	}
+}
+
+// files brings over what no row has: evidence in the quarantine, and files that a
+// crash has left.
+func (m *mover) files(ctx context.Context) error {
+	for _, c := range []struct {
+		carrier
+		equal bool
+	}{{m.audio, false}, {m.evidence, true}} {
+		n, broken, err := c.rest(ctx, c.equal)
+		if err != nil {
+			return err
+		}
+		m.report.Files += n
+		for _, b := range broken {
+			m.broken = append(m.broken, Fault{RecordingKey: b.key, Fault: fmt.Sprintf("this file cannot be read: %v", b.fault)})
+		}
+	}
+	return nil
+}
+
+// measure tells how much there is to do.
+func (m *mover) measure(ctx context.Context) error {
+	count := func(query string) (n int64, err error) {
+		err = m.From.DB.Reader.QueryRowContext(database.Patient(ctx), query).Scan(&n)
+		return n, err
+	}
+	for i := range m.tables {
+		rows, err := count(`SELECT count(*) FROM ` + quote(m.tables[i].name))
+		if err != nil {
+			return fmt.Errorf("count rows: %w", err)
+		}
+		m.total += rows * 2 * readRow
+		if m.ended == 0 {
+			m.total += rows * writtenRow
+		}
+	}
+	if m.ended > 0 {
+		return nil // the audio is not read again
+	}
+	bytes, err := count(fmt.Sprintf(`SELECT CAST(coalesce(sum(bytes + %d), 0) AS BIGINT) FROM %s WHERE length(sha256) > 0`, broughtRow, recordingsTable))
+	if err != nil {
+		return fmt.Errorf("count audio: %w", err)
+	}
+	m.total += bytes
+	return nil
+}
+
+// verify reads all tables on both sides; when they are not the same, that is an
+// error.
+func (m *mover) verify(ctx context.Context) error {
+	var differ []string
+	for i := range m.tables {
+		t := &m.tables[i]
+		var sides [2]Digest
+		reading, ctx := errgroup.WithContext(ctx)
+		for i, db := range []*database.DB{m.From.DB, m.To.DB} {
+			reading.Go(func() (err error) {
+				sides[i], err = t.digest(ctx, db, func(rows int) { m.Told(Step{Total: m.total, Did: int64(rows) * readRow}) })
+				return err
+			})
+		}
+		if err := reading.Wait(); err != nil {
+			return err
+		}
+		if sides[0] != sides[1] {
+			differ = append(differ, t.name)
+		}
+		m.report.Tables = append(m.report.Tables, sides[1])
+	}
+	var err error
+	if m.report.Faults, err = told(ctx, m.To.DB); err != nil {
+		return err
+	}
+	m.report.Faults = append(m.report.Faults, m.unnamed()...)
+	switch {
+	case len(differ) == 0:
+		return nil
+	case m.ended > 0:
+		return fmt.Errorf("the archive was moved into %s before and has changed on one side since (%s): nothing was done; to move it anew, name an empty place", m.To.Name, strings.Join(differ, ", "))
+	}
+	return fmt.Errorf("the archive was changed while it was moved (%s): stop what works on %s, and run move again", strings.Join(differ, ", "), m.From.Name)
+}
+
+// unnamed are the broken files but those of recordings that are named already.
+func (m *mover) unnamed() (faults []Fault) {
+	for _, f := range m.broken {
+		folder, _, _ := strings.Cut(f.RecordingKey, "/")
+		name := strings.TrimSuffix(path.Base(f.RecordingKey), path.Ext(f.RecordingKey))
+		if !slices.ContainsFunc(m.report.Faults, func(known Fault) bool {
+			return archive.FileName(known.Tenant) == folder && archive.FileName(known.RecordingKey) == name
+		}) {
+			faults = append(faults, f)
+		}
+	}
+	return faults
+}
+
+// quiet takes what keeps others from the archive while it is moved, or tells who
+// is there.
+func (s *Side) quiet(ctx context.Context) (release func(), err error) {
+	var held []func()
+	release = func() {
+		for _, free := range held {
+			free()
+		}
+	}
+	for _, name := range []string{"move", "service"} {
+		free, err := s.DB.Lock(name)
+		if err != nil {
+			release()
+			return nil, fmt.Errorf("%s must be left alone while it is moved; stop what works on it: %w", s.Name, err)
+		}
+		held = append(held, free)
+	}
+	who, err := s.DB.Others(ctx)
+	if err == nil && who != "" {
+		err = fmt.Errorf("%s must be left alone while it is moved; stop what works on it: %s", s.Name, who)
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
