@@ -213,8 +213,9 @@ func TestMoveThereAndBack(t *testing.T) {
 			t.Errorf("verify: %s", out)
 		}
 	}
-	if again := u.asked.Load() - before; before != 5 || again != 0 {
-		t.Errorf("the source was asked for audio %d times, and %d times after the move; want 5 and none", before, again)
+	// It keeps its limit, so that some were asked for again while they were collected.
+	if again := u.asked.Load() - before; before < 5 || again != 0 {
+		t.Errorf("the source was asked for audio %d times, and %d times after the move; want at least 5 and none", before, again)
 	}
 }
 
