@@ -27,9 +27,12 @@ const (
 	lastStart  = firstStart + week
 )
 
-// loaded is a data folder made for a benchmark.
+// place is a data folder, and its database's URL where that is not in it.
+type place struct{ dir, database string }
+
+// loaded is an archive made for a benchmark.
 type loaded struct {
-	dir        string
+	place
 	key        string // of a user who may read everything
 	recordings []callvault.Recording
 }
@@ -37,9 +40,17 @@ type loaded struct {
 // load makes a data folder and fills it. No limit stands in the way of measuring,
 // but egress is counted against one.
 func (b *bench) load(ctx context.Context, name string, fill func(*loading) error) (*loaded, error) {
-	l := &loading{loaded: loaded{dir: filepath.Join(b.dir, name)}, ctx: ctx}
+	return b.loadInto(ctx, place{dir: filepath.Join(b.dir, name)}, fill)
+}
+
+func (b *bench) loadInto(ctx context.Context, at place, fill func(*loading) error) (*loaded, error) {
+	l := &loading{loaded: loaded{place: at}, ctx: ctx}
+	known := at.database
+	if known == "" {
+		known = filepath.Join(at.dir, "callvault.db")
+	}
 	var err error
-	if l.db, err = database.Open(ctx, filepath.Join(l.dir, "callvault.db")); err != nil {
+	if l.db, err = database.Open(ctx, known); err != nil {
 		return nil, err
 	}
 	defer l.db.Close()
@@ -141,7 +152,7 @@ func (l *loading) rowsOnly(n int) error {
 	return l.db.Tx(l.ctx, func(tx *sql.Tx) error {
 		addRecording, err := tx.PrepareContext(l.ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status,
 			agent, skill, json, bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
-			VALUES ($1, $2, $3, $4, 'SAVED', $5, $6, $7, $8, 0, x'', x'', $3, $2, 0)`)
+			VALUES ($1, $2, $3, $4, 'SAVED', $5, $6, $7, $8, 0, $9, $9, $3, $2, 0)`)
 		if err != nil {
 			return err
 		}
@@ -156,7 +167,7 @@ func (l *loading) rowsOnly(n int) error {
 			r := recording(i, n)
 			call := callvault.CallOf(&r)
 			_, err := addRecording.ExecContext(l.ctx, r.TenantName, r.StartTime, r.RecordingKey, r.CallKey,
-				r.Agent, r.Skill, string(r.AppendJSON(nil)), r.Size)
+				r.Agent, r.Skill, string(r.AppendJSON(nil)), r.Size, []byte{})
 			_, callErr := addCall.ExecContext(l.ctx, r.TenantName, r.StartTime, r.CallKey, string(call.AppendJSON(nil)))
 			if err := errors.Join(err, callErr); err != nil {
 				return err

@@ -79,21 +79,31 @@ func search(ctx context.Context, b *bench) error {
 	marking := time.Since(began).Seconds()
 	rows := [][]string{{"search", "first page, ms", "slowest of 5", "pages 2–11, each", "found", "÷ SQLite reading"}}
 	for i := range searchCases {
-		row, err := b.searchOne(ctx, a, db, &searchCases[i])
+		found, err := b.searchOne(ctx, a, db, &searchCases[i])
 		if err != nil {
 			return err
 		}
-		rows = append(rows, row)
+		rows = append(rows, found.row())
 	}
 	table(fmt.Sprintf("search among %d recordings, marked in %.0f s", n, marking), rows...)
 	return nil
 }
 
-func (b *bench) searchOne(ctx context.Context, a *archive.Archive, db *database.DB, c *searchCase) ([]string, error) {
+// searchTimes are how long a search took, in milliseconds.
+type searchTimes struct {
+	name   string
+	firsts []float64 // the first page, round by round
+	found  int       // on it
+	later  []float64 // ten pages after it, each
+	scans  []float64 // SQLite reading
+}
+
+// searchOne measures a search, and beside it SQLite reading where there is one.
+func (b *bench) searchOne(ctx context.Context, a *archive.Archive, db *database.DB, c *searchCase) (*searchTimes, error) {
 	if c.query.Grant == nil {
 		c.query.Grant = &callvault.Grant{AllTenants: true}
 	}
-	var firsts, scans []float64
+	t := &searchTimes{name: c.name}
 	var page *archive.Found
 	var err error
 	for range b.rounds {
@@ -101,31 +111,36 @@ func (b *bench) searchOne(ctx context.Context, a *archive.Archive, db *database.
 		if page, err = a.Search(ctx, &c.query); err != nil {
 			return nil, err
 		}
-		firsts = append(firsts, time.Since(began).Seconds()*1000)
+		t.firsts = append(t.firsts, time.Since(began).Seconds()*1000)
 	}
-	if c.text != "" {
+	if c.text != "" && db != nil {
 		began := time.Now()
 		if err := scan(ctx, db.Reader, c.text); err != nil {
 			return nil, err
 		}
-		scans = append(scans, time.Since(began).Seconds()*1000)
+		t.scans = append(t.scans, time.Since(began).Seconds()*1000)
 	}
-	found, q := len(page.Entries), c.query
-	began, pages := time.Now(), 0
-	for ; pages < 10 && page.Next != ""; pages++ {
+	t.found = len(page.Entries)
+	for q := c.query; len(t.later) < 10 && page.Next != ""; {
 		q.After = page.Next
+		began := time.Now()
 		if page, err = a.Search(ctx, &q); err != nil {
 			return nil, err
 		}
+		t.later = append(t.later, time.Since(began).Seconds()*1000)
 	}
-	row := []string{c.name, show(median(firsts)), show(slices.Max(firsts)), "", fmt.Sprint(found), ""}
-	if pages > 0 {
-		row[3] = show(time.Since(began).Seconds() * 1000 / float64(pages))
+	return t, nil
+}
+
+func (t *searchTimes) row() []string {
+	row := []string{t.name, show(median(t.firsts)), show(slices.Max(t.firsts)), "", fmt.Sprint(t.found), ""}
+	if len(t.later) > 0 {
+		row[3] = show(median(t.later))
 	}
-	if len(scans) > 0 {
-		row[5] = fmt.Sprintf("%s (%s ms)", show(median(firsts)/scans[0]), show(scans[0]))
+	if len(t.scans) > 0 {
+		row[5] = fmt.Sprintf("%s (%s ms)", show(median(t.firsts)/t.scans[0]), show(t.scans[0]))
 	}
-	return row, nil
+	return row
 }
 
 // scan reads recordings, the newest first, until 50 hold the text.

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// postgreSQL is a server of the benchmark's own. It does not sync: what is
+// measured is reading.
+type postgreSQL struct {
+	dir     string
+	command *exec.Cmd
+}
+
+// startPostgreSQL makes a database cluster in a folder, and starts its server, as
+// a user other than root, whom PostgreSQL refuses.
+func (b *bench) startPostgreSQL(ctx context.Context, settings ...string) (*postgreSQL, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(found) == 0 {
+		return nil, errors.New("PostgreSQL is not installed here (apt-get install postgresql)")
+	}
+	slices.Sort(found)
+	binaries := filepath.Dir(found[len(found)-1])
+	p := &postgreSQL{dir: filepath.Join(b.dir, "postgresql")}
+	if err := os.Mkdir(p.dir, 0o700); err != nil {
+		return nil, err
+	}
+	as := &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT} // ends it at once
+	if os.Getuid() == 0 {
+		nobody, err := user.Lookup("nobody")
+		if err != nil {
+			return nil, err
+		}
+		id, err := strconv.Atoi(nobody.Uid)
+		if err != nil {
+			return nil, err
+		}
+		as.Credential = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
+		if err := errors.Join(os.Chmod(b.dir, 0o711), os.Chown(p.dir, id, id)); err != nil {
+			return nil, err
+		}
+	}
+	initdb := exec.CommandContext(ctx, filepath.Join(binaries, "initdb"), "-D", filepath.Join(p.dir, "data"), "-U", "callvault",
+		"--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+	initdb.Dir, initdb.SysProcAttr = p.dir, as
+	if said, err := initdb.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w: %s", err, said)
+	}
+	args := []string{"-D", filepath.Join(p.dir, "data"), "-k", p.dir, "-c", "listen_addresses=", "-c", "fsync=off"}
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	p.command = exec.Command(filepath.Join(binaries, "postgres"), args...)
+	p.command.Dir, p.command.SysProcAttr = p.dir, as
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	if err := p.await(ctx); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *postgreSQL) url() string {
+	return "postgres:///postgres?" + url.Values{"host": {p.dir}, "user": {"callvault"}}.Encode()
+}
+
+// await waits until the server answers.
+func (p *postgreSQL) await(ctx context.Context) error {
+	db, err := sql.Open("pgx", p.url())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for range 600 {
+		if err = db.PingContext(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("PostgreSQL does not answer: %w", err)
+}
+
+// stop ends the server at once, whoever is connected.
+func (p *postgreSQL) stop() {
+	_ = p.command.Process.Signal(syscall.SIGINT) // it may have ended already
+	_ = p.command.Wait()                         // nor does it matter how
+}
