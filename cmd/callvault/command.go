@@ -39,6 +39,9 @@ func newCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&o.data, "data", envOr("CALLVAULT_DATA", "callvault-data"), "folder of the archive (CALLVAULT_DATA)")
 	root.PersistentFlags().StringVar(&o.database, "database", os.Getenv("CALLVAULT_DATABASE"), "the database instead: postgres://USER@HOST/NAME (CALLVAULT_DATABASE)")
 	root.PersistentFlags().StringVar(&o.audio, "audio", os.Getenv("CALLVAULT_AUDIO"), "where audio is kept instead: s3://BUCKET/PREFIX?endpoint=URL&region=R (CALLVAULT_AUDIO)")
+	for _, secretive := range []string{"database", "audio"} { // what the environment holds may have a password in it: not for --help
+		root.PersistentFlags().Lookup(secretive).DefValue = ""
+	}
 	root.PersistentFlags().StringVar(&o.config, "config", os.Getenv("CALLVAULT_CONFIG"), "configuration file (CALLVAULT_CONFIG; else callvault.toml in the data folder)")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print tables as JSON")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
