@@ -92,7 +92,7 @@ func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 		return nil, fmt.Errorf("what is known of it may stand in %s, which cannot be read: %w", filepath.Base(f.table), callvault.InvalidParameter)
 	}
 	a := &about{known: told.recording()}
-	if err := readRow(f.row, &a.known); err != nil || f.sidecar == "" {
+	if err := readRow(f.row, zone, &a.known); err != nil || f.sidecar == "" {
 		return a, err
 	}
 	err := a.readSidecar(f.sidecar)

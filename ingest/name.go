@@ -23,7 +23,7 @@ type named struct {
 // FreePBX's first: what kind of call, who was called, who called, local date and
 // time, the channel's unique id, which begins with its start in Unix seconds.
 var (
-	freePBXName = regexp.MustCompile(`^(in|out|exten|internal|q|rg|external|force)-(.*)-([^-]*)-(\d{8})-(\d{6})-(.+)$`)
+	freePBXName = regexp.MustCompile(`^(in|out|exten|internal|external|q|rg|force|generic|conf|page)-(.*)-([^-]*)-(\d{8})-(\d{6})-(.+)$`)
 	datedName   = regexp.MustCompile(`^(\d{8})-(\d{6})(?:-(.*))?$`)
 	uniqueID    = regexp.MustCompile(`(?:^|-)(\d{9,11})\.\d+$`)
 )
@@ -65,8 +65,14 @@ func parties(kind, called, caller string) named {
 		n.direction, n.agent = "OUTBOUND", caller
 	case "q", "rg":
 		n.direction, n.skill = "INBOUND", called
+	case "conf", "page":
+		n.direction = directionOf(caller, called)
 	default:
-		n.direction, n.agent = directionOf(caller, called), called
+		if n.direction = directionOf(caller, called); n.direction == "OUTBOUND" {
+			n.agent = caller
+		} else if len(called) <= longestExtension {
+			n.agent = called
+		}
 	}
 	return n
 }

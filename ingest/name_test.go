@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,14 @@ func TestNamesOfPBXs(t *testing.T) {
 			CallDirection: "INBOUND", CallingParty: "+13855554334", ReceivingParty: "sales-desk", StartTime: start * 1000},
 		"in--anonymous-20240212-134049-x": {
 			CallDirection: "INBOUND", CallingParty: "anonymous", StartTime: start * 1000},
+		"external-256-13855554334-20240212-134049-1707770440.12": {
+			CallDirection: "INBOUND", CallingParty: "13855554334", ReceivingParty: "256", Agent: "256", StartTime: start * 1000},
+		"force-17035559310-253-20240212-134049-1707770440.12": {
+			CallDirection: "OUTBOUND", CallingParty: "253", ReceivingParty: "17035559310", Agent: "253", StartTime: start * 1000},
+		"generic-7035559310-13855554334-20240212-134049-1707770440.12": {
+			CallDirection: "INBOUND", CallingParty: "13855554334", ReceivingParty: "7035559310", StartTime: start * 1000},
+		"conf-8000-8000-20240212-134049-1707770440.12": {
+			CallDirection: "INTERNAL", CallingParty: "8000", ReceivingParty: "8000", StartTime: start * 1000},
 		// Asterisk: local time, then whatever the dialplan says.
 		"20240212-134049":                               {StartTime: start * 1000},
 		"20240212-134049-1707770440.12":                 {StartTime: start * 1000},
@@ -142,6 +151,35 @@ func FuzzParseName(f *testing.F) {
 	})
 }
 
+// TestStartsInTables: Unix milliseconds, ISO 8601, and local time where the zone is
+// known, else an error that says how to make it known.
+func TestStartsInTables(t *testing.T) {
+	denver, err := time.LoadLocation("America/Denver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int64{
+		"1707770449131": 1707770449131, "2024-02-12T13:40:49.131-07:00": 1707770449131, "2024-02-12 20:40:49Z": 1707770449000,
+		"2024-02-12 13:40:49 -0700": 1707770449000, "2024-02-12 22:40:49 +02:00": 1707770449000, "20240212T204049Z": 1707770449000,
+		"2024-02-12T13:40:49": 1707770449000, "2024-02-12 13:40:49.131": 1707770449131, "2024-02-12 13:40": 1707770400000,
+		"20240212T134049": 1707770449000, "2024-07-12 13:40:49": 1720813249000,
+	} {
+		var r callvault.Recording
+		if err := readRow(map[string]string{"startTime": text}, denver, &r); err != nil || r.StartTime != want {
+			t.Errorf("%q: %d, %v, want %d", text, r.StartTime, err, want)
+		}
+	}
+	for text, says := range map[string]string{
+		"2024-02-12 13:40:49": "set --time-zone", "2024-02-30T13:40:49Z": "no such day", "1.70777E+12": "startTime", "02/12/2024 1:40 PM": "startTime",
+	} {
+		var r callvault.Recording
+		err := readRow(map[string]string{"startTime": text}, nil, &r)
+		if err == nil || !strings.Contains(err.Error(), says) || !errors.Is(err, callvault.InvalidParameter) {
+			t.Errorf("%q: %v, want %q", text, err, says)
+		}
+	}
+}
+
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\ufefffile,recordingKey,startTime,duration\na.wav,k,2024-02-12T00:00:00Z,5\n"))
 	f.Add([]byte("\"FILE\";x\n"))
@@ -154,7 +192,7 @@ func FuzzTable(f *testing.F) {
 				t.Errorf("a row of %q", path)
 			}
 			var r callvault.Recording
-			if err := readRow(row, &r); err != nil && !utf8.ValidString(err.Error()) {
+			if err := readRow(row, time.UTC, &r); err != nil && !utf8.ValidString(err.Error()) {
 				t.Errorf("%q", err)
 			}
 			_ = r.Validate()

@@ -1,0 +1,164 @@
+package ingest
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"callvault"
+)
+
+// tableFields are the columns of a CSV that are read: the seed's, and those that
+// name the audio file.
+var tableFields = []string{
+	"recordingKey", "callKey", "startTime", "duration", "size", "eventId", "recordingSystemId", "status",
+	"callingParty", "receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file",
+}
+
+func (s *scan) readTable(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return s.readRows(filepath.Dir(path), file)
+}
+
+// readRows reads a CSV. A row belongs to the audio file that its column file
+// names, or that is named as its recordingKey, in the CSV's folder. Its columns
+// are parted by commas, semicolons or tabs.
+func (s *scan) readRows(dir string, text io.Reader) error {
+	buffered := bufio.NewReader(text)
+	if mark, _ := buffered.Peek(3); string(mark) == "\ufeff" {
+		_, _ = buffered.Discard(len(mark)) // which would hide the quotes of the first name
+	}
+	table := csv.NewReader(buffered)
+	table.Comma, table.FieldsPerRecord = separator(buffered), -1
+	header, err := table.Read()
+	if err != nil {
+		return fmt.Errorf("read the header: %w", err)
+	}
+	columns := make([]string, len(header))
+	for i, name := range header {
+		at := slices.IndexFunc(tableFields, func(field string) bool { return strings.EqualFold(field, strings.TrimSpace(name)) })
+		if at >= 0 {
+			columns[i] = tableFields[at]
+		}
+	}
+	if !slices.Contains(columns, "file") && !slices.Contains(columns, "recordingKey") {
+		return errors.New("its header has neither a column file nor a column recordingKey, so its rows belong to no audio")
+	}
+	for {
+		values, err := table.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !utf8.ValidString(strings.Join(values, "")) {
+			return errors.New("it is not UTF-8; save it as UTF-8")
+		}
+		row := map[string]string{}
+		for i := range min(len(values), len(columns)) {
+			if columns[i] != "" {
+				row[columns[i]] = values[i]
+			}
+		}
+		s.place(dir, row)
+	}
+}
+
+// separator is what parts the columns of a CSV most often in its first line.
+func separator(text *bufio.Reader) rune {
+	start, _ := text.Peek(text.Size())
+	header, _, _ := strings.Cut(string(start), "\n")
+	best := ','
+	for _, other := range ";\t" {
+		if strings.Count(header, string(other)) > strings.Count(header, string(best)) {
+			best = other
+		}
+	}
+	return best
+}
+
+func (s *scan) place(dir string, row map[string]string) {
+	switch {
+	case row["file"] != "" && filepath.IsAbs(row["file"]):
+		s.rows[filepath.Clean(row["file"])] = row
+	case row["file"] != "":
+		s.rows[filepath.Join(dir, row["file"])] = row
+	case row["recordingKey"] != "":
+		s.rows[filepath.Join(dir, row["recordingKey"])] = row
+	}
+}
+
+// readRow puts what a row of a CSV tells into r; an empty field tells nothing.
+// zone is the tenant's own, nil when it is not known.
+func readRow(row map[string]string, zone *time.Location, r *callvault.Recording) error {
+	status := (*string)(&r.Status)
+	for field, to := range map[string]*string{
+		"recordingKey": &r.RecordingKey, "callKey": &r.CallKey, "status": status, "callingParty": &r.CallingParty,
+		"receivingParty": &r.ReceivingParty, "tenantName": &r.TenantName, "tagData": &r.TagData,
+		"callDirection": &r.CallDirection, "skill": &r.Skill, "agent": &r.Agent,
+	} {
+		if row[field] != "" {
+			*to = row[field]
+		}
+	}
+	for field, to := range map[string]*int64{
+		"startTime": &r.StartTime, "duration": &r.Duration, "size": &r.Size, "eventId": &r.EventID,
+		"recordingSystemId": &r.RecordingSystemID,
+	} {
+		text := strings.TrimSpace(row[field])
+		if text == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case err == nil:
+		case field == "startTime":
+			if n, err = startTold(text, zone); err != nil {
+				return fmt.Errorf("the column startTime: %w", err)
+			}
+		default:
+			return fmt.Errorf("the column %s holds %.40q, not a whole number: %w", field, text, callvault.InvalidParameter)
+		}
+		*to = n
+	}
+	return nil
+}
+
+// localForms are times of day without an offset, as spreadsheets and call detail
+// records have them; a fraction may follow the seconds.
+var localForms = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "20060102 150405", "20060102 1504"}
+
+// unspaced brings an offset up to its time of day.
+var unspaced = strings.NewReplacer(" +", "+", " -", "-")
+
+// startTold reads ISO 8601, with a space for the T too, in Unix milliseconds; the
+// time without an offset is that of zone.
+func startTold(text string, zone *time.Location) (int64, error) {
+	date, clock, _ := strings.Cut(strings.Replace(text, "T", " ", 1), " ")
+	if zone != nil {
+		for _, form := range localForms {
+			if start, err := time.ParseInLocation(form, date+" "+clock, zone); err == nil {
+				return start.UnixMilli(), nil
+			}
+		}
+	}
+	ms, err := callvault.ParseTime(date + "T" + unspaced.Replace(clock))
+	if err != nil && zone == nil {
+		err = fmt.Errorf("%w; where it is the tenant's own time, say its zone first: tenant set --time-zone", err)
+	}
+	return ms, err
+}
