@@ -2,8 +2,10 @@ package audio
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 )
@@ -34,6 +36,7 @@ type WAVReader struct {
 	width  int // bytes of a sample
 	chans  int
 	rate   int
+	whole  int64 // bytes of the file, as its header has it
 	size   int64 // bytes of sound; -1: up to the end of the file
 
 	left  int64 // of size
@@ -48,8 +51,8 @@ type WAVReader struct {
 // OpenWAV reads the header of a WAV file up to the sound. The data sizes that
 // stand for "not known", of a writer that could not go back and fill it in or was
 // stopped before, mean all up to the end of the file: 0 if sound follows
-// (Asterisk), 0xffffffff (ffmpeg) and 0x7ffff000 (sox). Errors are a *[Fault] or
-// those of r.
+// (Asterisk), 0xffffffff (ffmpeg), 0x7ffff000 (sox), and others if they are the
+// size of the file as well (opusdec, arecord). Errors are a *[Fault] or those of r.
 func OpenWAV(r io.Reader) (*WAVReader, error) {
 	w := &WAVReader{src: bufio.NewReaderSize(r, 1<<16)}
 	long, err := w.readHeader()
@@ -69,6 +72,10 @@ func OpenWAV(r io.Reader) (*WAVReader, error) {
 	w.mono = make([]float32, wavBlock/w.width)
 	return w, nil
 }
+
+// Endless tells whether the header leaves open how long the sound is, as that of a
+// file which is being written does.
+func (w *WAVReader) Endless() bool { return w.size < 0 }
 
 func isRIFF(id string) bool { return id == "RIFF" || id == "RF64" || id == "BW64" }
 
@@ -101,6 +108,7 @@ func (w *WAVReader) readHeader() (long bool, err error) {
 	}
 	var b [12]byte
 	err = w.take(b[:])
+	w.whole = int64(binary.LittleEndian.Uint32(b[4:]))
 	return string(b[:4]) != "RIFF", err
 }
 
@@ -192,7 +200,8 @@ func (w *WAVReader) readFormat(size int64) error {
 	}
 	w.unpack, w.width = unpackerOf(coding, bits)
 	if w.unpack == nil {
-		return fault(ErrUnsupported, "the WAV file is coded as 0x%04x with %d bits; send PCM of 8, 16, 24 or 32 bits, float, A-law or µ-law", coding, bits)
+		return fault(ErrUnsupported, "the WAV file holds %s of %d bits; convert it, with sox or ffmpeg, to PCM of 8, 16, 24 or 32 bits, float, A-law or µ-law",
+			codingName(coding), bits)
 	}
 	if align := int(le.Uint16(b[12:])); align != w.width*w.chans {
 		return fault(ErrMalformed, "the WAV file says that a sample of all channels takes %d bytes, yet %d channels of %d bits take %d: its header is damaged",
@@ -201,9 +210,18 @@ func (w *WAVReader) readFormat(size int64) error {
 	return w.pass(size + size&1 - n)
 }
 
+// codingName names a coding that is not taken.
+func codingName(coding uint16) string {
+	names := map[uint16]string{
+		wavPCM: "PCM", wavFloat: "float", wavALaw: "A-law", wavMuLaw: "µ-law",
+		0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10, as of Asterisk's wav49,", 0x0045: "G.726", 0x0055: "MP3",
+	}
+	return cmp.Or(names[coding], "sound") + fmt.Sprintf(" coded as 0x%04x", coding)
+}
+
 // weighSize decides how far the sound goes where the header leaves it open.
 func (w *WAVReader) weighSize() error {
-	if w.size == math.MaxUint32 || w.size == 0x7ffff000 {
+	if w.placeholder() {
 		w.size = -1
 	}
 	if w.size != 0 {
@@ -217,6 +235,18 @@ func (w *WAVReader) weighSize() error {
 		w.size = -1
 	}
 	return nil
+}
+
+// placeholder tells whether the size of the sound is one that stands for "not known".
+func (w *WAVReader) placeholder() bool {
+	const least = 0x7ffff000
+	switch {
+	case w.size == math.MaxUint32, w.size == least:
+		return true
+	case w.size == 0x7fffff00, w.size == math.MaxInt32, w.size == 1<<31, w.size > math.MaxUint32-1<<8:
+		return w.whole >= least
+	}
+	return false
 }
 
 // isChunkID tells whether b could be the name of a chunk rather than sound.

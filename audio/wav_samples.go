@@ -64,7 +64,8 @@ func (w *WAVReader) mix(b []byte) []float32 {
 }
 
 // lookPast checks that the sound really ends where the header said: there the
-// file ends, is padded with zeros or goes on with a chunk.
+// file ends, is padded with zeros or goes on with a chunk, before which not all
+// writers put the byte that makes an odd number of bytes even.
 func (w *WAVReader) lookPast() error {
 	pad := int(w.size & 1)
 	next, err := w.src.Peek(8 + pad)
@@ -78,7 +79,7 @@ func (w *WAVReader) lookPast() error {
 		zeros = zeros && c == 0
 		name = name && c >= ' ' && c <= '~'
 	}
-	if zeros || name {
+	if zeros || name || isChunkID(next[:4]) {
 		return nil
 	}
 	return fault(ErrMalformed, "the header of the WAV file announces %d bytes of sound, yet more follows: "+
