@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
 	"callvault"
 	"callvault/archive"
+	"callvault/audio"
 )
 
 // maxSidecar is the most that a KEY.json may have, in bytes.
@@ -32,6 +34,9 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 		return archive.Unchanged, err
 	}
 	defer raw.Close()
+	if err := awaitEnd(ctx, raw); err != nil {
+		return archive.Unchanged, err
+	}
 	sum, err := hashFile(raw)
 	if err != nil {
 		return archive.Unchanged, err
@@ -56,6 +61,34 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	}
 	_, outcome, err := t.archive.Keep(ctx, in)
 	return outcome, err
+}
+
+// quiet is for how long a file that may be growing must not have been written to
+// before it counts as whole: Asterisk writes two seconds of sound at a time.
+const quiet = 3 * time.Second
+
+// awaitEnd tells, by an error, that a file is being written still. Only a WAV whose
+// header leaves open how long it is can look whole before it is.
+func awaitEnd(ctx context.Context, file *os.File) error {
+	wav, err := audio.OpenWAV(file)
+	growing := err == nil && wav.Endless()
+	if _, err := file.Seek(0, io.SeekStart); err != nil || !growing {
+		return err // what is wrong with the WAV is told when it is converted
+	}
+	before, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(min(quiet, quiet-time.Since(before.ModTime()))):
+	}
+	after, err := file.Stat()
+	if err == nil && after.Size() != before.Size() {
+		err = fmt.Errorf("it is being written still: it grew from %d to %d bytes; import it again when it is whole", before.Size(), after.Size())
+	}
+	return err
 }
 
 func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant, about *about, now time.Time) (archive.Outcome, error) {

@@ -78,7 +78,10 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 		}
 	default:
 		info, err := os.Stat(path) // what a link leads to
-		if err == nil && !info.Mode().IsRegular() {
+		switch {
+		case err == nil && info.IsDir():
+			err = errors.New("this is a link to a folder, which is not followed: name it, if what is in it shall be imported")
+		case err == nil && !info.Mode().IsRegular():
 			err = errors.New("this is not a file")
 		}
 		if err != nil {

@@ -252,6 +252,46 @@ func TestImportAgainOfWAV(t *testing.T) {
 	}
 }
 
+// TestFileThatIsBeingWritten: a WAV whose header does not tell its length, as
+// Asterisk's while it records, is taken when it no longer grows.
+func TestFileThatIsBeingWritten(t *testing.T) {
+	needLibopus(t)
+	w := newWorld(t)
+	content := wav(1, 16, 8000, 1)
+	copy(content[40:44], []byte{0, 0, 0, 0})
+	path := w.write("20240212-134049.wav", content)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			if err == nil {
+				_, err = file.Write(content[44:])
+				err = errors.Join(err, file.Close())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	_, refused := w.imported()
+	close(stop)
+	<-stopped
+	if err := refused["20240212-134049.wav"]; err == nil || !strings.Contains(err.Error(), "being written still") || len(w.recordings()) != 0 {
+		t.Errorf("while it grows: %v, %+v", err, w.recordings())
+	}
+	written := time.Now().Add(-time.Hour)
+	w.must(os.Chtimes(path, written, written))
+	if r := w.importsOne(); r.StartTime != 1707770449000 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestFilesThatAreRefused: each is named with the reason, and the others go in.
 func TestFilesThatAreRefused(t *testing.T) {
 	w := newWorld(t)
