@@ -84,7 +84,7 @@ func (a *Archive) rebuildOne(ctx context.Context, key string, done *Rebuilt) (*s
 	if path, isAudio := strings.CutSuffix(key, audioEnding); isAudio {
 		alone, err := a.alone(ctx, path)
 		if alone {
-			fault("audio without a sidecar: what it is a recording of is not known")
+			fault(audioAlone)
 		}
 		return nil, err
 	}
@@ -224,7 +224,18 @@ func (s *sidecar) entry() (*Entry, error) {
 	return e, nil
 }
 
-// dropRowsWithoutFiles takes away the rows whose sidecar is not there.
+// filesGone tells whether none of a recording's files is there. Of audio that has
+// lost its sidecar the row is all that still tells what it is.
+func (a *Archive) filesGone(ctx context.Context, path string) bool {
+	for _, ending := range []string{sidecarEnding, audioEnding} {
+		if _, err := a.blobs.Size(ctx, path+ending); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
+// dropRowsWithoutFiles takes away the rows whose files are not there.
 func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error {
 	var tenant, key string
 	var startMs int64
@@ -242,8 +253,7 @@ func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error
 			if entry.path == "" {
 				continue // only noted: it never had files
 			}
-			_, err := a.blobs.Size(ctx, entry.path+sidecarEnding)
-			if errors.Is(err, fs.ErrNotExist) {
+			if a.filesGone(ctx, entry.path) {
 				gone = append(gone, entry)
 			}
 		}
@@ -272,7 +282,7 @@ func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) er
 			if now == nil {
 				continue
 			}
-			if _, err := a.blobs.Size(ctx, now.path+sidecarEnding); !errors.Is(err, fs.ErrNotExist) {
+			if !a.filesGone(ctx, now.path) {
 				continue
 			}
 			if err := deleteRow(ctx, tx, now); err != nil {

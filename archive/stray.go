@@ -57,6 +57,9 @@ func blobPath(key string) string {
 	return path
 }
 
+// audioAlone is the fault of audio that neither a sidecar nor a row tells of.
+const audioAlone = "audio without a sidecar: what it is a recording of is not known"
+
 // stray says what is wrong when no row belongs to the blob.
 func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (fault, tenant string, err error) {
 	path := blobPath(key)
@@ -68,6 +71,7 @@ func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (f
 		if _, err := a.blobs.Size(ctx, key); errors.Is(err, fs.ErrNotExist) {
 			return "", "", nil // taken away since it was listed
 		}
+		return audioAlone, "", nil
 	}
 	if err != nil {
 		return fmt.Sprintf("a file without a recording: %v", err), "", ctx.Err()

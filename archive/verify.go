@@ -184,11 +184,13 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 	switch {
 	case unsound != nil && (err != nil || side.Audio == nil || side.Audio.Accepted == ""):
 		return fmt.Sprintf("the audio is no whole Ogg Opus stream: %v", unsound), nil
+	case errors.Is(err, fs.ErrNotExist):
+		return "the sidecar is missing: a rebuild would not know what this is a recording of", nil
 	case err != nil:
 		return fmt.Sprintf("the sidecar cannot be read: %v", err), ctx.Err()
 	case side.Recording != entry.Recording:
 		return "the sidecar tells otherwise of the recording than the database; rebuild makes the database follow the files", nil
-	case side.Audio == nil || side.Audio.SHA256 != fmt.Sprintf("%x", entry.SHA256):
+	case side.Audio == nil || side.Audio.SHA256 != fmt.Sprintf("%x", entry.SHA256) || side.Audio.Bytes != entry.Recording.Size:
 		return "the sidecar names another audio than the one held", nil
 	}
 	return "", nil

@@ -180,4 +180,10 @@ func rebuildDropsRows(s *suite) {
 	}
 	after, _ := s.rebuilt()
 	s.same(s.Archive, after)
+	// Audio that has lost its sidecar alone is named, and what the row tells is kept.
+	s.deleteBlob(tenant + "/2024/02/12/one.json")
+	if done := s.rebuild(s.Archive); done.Dropped != 0 || len(done.Faults) != 1 {
+		s.Errorf("rebuilt %+v", done)
+	}
+	s.held(s.Archive, tenant, "one", second)
 }

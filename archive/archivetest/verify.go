@@ -61,7 +61,7 @@ func verifyFaults(s *suite) {
 		"emptied":   {"bytes, not", func(path string) { s.putBlob(path+".opus", nil) }},
 		"missing":   {"audio file is missing", func(path string) { s.deleteBlob(path + ".opus") }},
 		"gone":      {"audio file is missing", func(path string) { s.deleteBlob(path + ".opus"); s.deleteBlob(path + ".json") }},
-		"orphan":    {"sidecar cannot be read", func(path string) { s.deleteBlob(path + ".json") }},
+		"orphan":    {"sidecar is missing", func(path string) { s.deleteBlob(path + ".json") }},
 		"torn":      {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", []byte(`{"recording":`)) }},
 		"zeroed":    {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", make([]byte, 100)) }},
 		"swapped":   {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", s.blob(tenant+"/2024/02/12/whole.json")) }},
@@ -72,6 +72,9 @@ func verifyFaults(s *suite) {
 			text := string(s.blob(path + ".json"))
 			sum := fmt.Sprintf("%x", s.find(s.Archive, "rehashed").SHA256)
 			s.putBlob(path+".json", []byte(strings.ReplaceAll(text, sum, strings.Repeat("0", 64))))
+		}},
+		"resized": {"another audio", func(path string) {
+			s.putBlob(path+".json", []byte(strings.Replace(string(s.blob(path+".json")), `"bytes": `, `"bytes": 1`, 1)))
 		}},
 	} {
 		if key != "whole" {

@@ -97,9 +97,12 @@ func (done *verified) print(c *cobra.Command, o *options) error {
 		for _, fault := range done.Faults {
 			fmt.Fprintf(c.OutOrStdout(), "%s %s: %s\n", fault.Tenant, fault.RecordingKey, fault.Fault)
 		}
-		oldest := "nothing was read yet"
-		if done.OldestReadAt != nil {
+		oldest := "some were never read whole"
+		switch {
+		case done.OldestReadAt != nil:
 			oldest = "all were read since " + moment(*done.OldestReadAt)
+		case done.Read == 0:
+			oldest = "nothing was read yet"
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%d recordings read, %s, %d faults; %s\n", done.Read, byteCount(done.Bytes), len(done.Faults), oldest)
 	}
