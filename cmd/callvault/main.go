@@ -10,7 +10,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"callvault"
 	"callvault/account"
+	"callvault/archive"
 	"callvault/database"
 
 	_ "modernc.org/sqlite"
@@ -54,6 +56,8 @@ func run() int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "callvault: %v (see --help)\n", err)
 		return exitUsage
+	case errors.Is(archive.StorageError(err), callvault.InsufficientStorage):
+		err = fmt.Errorf("no room is left on the disk; make room and run it again: %w", err)
 	}
 	fmt.Fprintf(os.Stderr, "callvault: %v\n", forPeople(err))
 	return exitFailed
