@@ -88,11 +88,11 @@ func (c *Collector) start(ctx context.Context, r *Run) (*Run, error) {
 	if err := r.source.Validate(); err != nil {
 		return nil, err
 	}
-	release, err := c.db.Lock("source " + r.source.Name)
+	r = newRun(c, r)
+	release, err := c.db.Lock("source "+r.source.Name, r.lost)
 	if err != nil {
 		return nil, err
 	}
-	r = newRun(c, r)
 	if err := r.open(ctx); err != nil {
 		release()
 		return nil, err
@@ -184,6 +184,12 @@ func (r *Run) onlyTurn() *turn {
 		return t
 	}
 	return nil
+}
+
+// lost ends the run when its lock is another's, or will be.
+func (r *Run) lost() {
+	r.c.log.Warn("the lock of the source was lost: this run ends, so that two never overlap", "source", r.source.Name)
+	r.Stop()
 }
 
 // Stop lets the run end soon: what is under way is finished, nothing new is begun.

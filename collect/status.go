@@ -98,7 +98,7 @@ func (c *Collector) runner(ctx context.Context, source string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("source %s: %w", source, err)
 	}
-	release, err := c.db.Lock("source " + source)
+	release, err := c.db.Lock("source "+source, nil)
 	var taken database.Held
 	if errors.As(err, &taken) {
 		return taken.Holder, nil

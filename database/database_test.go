@@ -112,26 +112,26 @@ func TestLock(t *testing.T) { onBoth(t, lock) }
 
 func lock(t *testing.T, place string) {
 	first, second := open(t, place), open(t, place)
-	release, err := first.Lock("source/../x")
+	release, err := first.Lock("source/../x", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var held database.Held
-	if _, err := second.Lock("source/../x"); !errors.As(err, &held) || !strings.Contains(held.Holder, fmt.Sprintf("process %d", os.Getpid())) {
+	if _, err := second.Lock("source/../x", nil); !errors.As(err, &held) || !strings.Contains(held.Holder, fmt.Sprintf("process %d", os.Getpid())) {
 		t.Errorf("got %v, want Held with its holder", err)
 	}
-	if other, err := second.Lock("another"); err != nil {
+	if other, err := second.Lock("another", nil); err != nil {
 		t.Error(err)
 	} else {
 		other()
 	}
 	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := second.WaitLock(soon, "source/../x"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := second.WaitLock(soon, "source/../x", nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting for what is held ended with %v", err)
 	}
 	release()
-	again, err := second.WaitLock(t.Context(), "source/../x")
+	again, err := second.WaitLock(t.Context(), "source/../x", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,10 +23,12 @@ func (h Held) Error() string { return fmt.Sprintf("%s is taken by %s", h.Name, h
 
 // Lock takes the lock called name, over all processes that work on this
 // database, or returns Held at once. The lock ends with release, or with the
-// process, however it ends; on PostgreSQL also with the connection to it.
-func (db *DB) Lock(name string) (release func(), err error) {
+// process, however it ends. On PostgreSQL it can be lost before: with the
+// connection to it, or when the process stands still for half a minute. Then lost
+// is called, which may be nil, and others may have the lock already.
+func (db *DB) Lock(name string, lost func()) (release func(), err error) {
 	if db.Shared() {
-		return db.lockSession(context.Background(), name)
+		return db.lockSession(context.Background(), name, lost)
 	}
 	lock, err := db.lockFile(name)
 	if err != nil {
@@ -43,9 +45,9 @@ func (db *DB) Lock(name string) (release func(), err error) {
 }
 
 // WaitLock takes the lock as Lock does, but waits for it until ctx ends.
-func (db *DB) WaitLock(ctx context.Context, name string) (release func(), err error) {
+func (db *DB) WaitLock(ctx context.Context, name string, lost func()) (release func(), err error) {
 	if db.Shared() {
-		return db.waitSession(ctx, name)
+		return db.waitSession(ctx, name, lost)
 	}
 	lock, err := db.lockFile(name)
 	if err != nil {

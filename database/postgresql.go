@@ -45,7 +45,7 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 		Reader:  pool(config, conns-2*(conns/4), map[string]string{"default_transaction_read_only": "on"}),
 		writer:  pool(config, conns/4, map[string]string{"idle_in_transaction_session_timeout": "120s"}),
 		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off"}),
-		locks:   pool(config, 0, nil),
+		locks:   pool(config, 0, map[string]string{"idle_session_timeout": idleTime.String()}),
 		name:    fmt.Sprintf("database %s on %s", config.Database, config.Host),
 	}
 	db.locks.SetMaxIdleConns(-1)

@@ -3,6 +3,7 @@ package database_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -125,7 +126,7 @@ func TestPostgreSQLRestarts(t *testing.T) {
 		var n int
 		return db.Reader.QueryRowContext(context.Background(), `SELECT count(*) FROM account_revision`).Scan(&n)
 	}
-	release, err := db.Lock("x")
+	release, err := db.Lock("x", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +148,50 @@ func TestPostgreSQLRestarts(t *testing.T) {
 				t.Fatal("it is not found again")
 			}
 		}
+	}
+}
+
+// A lock ends with the connection that took it, and its holder hears of it. One
+// that is released is not lost.
+func TestLockIsLost(t *testing.T) {
+	t.Parallel()
+	place := databasetest.PostgreSQL(t)
+	mine, theirs := open(t, place), open(t, place)
+	lost := map[string]chan struct{}{"cut": make(chan struct{}), "released": make(chan struct{})}
+	release := map[string]func(){}
+	for name, heard := range lost {
+		free, err := mine.Lock(name, func() { close(heard) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		release[name] = free
+	}
+	var ended string
+	err := mine.Reader.QueryRow(`SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1
+		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND ((l.classid::BIGINT << 32) | l.objid::BIGINT) = hashtextextended('lock cut', 0)`).Scan(&ended)
+	if err != nil || ended != "1" {
+		t.Fatalf("%s sessions ended, %v", ended, err)
+	}
+	again, err := theirs.WaitLock(t.Context(), "cut", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again()
+	release["released"]()
+	select {
+	case <-lost["cut"]:
+	case <-time.After(time.Minute):
+		t.Error("its holder does not hear that it is lost")
+	}
+	select {
+	case <-lost["released"]:
+		t.Error("what was released counts as lost")
+	default:
+	}
+	release["cut"]() // does nothing any more
+	if _, err := mine.Lock("cut", nil); !errors.As(err, new(database.Held)) {
+		t.Errorf("%v, want held", err)
 	}
 }
 

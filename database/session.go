@@ -6,12 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
-// lockSession takes a lock of PostgreSQL, which lasts as long as the connection
-// that took it.
-func (db *DB) lockSession(ctx context.Context, name string) (release func(), err error) {
+// A lock of PostgreSQL is its holder's as long as he says every keepTime that he
+// is there. From one who has not for idleTime, because his process or his machine
+// stands still, PostgreSQL takes it by itself.
+const (
+	keepTime = 10 * time.Second
+	idleTime = 30 * time.Second
+)
+
+// sessionLock is a lock of PostgreSQL that is held, with the connection that it
+// lasts as long as.
+type sessionLock struct {
+	session *sql.Conn
+	key     string
+	lost    func()
+
+	mu   sync.Mutex
+	next *time.Timer // for keep; nil when the lock is held no more
+}
+
+// lockSession takes a lock of PostgreSQL.
+func (db *DB) lockSession(ctx context.Context, name string, lost func()) (release func(), err error) {
 	session, err := db.locks.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
@@ -19,7 +38,9 @@ func (db *DB) lockSession(ctx context.Context, name string) (release func(), err
 	key, taken := "lock "+name, false
 	err = session.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, key).Scan(&taken)
 	if err == nil && taken {
-		return func() { unlock(session, key) }, nil
+		l := &sessionLock{session: session, key: key, lost: lost}
+		l.next = time.AfterFunc(keepTime, l.keep)
+		return l.release, nil
 	}
 	held := Held{Name: name, Holder: sessionHolder(ctx, session, key)}
 	closeErr := session.Close()
@@ -29,22 +50,56 @@ func (db *DB) lockSession(ctx context.Context, name string) (release func(), err
 	return nil, held
 }
 
-// unlock gives a lock back. Were the connection only closed, as it is by this
+// keep says that the holder is there. When that does not get through, the lock is
+// lost, or will be.
+func (l *sessionLock) keep() {
+	if l.kept() {
+		return
+	}
+	_ = l.session.Close() // it has failed already
+	if l.lost != nil {
+		l.lost()
+	}
+}
+
+// kept tells whether the lock is still held, or was released.
+func (l *sessionLock) kept() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next == nil {
+		return true
+	}
+	if _, err := l.session.ExecContext(context.Background(), `SELECT 1`); err != nil {
+		l.next = nil
+		return false
+	}
+	l.next.Reset(keepTime)
+	return true
+}
+
+// release gives the lock back. Were the connection only closed, as it is by this
 // pool, the lock would be free a moment later.
-func unlock(session *sql.Conn, key string) {
+func (l *sessionLock) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next == nil {
+		return
+	}
+	l.next.Stop()
+	l.next = nil
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = session.ExecContext(ctx, `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, key)
-	_ = session.Close() // which frees it in any case
+	_, _ = l.session.ExecContext(ctx, `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, l.key)
+	_ = l.session.Close() // which frees it in any case
 }
 
 // waitSession tries again and again: a statement that waited would keep
 // PostgreSQL from clearing away what is deleted.
-func (db *DB) waitSession(ctx context.Context, name string) (release func(), err error) {
+func (db *DB) waitSession(ctx context.Context, name string, lost func()) (release func(), err error) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		release, err := db.lockSession(ctx, name)
+		release, err := db.lockSession(ctx, name, lost)
 		if held := (Held{}); !errors.As(err, &held) {
 			return release, err
 		}
@@ -56,11 +111,12 @@ func (db *DB) waitSession(ctx context.Context, name string) (release func(), err
 	}
 }
 
-// sessionHolder says who holds a lock, by the name that he gave PostgreSQL.
+// sessionHolder says who holds a lock, by the name that he gave PostgreSQL. A
+// connection is made for one lock: it is as old as that.
 func sessionHolder(ctx context.Context, session *sql.Conn, key string) string {
 	var who string
 	err := session.QueryRowContext(ctx, `SELECT coalesce(a.application_name, '') || ' since ' ||
-		to_char(a.query_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+		to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 		FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.datname = current_database()
 		AND ((l.classid::BIGINT << 32) | l.objid::BIGINT) = hashtextextended($1, 0)`, key).Scan(&who)

@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -81,15 +82,24 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	if err := Unfinished(ctx, c.From.DB); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.From.Name, err)
 	}
+	ctx, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
 	for _, side := range []Side{c.From, c.To} {
-		release, err := side.quiet(ctx)
+		release, err := side.quiet(ctx, func() { broken(errNotQuiet) })
 		if err != nil {
 			return nil, err
 		}
 		defer release()
 	}
-	return m.report, archive.StorageError(m.run(ctx))
+	err := m.run(ctx)
+	if errors.Is(context.Cause(ctx), errNotQuiet) {
+		err = fmt.Errorf("%w: run move again", errNotQuiet)
+	}
+	return m.report, archive.StorageError(err)
 }
+
+// errNotQuiet says that a lock was lost which keeps others from the archives.
+var errNotQuiet = errors.New("the database could not be reached for a while, and others may have worked on the archive meanwhile")
 
 func (m *mover) run(ctx context.Context) (err error) {
 	if m.tables, err = sameTables(ctx, m.From.DB, m.To.DB); err != nil {
@@ -312,8 +322,8 @@ func (m *mover) unnamed() (faults []Fault) {
 }
 
 // quiet takes what keeps others from the archive while it is moved, or tells who
-// is there.
-func (s *Side) quiet(ctx context.Context) (release func(), err error) {
+// is there. lost is called when others can come to it again.
+func (s *Side) quiet(ctx context.Context, lost func()) (release func(), err error) {
 	var held []func()
 	release = func() {
 		for _, free := range held {
@@ -321,7 +331,7 @@ func (s *Side) quiet(ctx context.Context) (release func(), err error) {
 		}
 	}
 	for _, name := range []string{"move", "service"} {
-		free, err := s.DB.Lock(name)
+		free, err := s.DB.Lock(name, lost)
 		if err != nil {
 			release()
 			return nil, fmt.Errorf("%s must be left alone while it is moved; stop what works on it: %w", s.Name, err)

@@ -102,7 +102,7 @@ func openShift(ctx context.Context, v *vault, with *collecting, turns int) (s *s
 
 // alone runs fn while no other process does.
 func (s *shift) alone(ctx context.Context, name string, fn func() error) error {
-	release, err := s.db.WaitLock(ctx, name)
+	release, err := s.db.WaitLock(ctx, name, nil)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (s *shift) attend(ctx context.Context) {
 // tend begins the runs that are due, and makes the jobs of dead workers available
 // to others, if nobody else is at it.
 func (s *shift) tend(ctx context.Context) error {
-	release, err := s.db.Lock("queue")
+	release, err := s.db.Lock("queue", nil)
 	if errors.As(err, new(database.Held)) {
 		return nil
 	}

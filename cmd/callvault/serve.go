@@ -114,7 +114,7 @@ func openMeter(ctx context.Context, v *vault) (counts counter, release func(), e
 	if v.db.Shared() {
 		return meter.NewShared(v.db), func() {}, nil
 	}
-	release, err = v.db.Lock("service")
+	release, err = v.db.Lock("service", nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("a service runs on %s already: %w", v.data, err)
 	}

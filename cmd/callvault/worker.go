@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"time"
 
 	"callvault/account"
 
@@ -62,12 +63,34 @@ func (s *shift) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.work(ctx) })
 	group.Go(func() error {
-		release, err := s.db.WaitLock(ctx, "watch")
-		if err != nil {
-			return nil // ctx has ended, or the database is away, which work tells
+		for ctx.Err() == nil {
+			if err := s.watchOver(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("watching over the collecting", "error", err)
+				pause(ctx, retryAfter)
+			}
 		}
-		defer release()
-		return s.collector.Watch(ctx, s.watched(), s.alerts)
+		return nil
 	})
 	return group.Wait()
+}
+
+// watchOver waits until nobody else watches over the collecting, and does, as long
+// as that is so.
+func (s *shift) watchOver(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	release, err := s.db.WaitLock(ctx, "watch", end)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.collector.Watch(ctx, s.watched(), s.alerts)
+}
+
+// pause waits for a while, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
