@@ -46,7 +46,7 @@ func (b *bench) start(ctx context.Context, name string, command func(address str
 	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	for range 200 {
+	for range 2400 { // a busy machine takes its time
 		if c, err := net.Dial("tcp", p.address); err == nil {
 			return p, c.Close()
 		}

@@ -13,17 +13,26 @@ import (
 // what it was at. It is a few times as long as workers wait between Beats.
 const Missed = 30 * time.Second
 
-// Beat says that a worker is alive.
-func (c *Collector) Beat(ctx context.Context, worker string) error {
-	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO workers (name, seen_ms) VALUES ($1, `+c.db.Clock()+`)
+// Beat says that a worker is alive. late tells that it was Missed, or was never
+// heard of: others may have taken up what it was at.
+func (c *Collector) Beat(ctx context.Context, worker string) (late bool, err error) {
+	err = c.db.Tx(ctx, func(tx *sql.Tx) error {
+		var inTime int
+		clock := c.db.Clock()
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE name = $1 AND seen_ms >= `+clock+` - CAST($2 AS BIGINT)`,
+			worker, Missed.Milliseconds()).Scan(&inTime)
+		if err != nil {
+			return err
+		}
+		late = inTime == 0
+		_, err = tx.ExecContext(ctx, `INSERT INTO workers (name, seen_ms) VALUES ($1, `+clock+`)
 			ON CONFLICT (name) DO UPDATE SET seen_ms = excluded.seen_ms`, worker)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("worker %s: %w", worker, err)
+		return false, fmt.Errorf("worker %s: %w", worker, err)
 	}
-	return nil
+	return late, nil
 }
 
 // Alive returns the workers that were heard of lately, and forgets those that were

@@ -1,6 +1,7 @@
 package collect_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -10,12 +11,15 @@ import (
 // TestCrew: who was heard of lately is alive, until he leaves.
 func TestCrew(t *testing.T) {
 	v := newVault(t, t.TempDir())
-	if err := v.Beat(t.Context(), "one"); err != nil {
-		t.Fatal(err)
+	beat := func(worker string, wantLate bool) {
+		t.Helper()
+		if late, err := v.Beat(t.Context(), worker); err != nil || late != wantLate {
+			t.Errorf("beat of %s: late %v, %v; want %v", worker, late, err, wantLate)
+		}
 	}
-	if err := v.Beat(t.Context(), "two"); err != nil {
-		t.Fatal(err)
-	}
+	beat("one", true) // for the first time
+	beat("two", true)
+	beat("one", false)
 	if err := execute(v, `UPDATE workers SET seen_ms = seen_ms - $1 WHERE name = 'two'`, 2*collect.Missed.Milliseconds()); err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +27,9 @@ func TestCrew(t *testing.T) {
 	if err != nil || len(alive) != 1 || !alive["one"] {
 		t.Errorf("alive: %v, %v", alive, err)
 	}
-	if err := v.Leave(t.Context(), "one"); err != nil {
+	beat("two", true)
+	beat("two", false)
+	if err := errors.Join(v.Leave(t.Context(), "one"), v.Leave(t.Context(), "two")); err != nil {
 		t.Fatal(err)
 	}
 	if alive, err := v.Alive(t.Context()); err != nil || len(alive) != 0 {

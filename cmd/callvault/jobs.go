@@ -63,6 +63,7 @@ func (w *runWorker) NextRetry(*river.Job[runJob]) time.Time { return time.Now().
 
 // Work does a run, or goes on with one.
 func (w *runWorker) Work(ctx context.Context, job *river.Job[runJob]) error {
+	defer w.at.enter(job.ID)()
 	source, err := w.source(job.Args.Source)
 	if err != nil {
 		return err
@@ -126,6 +127,7 @@ func (w *turnWorker) NextRetry(*river.Job[turnJob]) time.Time { return time.Now(
 
 // Work takes a turn, for as long as others should wait for theirs.
 func (w *turnWorker) Work(_ context.Context, job *river.Job[turnJob]) error {
+	defer w.at.enter(job.ID)()
 	source, err := w.source(job.Args.Source)
 	if err != nil {
 		return err

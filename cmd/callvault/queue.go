@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,16 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"callvault/collect"
 	"callvault/database"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
-	"github.com/riverqueue/river/rivertype"
 )
 
 // How a shift goes: how often it says that it is alive, how often one of all looks
@@ -48,6 +44,7 @@ type shift struct {
 	driver *riverpgxv5.Driver
 	queue  *river.Client[pgx.Tx]
 	watch  atomic.Pointer[watch]
+	at     atWork
 }
 
 // watch is a stretch of a shift, at whose end jobs are given back.
@@ -85,10 +82,7 @@ func openShift(ctx context.Context, v *vault, with *collecting, turns int) (s *s
 	s.driver = riverpgxv5.New(s.pool)
 	migrator, err := rivermigrate.New(s.driver, nil)
 	if err == nil {
-		err = s.alone(ctx, "migrate queue", func() error {
-			_, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
-			return err
-		})
+		err = s.migrate(ctx, migrator)
 	}
 	if err == nil {
 		err = s.openQueue(turns)
@@ -100,14 +94,15 @@ func openShift(ctx context.Context, v *vault, with *collecting, turns int) (s *s
 	return s, nil
 }
 
-// alone runs fn while no other process does.
-func (s *shift) alone(ctx context.Context, name string, fn func() error) error {
-	release, err := s.db.WaitLock(ctx, name, nil)
+// migrate brings the queue's tables up to date, while no other process does.
+func (s *shift) migrate(ctx context.Context, migrator *rivermigrate.Migrator[pgx.Tx]) error {
+	release, err := s.db.WaitLock(ctx, "migrate queue", nil)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return fn()
+	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
 }
 
 // openQueue makes the client of the queue.
@@ -120,9 +115,9 @@ func (s *shift) openQueue(turns int) (err error) {
 		Queues:     map[string]river.QueueConfig{runQueue: {MaxWorkers: 100}, turnQueue: {MaxWorkers: turns}},
 		Workers:    workers,
 		JobTimeout: -1,
-		// Jobs last as long as they last: who is at one that has died is found by tend.
+		// Jobs last as long as they last: those that nobody is at are found by tend.
 		RescueStuckJobsAfter: 365 * 24 * time.Hour,
-		Logger:               slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger:               slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	return err
 }
@@ -130,7 +125,7 @@ func (s *shift) openQueue(turns int) (err error) {
 // work takes jobs until ctx ends; then it gives back what is not finished.
 func (s *shift) work(ctx context.Context) error {
 	defer s.pool.Close()
-	if err := s.collector.Beat(ctx, s.name); err != nil {
+	if _, err := s.collector.Beat(ctx, s.name); err != nil {
 		return err
 	}
 	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil {
@@ -154,29 +149,29 @@ func (s *shift) attend(ctx context.Context) {
 	beat, tend := time.NewTicker(beatEvery), time.NewTicker(tendEvery)
 	defer beat.Stop()
 	defer tend.Stop()
-	heard := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-beat.C:
-			if time.Since(heard) > collect.Missed {
-				s.log.Warn("this worker was not heard of for too long; others have taken up its jobs", "worker", s.name, "for", time.Since(heard))
+			late, err := s.collector.Beat(ctx, s.name)
+			if err != nil && ctx.Err() == nil {
+				s.log.Warn("the database does not hear that this worker is alive", "worker", s.name, "error", err)
+			}
+			if late {
+				s.log.Warn("this worker was not heard of for too long; others have taken up its jobs", "worker", s.name)
 				s.renew(ctx)
 			}
-			if err := s.collector.Beat(ctx, s.name); err == nil {
-				heard = time.Now()
-			}
 		case <-tend.C:
-			if err := s.tend(ctx); err != nil && ctx.Err() == nil {
+			if err := errors.Join(s.tend(ctx), s.takeUpLost(ctx)); err != nil && ctx.Err() == nil {
 				s.log.Error("looking after the queue", "error", err)
 			}
 		}
 	}
 }
 
-// tend begins the runs that are due, and makes the jobs of dead workers available
-// to others, if nobody else is at it.
+// tend begins the runs that are due, and takes up the jobs of dead workers, if
+// nobody else is at it.
 func (s *shift) tend(ctx context.Context) error {
 	release, err := s.db.Lock("queue", nil)
 	if errors.As(err, new(database.Held)) {
@@ -199,36 +194,5 @@ func (s *shift) tend(ctx context.Context) error {
 			return fmt.Errorf("queue a run over %s: %w", source.Name, err)
 		}
 	}
-	return s.takeUp(ctx, now)
-}
-
-// takeUp makes the jobs of dead workers available again.
-func (s *shift) takeUp(ctx context.Context, now time.Time) error {
-	alive, err := s.collector.Alive(ctx)
-	if err != nil {
-		return err
-	}
-	running, err := s.queue.JobList(ctx, river.NewJobListParams().Kinds(runJob{}.Kind(), turnJob{}.Kind()).States(rivertype.JobStateRunning).First(manyTries))
-	if err != nil {
-		return fmt.Errorf("jobs at work: %w", err)
-	}
-	dead := &riverdriver.JobRescueManyParams{StuckHorizon: now.Add(time.Minute)}
-	for _, job := range running.Jobs {
-		if n := len(job.AttemptedBy); n == 0 || alive[job.AttemptedBy[n-1]] {
-			continue
-		}
-		why, err := json.Marshal(rivertype.AttemptError{At: now, Attempt: job.Attempt, Error: "its worker was not heard of any more"})
-		if err != nil {
-			return err
-		}
-		dead.ID, dead.Error = append(dead.ID, job.ID), append(dead.Error, why)
-		dead.FinalizedAt, dead.ScheduledAt = append(dead.FinalizedAt, nil), append(dead.ScheduledAt, now)
-		dead.State = append(dead.State, string(rivertype.JobStateAvailable))
-	}
-	if len(dead.ID) == 0 {
-		return nil
-	}
-	s.log.Warn("taking up the jobs of workers that have died", "jobs", len(dead.ID))
-	_, err = s.driver.GetExecutor().JobRescueMany(ctx, dead)
-	return err
+	return s.takeUpDead(ctx)
 }

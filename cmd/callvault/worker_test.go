@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -47,6 +48,31 @@ func sourceOfSamples(t *testing.T) (p *process, key string) {
 	return serving(t, data), strings.TrimSpace(key)
 }
 
+// collectSamples makes the sample month the source of the archive that is configured
+// in a folder, asked each minute, at a pace. It comes before the environment says
+// where that archive is.
+func collectSamples(t *testing.T, dir, pace string) (source *process) {
+	t.Helper()
+	source, key := sourceOfSamples(t)
+	t.Setenv("SOURCE_KEY", key)
+	config := fmt.Sprintf("[[source]]\nname = \"own\"\nurl = %q\nkey_env = \"SOURCE_KEY\"\nsince = %q\nown_server = true\npace = %q\nschedule = \"* * * * *\"\n",
+		source.url, time.Now().AddDate(0, 0, -32).UTC().Format(time.DateOnly), pace)
+	if err := os.WriteFile(filepath.Join(dir, configName), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
+
+// sampleAudio is how many recordings of the sample month have audio.
+func sampleAudio() (n int) {
+	for item := range sample.Month(time.Now()) {
+		if item.Audio != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // worker starts a worker; it is killed at the end of the test.
 func worker(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
@@ -88,7 +114,7 @@ func (s *standing) held() (n int) {
 // await asks for the status until it is as wanted.
 func await(t *testing.T, data, what string, wanted func(*standing) bool) *standing {
 	t.Helper()
-	deadline := time.Now().Add(150 * time.Second)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		var now standing
 		if err := json.Unmarshal([]byte(must(t, data, "status", "--json")), &now); err != nil {
@@ -104,38 +130,54 @@ func await(t *testing.T, data, what string, wanted func(*standing) bool) *standi
 	}
 }
 
+// all tells whether all of so many recordings are held, and the last run says so.
+func (s *standing) all(want int) bool {
+	return s.held() == want && len(s.Sources) > 0 && s.Sources[0].LastRun != nil && s.Sources[0].LastRun.Result == "complete"
+}
+
+// runner is which of the workers is at the run over the source.
+func runner(t *testing.T, db *sql.DB, workers []*exec.Cmd) int {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		var name string
+		err := db.QueryRow(`SELECT coalesce(max(application_name), '') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+			WHERE locktype = 'advisory' AND objsubid = 1 AND a.datname = current_database()
+			AND ((classid::BIGINT << 32) | objid::BIGINT) = hashtextextended('lock source own', 0)`).Scan(&name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range workers {
+			if strings.HasPrefix(name, fmt.Sprintf("callvault process %d on ", w.Process.Pid)) {
+				return i
+			}
+		}
+	}
+	t.Fatal("no worker is at the run")
+	return 0
+}
+
 // TestWorkers lets three workers and a service collect a month over one PostgreSQL
-// and one S3 store. One is killed in the middle, one stands still until the others
-// have taken up its jobs and goes on then, one is stopped in order. All is held in
+// and one S3 store. The one that is at the run stands still until all is done, and
+// goes on then; one is killed in the middle, one is stopped in order. All is held in
 // the end, and next to nothing was asked for twice.
 func TestWorkers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some minutes")
 	}
 	store, url := s3test.Start(t), databasetest.PostgreSQL(t)
-	source, key := sourceOfSamples(t)
 	dir := t.TempDir()
+	source := collectSamples(t, dir, "300ms")
 	t.Setenv("CALLVAULT_AUDIO", store.Bucket(t))
 	t.Setenv("CALLVAULT_DATABASE", url)
-	t.Setenv("SOURCE_KEY", key)
-	config := fmt.Sprintf("[[source]]\nname = \"own\"\nurl = %q\nkey_env = \"SOURCE_KEY\"\nsince = %q\nown_server = true\npace = \"300ms\"\nschedule = \"* * * * *\"\n",
-		source.url, time.Now().AddDate(0, 0, -32).UTC().Format(time.DateOnly))
-	if err := os.WriteFile(filepath.Join(dir, configName), []byte(config), 0o600); err != nil {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer db.Close()
+	workers := []*exec.Cmd{worker(t, "--data", dir), worker(t, "--data", dir), worker(t, "--data", dir)}
+	at := runner(t, db, workers)
+	still, killed, stopped := workers[at], workers[(at+1)%3], workers[(at+2)%3]
 	node := serving(t, dir)
-	t.Cleanup(func() {
-		out, _ := exec.Command("psql", url, "-x", "-c", "select id,kind,state,attempt,attempted_by,args,scheduled_at,errors[array_length(errors,1)] from river_job where state<>'completed'", "-c", "select * from sources").CombinedOutput()
-		t.Log(string(out))
-		_ = node.Process.Signal(syscall.SIGTERM)
-		text := <-node.log
-		for l := range strings.Lines(text) {
-			if !strings.Contains(l, "\"msg\":\"request\"") {
-				t.Log(l)
-			}
-		}
-	})
-	killed, still, stopped := worker(t, "--data", dir), worker(t, "--data", dir), worker(t, "--data", dir)
 
 	await(t, dir, "at work", func(s *standing) bool { return s.held() > 10 })
 	for process, signal := range map[*exec.Cmd]os.Signal{killed: syscall.SIGKILL, still: syscall.SIGSTOP, stopped: syscall.SIGTERM} {
@@ -146,16 +188,11 @@ func TestWorkers(t *testing.T) {
 	if err := stopped.Wait(); err != nil {
 		t.Errorf("a worker that was stopped in order: %v", err)
 	}
-	time.AfterFunc(45*time.Second, func() { _ = still.Process.Signal(syscall.SIGCONT) })
-	want := 0
-	for item := range sample.Month(time.Now()) {
-		if item.Audio != nil {
-			want++
-		}
+	want := sampleAudio()
+	await(t, dir, "complete", func(s *standing) bool { return s.all(want) })
+	if err := still.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
 	}
-	await(t, dir, "complete", func(s *standing) bool {
-		return s.held() == want && s.Sources[0].LastRun != nil && s.Sources[0].LastRun.Result == "complete"
-	})
 	if out := must(t, dir, "verify", "--json"); !strings.Contains(out, `"faults": []`) {
 		t.Error(out)
 	}
@@ -177,6 +214,38 @@ func TestWorkers(t *testing.T) {
 	if len(asked) != want || twice > 2*3*collectAbreast {
 		t.Errorf("%d recordings were asked for, want %d; %d times once more", len(asked), want, twice)
 	}
+}
+
+// TestJobThatNobodyIsAt: a job that the queue has given a worker, who did not hear of
+// it because his connection broke off, is taken up all the same.
+func TestJobThatNobodyIsAt(t *testing.T) {
+	url, dir := databasetest.PostgreSQL(t), t.TempDir()
+	collectSamples(t, dir, "0s")
+	t.Setenv("CALLVAULT_DATABASE", url)
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	worker(t, "--data", dir)
+	until := func(what, statement string) {
+		t.Helper()
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			result, err := db.Exec(statement)
+			if err == nil {
+				if n, _ := result.RowsAffected(); n == 1 {
+					return
+				}
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("never %s: %v", what, err)
+			}
+		}
+	}
+	until("alive", `INSERT INTO river_job (state, attempt, max_attempts, attempted_at, attempted_by, kind, args, queue)
+		SELECT 'running', 1, 10, now(), ARRAY[name], 'collect_turn', '{"source":"own","tenant":"acme-ns","began":1}', 'turns' FROM workers`)
+	await(t, dir, "complete", func(s *standing) bool { return s.all(sampleAudio()) })
+	until("taken up", `UPDATE river_job SET priority = 4 WHERE state = 'discarded' AND args->>'began' = '1'`)
 }
 
 // collectAbreast is how many recordings of a tenant of one's own service are under

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -26,6 +25,10 @@ type Server struct {
 	// Dir holds a folder for each bucket.
 	Dir     string
 	Process *os.Process
+
+	program string
+	command *exec.Cmd
+	said    strings.Builder
 }
 
 // Start starts a server until the end of the test, and sets AWS_ACCESS_KEY_ID and
@@ -48,30 +51,42 @@ func Start(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	address := freeAddress(t)
-	command := exec.Command(program, "--access", os.Getenv("AWS_ACCESS_KEY_ID"), "--secret", os.Getenv("AWS_SECRET_ACCESS_KEY"),
-		"--port", address, "--quiet", "posix", "--sidecar", filepath.Join(dir, ".meta"), filepath.Join(dir, "buckets"))
 	for _, sub := range []string{".meta", "buckets"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var said strings.Builder
-	command.Stdout, command.Stderr = &said, &said
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	s := &Server{URL: "http://" + freeAddress(t), Dir: filepath.Join(dir, "buckets"), program: program}
 	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGCONT) // a test may have stopped it
-		_ = command.Process.Kill()
-		_ = command.Wait()
+		s.Kill()
 		if t.Failed() {
-			t.Logf("the S3 server said:\n%s", said.String())
+			t.Logf("the S3 server said:\n%s", s.said.String())
 		}
 	})
-	s := &Server{URL: "http://" + address, Dir: filepath.Join(dir, "buckets"), Process: command.Process}
-	s.await(t)
+	s.Start(t)
 	return s
+}
+
+// Start starts the server again after Kill.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	s.command = exec.Command(s.program, "--access", os.Getenv("AWS_ACCESS_KEY_ID"), "--secret", os.Getenv("AWS_SECRET_ACCESS_KEY"),
+		"--port", strings.TrimPrefix(s.URL, "http://"), "--quiet", "posix", "--sidecar", filepath.Join(filepath.Dir(s.Dir), ".meta"), s.Dir)
+	s.command.Stdout, s.command.Stderr = &s.said, &s.said
+	if err := s.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.Process = s.command.Process
+	s.await(t)
+}
+
+// Kill ends the server as a crash does, also one that was stopped.
+func (s *Server) Kill() {
+	if s.command == nil {
+		return
+	}
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait() // it was killed
 }
 
 // find looks for the program where programs are, and where go install puts them.
