@@ -58,7 +58,8 @@ func blobPath(key string) string {
 }
 
 // audioAlone is the fault of audio that neither a sidecar nor a row tells of.
-const audioAlone = "audio without a sidecar: what it is a recording of is not known"
+const audioAlone = "audio without a sidecar: what it is a recording of is not known; " +
+	"a crash leaves so what it kept from being acknowledged, which may be deleted"
 
 // stray says what is wrong when no row belongs to the blob.
 func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (fault, tenant string, err error) {

@@ -50,8 +50,9 @@ type Checked struct {
 }
 
 // Verify reads the audio of the selected recordings back against its SHA-256 and
-// its Ogg structure and yields what it finds of each, then the blobs that belong
-// to no recording. It remembers when each recording was last found whole.
+// its Ogg structure and yields what it finds of each; of recordings without audio
+// it reads the sidecar, and yields those that are at fault. Then come the blobs that
+// belong to no recording. It remembers when each recording was last found whole.
 func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time) iter.Seq2[Checked, error] {
 	return func(yield func(Checked, error) bool) {
 		total, err := a.countHeld(ctx, selection)
@@ -62,7 +63,7 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 		var whole []*Entry                                                        // not yet noted as read
 		faulty := map[string]bool{}                                               // the paths of recordings with a fault
 		defer func() { _ = a.noteRead(context.WithoutCancel(ctx), whole, now) }() // of a run that was cut short
-		for entry, err := range a.held(ctx, selection) {
+		for entry, err := range a.filed(ctx, selection) {
 			if err != nil {
 				yield(Checked{}, err)
 				return
@@ -72,10 +73,13 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 				yield(Checked{}, err)
 				return
 			}
-			if fault == "" {
-				whole = append(whole, entry)
-			} else {
+			switch {
+			case fault != "":
 				faulty[entry.path] = true
+			case !entry.Held:
+				continue
+			default:
+				whole = append(whole, entry)
 			}
 			if len(whole) == pageRecordings {
 				if err := a.noteRead(ctx, whole, now); err != nil {
@@ -84,8 +88,11 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 				}
 				whole = whole[:0]
 			}
-			r := &entry.Recording
-			if !yield(Checked{r.TenantName, r.RecordingKey, fault, r.Size, total}, nil) {
+			found := Checked{Tenant: entry.Recording.TenantName, RecordingKey: entry.Recording.RecordingKey, Fault: fault, Total: total}
+			if entry.Held {
+				found.Bytes = entry.Recording.Size
+			}
+			if !yield(found, nil) {
 				return
 			}
 		}
@@ -99,11 +106,12 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 	}
 }
 
-// selected is the WHERE clause of a selection but for its part.
-const selected = `length(sha256) > 0 AND ($1 = '' OR tenant = $1) AND start_ms >= $2 AND start_ms < $3`
+// selected is the WHERE clause of a selection but for its part; what is held is
+// among it.
+const selected = `path <> '' AND ($1 = '' OR tenant = $1) AND start_ms >= $2 AND start_ms < $3`
 
 func (a *Archive) countHeld(ctx context.Context, s Selection) (n int, err error) {
-	err = a.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM recordings WHERE `+selected,
+	err = a.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM recordings WHERE length(sha256) > 0 AND `+selected,
 		s.Tenant, s.Span.From, s.Span.To).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count recordings: %w", err)
@@ -114,8 +122,8 @@ func (a *Archive) countHeld(ctx context.Context, s Selection) (n int, err error)
 	return n, nil
 }
 
-// held yields the selected recordings that are held, in the order of their files.
-func (a *Archive) held(ctx context.Context, s Selection) iter.Seq2[*Entry, error] {
+// filed yields the selected recordings that have files, in the order of those.
+func (a *Archive) filed(ctx context.Context, s Selection) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		var tenant, key string
 		startMs := s.Span.From
@@ -124,7 +132,7 @@ func (a *Archive) held(ctx context.Context, s Selection) iter.Seq2[*Entry, error
 				AND (tenant, start_ms, recording_key) > ($4, $5, $6) ORDER BY tenant, start_ms, recording_key LIMIT $7`,
 				s.Tenant, s.Span.From, s.Span.To, tenant, startMs, key, pageRecordings)
 			if err != nil {
-				yield(nil, fmt.Errorf("held recordings: %w", err))
+				yield(nil, fmt.Errorf("recordings with files: %w", err))
 				return
 			}
 			for _, entry := range page {
@@ -166,6 +174,9 @@ func queryEntries(ctx context.Context, db queryer, query string, args ...any) ([
 // check reads one recording's files. fault is what is wrong with them; err is
 // what kept them from being read.
 func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err error) {
+	if !entry.Held {
+		return a.checkWithoutAudio(ctx, entry)
+	}
 	file, err := a.blobs.Open(ctx, entry.path+audioEnding, entry.Recording.Size)
 	if err != nil {
 		return unreadable(ctx, err)
@@ -184,16 +195,22 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 	switch {
 	case unsound != nil && (err != nil || side.Audio == nil || side.Audio.Accepted == ""):
 		return fmt.Sprintf("the audio is no whole Ogg Opus stream: %v", unsound), nil
-	case errors.Is(err, fs.ErrNotExist):
-		return "the sidecar is missing: a rebuild would not know what this is a recording of", nil
 	case err != nil:
-		return fmt.Sprintf("the sidecar cannot be read: %v", err), ctx.Err()
+		return sidecarFault(err), ctx.Err()
 	case side.Recording != entry.Recording:
 		return "the sidecar tells otherwise of the recording than the database; rebuild makes the database follow the files", nil
 	case side.Audio == nil || side.Audio.SHA256 != fmt.Sprintf("%x", entry.SHA256) || side.Audio.Bytes != entry.Recording.Size:
 		return "the sidecar names another audio than the one held", nil
 	}
 	return "", nil
+}
+
+// sidecarFault says what is wrong with a sidecar that could not be read.
+func sidecarFault(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "the sidecar is missing: a rebuild would not know what this is a recording of"
+	}
+	return fmt.Sprintf("the sidecar cannot be read: %v", err)
 }
 
 // unreadable says what is wrong with audio that cannot be read; err when that says

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"Peaks", peaks},
 		{"VerifyWhole", verifyWhole},
 		{"VerifyFaults", verifyFaults},
+		{"VerifyWithoutAudio", verifyWithoutAudio},
 		{"VerifyStrays", verifyStrays},
 		{"VerifyParts", verifyParts},
 		{"VerifyBesideKeep", verifyBesideKeep},

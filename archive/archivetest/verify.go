@@ -102,6 +102,40 @@ func verifyFaults(s *suite) {
 	}
 }
 
+// verifyWithoutAudio: of recordings without audio the sidecar is looked after.
+func verifyWithoutAudio(s *suite) {
+	for _, key := range []string{"whole", "orphan", "torn"} {
+		s.add(pending(key, noon), nil)
+	}
+	s.add(row("lost", noon), second)
+	s.add(row("held", noon), second)
+	s.sound(s.Archive, 2)
+	path := tenant + "/2024/02/12/"
+	s.deleteBlob(path + "orphan.json")
+	s.putBlob(path+"torn.json", []byte("{"))
+	s.deleteBlob(path + "lost.opus")
+	damaged := s.Fresh(s.T)
+	s.rebuild(damaged) // which makes PENDING what was held
+	for a, want := range map[*archive.Archive]map[string]string{
+		s.Archive: {"orphan": "sidecar is missing", "torn": "cannot be read", "lost": "audio file is missing"},
+		damaged:   {"lost": "audio was lost", path + "torn.json": "a file without a recording"},
+	} {
+		faults, _ := s.faults(a, archive.Selection{}, time.Now())
+		for key, says := range want {
+			if !strings.Contains(faults[key], says) {
+				s.Errorf("%s: %q, want %q", key, faults[key], says)
+			}
+		}
+		if len(faults) != len(want) {
+			s.Errorf("faults %v", faults)
+		}
+	}
+	s.keep(s.intake(s.Archive, row("whole", noon+48*3600*1000), second), archive.Completed) // elsewhere
+	if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) != 3 {
+		s.Errorf("faults %v", faults)
+	}
+}
+
 // verifyStrays names blobs that belong to no recording, once each.
 func verifyStrays(s *suite) {
 	s.add(row("one", noon), second)
