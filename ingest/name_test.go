@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"errors"
@@ -183,10 +184,12 @@ func TestStartsInTables(t *testing.T) {
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\ufefffile,recordingKey,startTime,duration\na.wav,k,2024-02-12T00:00:00Z,5\n"))
 	f.Add([]byte("\"FILE\";x\n"))
+	f.Add([]byte(`{"file":"a.wav","startTime":5,"agent":"x"}` + "\n" + `{"recordingKey":["k"],"duration":null}`))
 	f.Add([]byte("recordingKey,recordingkey, STATUS\n../../x,y,PENDING\n\"\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s := scan{rows: map[string]map[string]string{}}
-		_ = s.readRows("in", bytes.NewReader(text))
+		_ = s.readRows("in", bufio.NewReader(bytes.NewReader(text)))
+		_ = s.readLines("in", bytes.NewReader(text))
 		for path, row := range s.rows {
 			if path != filepath.Clean(path) {
 				t.Errorf("a row of %q", path)

@@ -15,13 +15,13 @@ type File struct {
 	Size int64  // in bytes
 
 	sidecar string            // path of a KEY.json; empty when there is none
-	row     map[string]string // of a CSV, by field; nil when there is none
+	row     map[string]string // of a table, by field; nil when there is none
 	noAudio bool              // metadata of a recording without audio
-	table   string            // path of a CSV in its folder that cannot be read, and may tell of it
+	table   string            // path of one in its folder that cannot be read, and may tell of it
 }
 
 // Scan finds the files to be imported below the paths: audio, and beside it
-// KEY.json and CSV files with its metadata. Hidden files are passed over, but for
+// KEY.json and tables, in CSV or JSON lines, with its metadata. Hidden files are passed over, but for
 // the paths themselves. What cannot be read is told by failures, by path.
 func Scan(paths []string) (files []File, failures map[string]error) {
 	s := scan{
@@ -54,8 +54,8 @@ type scan struct {
 	files    []File
 	failures map[string]error
 	sidecars map[string]string            // path of a KEY.json, by its path without ending
-	rows     map[string]map[string]string // row of a CSV, by path without ending
-	unread   map[string]string            // path of a CSV that cannot be read, by its folder
+	rows     map[string]map[string]string // row of a table, by path, with its ending or without
+	unread   map[string]string            // path of a table that cannot be read, by its folder
 	seen     map[string]bool
 }
 
@@ -68,26 +68,26 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 		return nil
 	}
 	s.seen[path] = true
+	info, err := os.Stat(path) // what a link leads to
+	switch {
+	case err == nil && info.IsDir():
+		err = errors.New("this is a link to a folder, which is not followed: name it, if what is in it shall be imported")
+	case err == nil && !info.Mode().IsRegular():
+		err = errors.New("this is not a file")
+	}
+	if err != nil {
+		s.failures[path] = err
+		return nil
+	}
 	switch stem := withoutEnding(path); strings.ToLower(filepath.Ext(path)) {
 	case ".json":
 		s.sidecars[stem] = path
-	case ".csv":
+	case ".csv", ".jsonl":
 		if err := s.readTable(path); err != nil {
 			s.failures[path] = err
 			s.unread[filepath.Dir(path)] = path
 		}
 	default:
-		info, err := os.Stat(path) // what a link leads to
-		switch {
-		case err == nil && info.IsDir():
-			err = errors.New("this is a link to a folder, which is not followed: name it, if what is in it shall be imported")
-		case err == nil && !info.Mode().IsRegular():
-			err = errors.New("this is not a file")
-		}
-		if err != nil {
-			s.failures[path] = err
-			return nil
-		}
 		s.files = append(s.files, File{Path: path, Size: info.Size()})
 	}
 	return nil

@@ -169,6 +169,41 @@ func TestFormsOfCSV(t *testing.T) {
 	}
 }
 
+// TestMetadataOfAnExport: what export writes is taken in as it was, from its JSON
+// lines and from its table alone.
+func TestMetadataOfAnExport(t *testing.T) {
+	const csv = "recordingKey,callKey,startTime,duration,size,eventId,status,callingParty,agent,file,sha256\r\n" +
+		"key,call,1707770449131,1000,5,7,SAVED,'+13855554334,\"'=Porter, Spencer\",key.opus,00\r\n" +
+		"gone,call,1707770449132,1000,0,7,DELETED_TIME,,'tis,,\r\n"
+	const lines = `{"recordingKey":"key","callKey":"call","startTime":1707770449131,"duration":1000,"size":5,"eventId":7,"status":"SAVED",` +
+		`"callingParty":"+13855554334","agent":"=Porter, Spencer","file":"key.opus","sha256":"00"}` + "\n" +
+		`{"recordingKey":"gone","callKey":"call","startTime":1707770449132,"duration":1000,"eventId":7,"status":"DELETED_TIME","agent":"'tis","file":""}` + "\n"
+	for name, files := range map[string]map[string]string{
+		"table": {"recordings.csv": csv}, "lines": {"recordings.jsonl": lines}, "both": {"recordings.csv": csv, "recordings.jsonl": lines},
+	} {
+		w := newWorld(t)
+		w.write("key.opus", second)
+		for file, content := range files {
+			w.write(file, []byte(content))
+		}
+		if outcomes, refused := w.imported(); outcomes[archive.Added] != 2 || len(refused) > 0 {
+			t.Errorf("%s: %v, refused %v", name, outcomes, refused)
+		}
+		list := w.recordings()
+		if len(list) != 2 || list[0].CallingParty != "+13855554334" || list[0].Agent != "=Porter, Spencer" || list[0].EventID != 7 ||
+			list[1].RecordingKey != "gone" || list[1].Agent != "'tis" || list[1].Status != callvault.DeletedTime {
+			t.Errorf("%s: %+v", name, list)
+		}
+	}
+	for text, says := range map[string]string{`{"file":`: "line 1", `{"a":1}`: "belongs to no audio", `[]`: "line 1"} {
+		w := newWorld(t)
+		w.write("list.jsonl", []byte(text))
+		if _, refused := w.imported(); refused["list.jsonl"] == nil || !strings.Contains(refused["list.jsonl"].Error(), says) {
+			t.Errorf("%s: %v, want %q", text, refused, says)
+		}
+	}
+}
+
 // TestUnreadableCSV: audio of which such a table may tell is not taken in with
 // what is made up; what tells of itself is.
 func TestUnreadableCSV(t *testing.T) {

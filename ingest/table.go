@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,8 @@ import (
 	"callvault"
 )
 
-// tableFields are the columns of a CSV that are read: the seed's, and those that
-// name the audio file.
+// tableFields are the fields of a table that are read: the seed's, and the one that
+// names the audio file.
 var tableFields = []string{
 	"recordingKey", "callKey", "startTime", "duration", "size", "eventId", "recordingSystemId", "status",
 	"callingParty", "receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file",
@@ -30,19 +31,49 @@ func (s *scan) readTable(path string) error {
 		return err
 	}
 	defer file.Close()
-	return s.readRows(filepath.Dir(path), file)
+	text := bufio.NewReader(file)
+	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
+		_, _ = text.Discard(len(mark)) // which would hide the quotes of the first name
+	}
+	if strings.EqualFold(filepath.Ext(path), ".csv") {
+		return s.readRows(filepath.Dir(path), text)
+	}
+	return s.readLines(filepath.Dir(path), text)
+}
+
+// readLines reads JSON lines: each is a recording as the API publishes it, with the
+// name of its file, as an export writes them.
+func (s *scan) readLines(dir string, text io.Reader) error {
+	lines := json.NewDecoder(text)
+	for n := 1; ; n++ {
+		var line map[string]json.RawMessage
+		err := lines.Decode(&line)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		row := map[string]string{}
+		for _, field := range tableFields {
+			var words string
+			if told := line[field]; json.Unmarshal(told, &words) != nil {
+				words = string(told) // a number
+			}
+			row[field] = words
+		}
+		if !s.place(dir, row) {
+			return fmt.Errorf("line %d has neither a file nor a recordingKey, so it belongs to no audio", n)
+		}
+	}
 }
 
 // readRows reads a CSV. A row belongs to the audio file that its column file
 // names, or that is named as its recordingKey, in the CSV's folder. Its columns
 // are parted by commas, semicolons or tabs.
-func (s *scan) readRows(dir string, text io.Reader) error {
-	buffered := bufio.NewReader(text)
-	if mark, _ := buffered.Peek(3); string(mark) == "\ufeff" {
-		_, _ = buffered.Discard(len(mark)) // which would hide the quotes of the first name
-	}
-	table := csv.NewReader(buffered)
-	table.Comma, table.FieldsPerRecord = separator(buffered), -1
+func (s *scan) readRows(dir string, text *bufio.Reader) error {
+	table := csv.NewReader(text)
+	table.Comma, table.FieldsPerRecord = separator(text), -1
 	header, err := table.Read()
 	if err != nil {
 		return fmt.Errorf("read the header: %w", err)
@@ -71,7 +102,7 @@ func (s *scan) readRows(dir string, text io.Reader) error {
 		row := map[string]string{}
 		for i := range min(len(values), len(columns)) {
 			if columns[i] != "" {
-				row[columns[i]] = values[i]
+				row[columns[i]] = withoutGuard(values[i])
 			}
 		}
 		s.place(dir, row)
@@ -91,7 +122,18 @@ func separator(text *bufio.Reader) rune {
 	return best
 }
 
-func (s *scan) place(dir string, row map[string]string) {
+// withoutGuard takes away the apostrophe by which an export keeps a spreadsheet from
+// taking a text for a formula.
+func withoutGuard(text string) string {
+	rest, guarded := strings.CutPrefix(text, "'")
+	if first, _ := utf8.DecodeRuneInString(rest); guarded && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+		return rest
+	}
+	return text
+}
+
+// place keeps a row for its audio; false when it tells of none.
+func (s *scan) place(dir string, row map[string]string) bool {
 	switch {
 	case row["file"] != "" && filepath.IsAbs(row["file"]):
 		s.rows[filepath.Clean(row["file"])] = row
@@ -99,10 +141,13 @@ func (s *scan) place(dir string, row map[string]string) {
 		s.rows[filepath.Join(dir, row["file"])] = row
 	case row["recordingKey"] != "":
 		s.rows[filepath.Join(dir, row["recordingKey"])] = row
+	default:
+		return false
 	}
+	return true
 }
 
-// readRow puts what a row of a CSV tells into r; an empty field tells nothing.
+// readRow puts what a row of a table tells into r; an empty field tells nothing.
 // zone is the tenant's own, nil when it is not known.
 func readRow(row map[string]string, zone *time.Location, r *callvault.Recording) error {
 	status := (*string)(&r.Status)

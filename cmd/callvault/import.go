@@ -39,8 +39,8 @@ func importCommand(o *options) *cobra.Command {
 		Short: "Take audio files and folders into the archive",
 		Long: `Take audio files and folders into the archive: Ogg Opus and WAV. What is known of a recording is
 read from a KEY.json beside it, from a CSV in its folder whose header names the API's fields (and a
-column file), or from its name, as Asterisk's MixMonitor and FreePBX write it. The same audio of the
-same tenant twice is one recording, so an import can be repeated.
+column file), from JSON lines as export writes them, or from its name, as Asterisk's MixMonitor and
+FreePBX write it. The same audio of the same tenant twice is one recording, so an import can be repeated.
 
 Exit status 3: some files could not be taken; each is named, with the reason.`,
 		Example: "  callvault import --tenant acme-ns /var/spool/asterisk/monitor",
