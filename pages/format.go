@@ -49,9 +49,10 @@ func zoneOf(name string) *time.Location {
 	return zone
 }
 
-// moment writes Unix milliseconds as a <time> in a time zone; a dash for never.
+// moment writes Unix milliseconds as a <time> in a time zone, which it names; a dash
+// for never.
 func moment(ms int64, zone string) template.HTML {
-	return timeElement(ms, zone, "moment", "2006-01-02 15:04:05 MST")
+	return timeElement(ms, zone, "momentIn", "2006-01-02 15:04:05 MST")
 }
 
 // here writes Unix milliseconds that belong to no tenant: in UTC, which app.js

@@ -2,6 +2,8 @@ package pages_test
 
 import (
 	"encoding/base64"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,43 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
+
+// TestNamesOfAnyKind: whatever a name is made of, the caller stands before the one
+// called, nothing of it is markup, and what belongs below one another stands so.
+func TestNamesOfAnyKind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addTenant(callvault.Tenant{Name: strings.Repeat("long-tenant-", 20), TimeZone: "Asia/Kathmandu"})
+	markup := `<img src=x onerror="document.title='run'">`
+	for i, names := range [][3]string{
+		{"שירות לקוחות", "مكتب الدعم الفني", "مكتب"}, {markup, markup, markup}, {strings.Repeat("W", 10_000), strings.Repeat("z ", 5000), strings.Repeat("é", 5000)},
+		{"", "", ""}, {"\u202egnp.exe", "Zoë", "a\u200bb"},
+	} {
+		r := recording(fmt.Sprint("named-", i), time.Now().Add(-time.Duration(i)*time.Hour).UnixMilli())
+		r.CallingParty, r.ReceivingParty, r.Agent, r.Skill, r.TagData = names[0], names[1], names[2], names[2], names[2]
+		w.keep(r, nil, clip().Audio)
+	}
+	pending := recording("named-pending", time.Now().UnixMilli())
+	pending.Status = callvault.Pending
+	w.keep(pending, nil, nil)
+	b := w.openBrowser(w.addPerson("Lena", callvault.Grant{AllTenants: true}, callvault.Listen))
+	b.open("/recordings")
+	b.until(`document.querySelectorAll(".result").length === 6 && document.title !== "run"`)
+	const left = `[...document.querySelectorAll("%s")].map(e => e.getBoundingClientRect().left)`
+	for _, column := range []string{".result-when", ".result-parties", ".result-about", ".result-tenant"} {
+		if lefts := eval[[]float64](b, fmt.Sprintf(left, column)); len(lefts) != 6 || slices.Min(lefts) != slices.Max(lefts) {
+			t.Errorf("%s does not stand in one column: %v", column, lefts)
+		}
+	}
+	if lefts := eval[[]float64](b, fmt.Sprintf(left, `[href$='/named-0'] bdi`)); len(lefts) != 2 || lefts[0] >= lefts[1] {
+		t.Errorf("in the list the caller stands at %v", lefts)
+	}
+	b.inspect("names")
+	b.open("/recordings/acme-ns/named-0")
+	if lefts := eval[[]float64](b, fmt.Sprintf(left, `h1 bdi`)); len(lefts) != 2 || lefts[0] >= lefts[1] {
+		t.Errorf("in the heading the caller stands at %v", lefts)
+	}
+}
 
 // TestFindAndHear is what the pages are for: somebody looks for a call as he
 // types, opens it and hears it, by mouse, by keyboard and by a link to a moment.

@@ -107,6 +107,22 @@ func TestSearchShowsOnlyWhatMayBeHeard(t *testing.T) {
 	}
 }
 
+// TestZonesAreTold: times of several zones, one below the other, name theirs; those
+// of one tenant are all in its zone.
+func TestZonesAreTold(t *testing.T) {
+	w := newWorld(t)
+	w.addTenant(callvault.Tenant{Name: "beta-co", TimeZone: "Asia/Tokyo"})
+	start := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC).UnixMilli()
+	here, there := recording("here", start), recording("there", start)
+	there.TenantName = "beta-co"
+	w.keep(here, nil, clip().Audio)
+	w.keep(there, nil, clip().Audio)
+	reader := w.signedIn("lena", callvault.Listen)
+	reader.get("/recordings").want(t, "two zones", http.StatusOK, "2026-01-05 05:00 MST</time>", "2026-01-05 21:00 JST</time>", `data-form="minuteIn"`)
+	reader.get("/recordings?tenant=beta-co").want(t, "one zone", http.StatusOK, "2026-01-05 21:00</time>", `data-form="minute"`)
+	reader.get("/recordings/beta-co/there").want(t, "the recording", http.StatusOK, "2026-01-05 21:00:00 JST</time>", `data-form="momentIn"`)
+}
+
 func TestSearchPages(t *testing.T) {
 	w := newWorld(t)
 	items := w.fill()

@@ -21,6 +21,7 @@ type search struct {
 	// Tenants are those that the visitor may choose from.
 	Tenants []callvault.Tenant
 	Zone    string // in which days are counted
+	Zones   bool   // results may come from several time zones, so that each is told
 	// More tells whether one of the fields is used that are folded away.
 	More bool
 
@@ -83,6 +84,7 @@ func (s *search) readZone() {
 	if len(zones) != 1 {
 		s.Zone = "UTC"
 	}
+	s.Zones = len(zones) > 1
 }
 
 const dayLayout = "2006-01-02"

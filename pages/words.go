@@ -9,7 +9,10 @@ import (
 
 // wordFunctions are what the templates of recordings can call beside functions.
 var wordFunctions = template.FuncMap{
-	"minute":    func(ms int64, zone string) template.HTML { return timeElement(ms, zone, "minute", "2006-01-02 15:04") },
+	"minute": func(ms int64, zone string) template.HTML { return timeElement(ms, zone, "minute", "2006-01-02 15:04") },
+	"minuteIn": func(ms int64, zone string) template.HTML {
+		return timeElement(ms, zone, "minuteIn", "2006-01-02 15:04 MST")
+	},
 	"clockText": clockText,
 	"ending":    ending,
 	"momentsIn": momentsIn,

@@ -2,9 +2,14 @@
 // locale has them, copies what is to be copied, and tells when the service is away.
 // Every page works without it.
 
+// A time in a tenant's zone, which may not be the reader's, names the zone, unless
+// what stands around it does.
+const inWords = { year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit" };
 const formats = {
   moment: { dateStyle: "medium", timeStyle: "medium" },
+  momentIn: { ...inWords, second: "2-digit", timeZoneName: "short" },
   minute: { dateStyle: "medium", timeStyle: "short" },
+  minuteIn: { ...inWords, timeZoneName: "short" },
   day: { dateStyle: "medium" },
   clock: { timeStyle: "medium" },
 };
