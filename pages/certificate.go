@@ -24,6 +24,7 @@ type proof struct {
 	TimeZone string         `json:"timeZone"`
 	Source   string         `json:"source"` // "" when no source tells what there should be
 	Whole    bool           `json:"whole"`  // nothing is missing, and nothing can come late
+	SoFar    bool           `json:"soFar"`  // nothing is missing, but something may come late
 	Verdict  string         `json:"verdict"`
 	Days     map[string]int `json:"days"`     // how many there are of each state
 	NotWhole []proofDay     `json:"notWhole"` // the days that are not complete
@@ -169,16 +170,26 @@ func (c *proof) sumUp() {
 			not = append(not, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	c.Whole = len(not) == 0
-	days := fmt.Sprintf("%d days", total)
-	if total == 1 {
-		days = "1 day"
-	}
-	if c.Whole {
+	open := c.Days[collect.DaySoFar]
+	c.Whole = c.Days[collect.DayComplete] == total
+	c.SoFar = !c.Whole && c.Days[collect.DayComplete]+open == total
+	days := countDays(total)
+	switch {
+	case c.Whole:
 		c.Verdict = "Complete: of " + days + ", all that the source offered is held."
-		return
+	case c.SoFar:
+		c.Verdict = "Nothing is missing so far: of " + days + ", all that the source has offered is held. Of " +
+			countDays(open) + ", late recordings may still come."
+	default:
+		c.Verdict = "Not complete: of " + days + ", " + strings.Join(not, ", ") + "."
 	}
-	c.Verdict = "Not complete: of " + days + ", " + strings.Join(not, ", ") + "."
+}
+
+func countDays(n int) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return fmt.Sprintf("%d days", n)
 }
 
 // collectedFrom is the source that a tenant is collected from; nil when there is

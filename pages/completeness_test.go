@@ -257,6 +257,8 @@ func TestCertificate(t *testing.T) {
 
 	whole := r.get("/certificate/acme-ns/certificate.json?from=" + daysAgo(15).Format(time.DateOnly) + "&until=" + daysAgo(12).Format(time.DateOnly))
 	whole.want(t, "a whole period", 200, `"whole": true`, "Complete: of 4 days, all")
+	open := r.get("/certificate/acme-ns/certificate.json?from=" + daysAgo(15).Format(time.DateOnly) + "&until=" + daysAgo(1).Format(time.DateOnly))
+	open.want(t, "a period that is not over", 200, `"whole": false`, `"soFar": true`, "Nothing is missing so far: of 15 days", "late recordings may still come")
 	r.get("/certificate/acme-ns?from=2001-01-01&until="+time.Now().AddDate(0, 0, 9).Format(time.DateOnly)).
 		want(t, "too long a period", 200, "before collecting began", "still to come", "Not complete")
 	var issued int
