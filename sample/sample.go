@@ -46,8 +46,9 @@ type Item struct {
 // Month yields the recordings of the 30 days before the UTC day of end, ascending
 // by (StartTime, RecordingKey). A day's calls are the same in every month that
 // holds it; what retention has done to them is not: of each month the first
-// recording is DELETED_TIME, the next two are PENDING_DELETE_TIME, the last is
-// PENDING, and the others are SAVED.
+// recording is DELETED_TIME, the next two are PENDING_DELETE_TIME, the last but
+// three is PENDING, and the others are SAVED: the newest, which is looked at first,
+// can be heard.
 func Month(end time.Time) iter.Seq[Item] {
 	return func(yield func(Item) bool) {
 		for _, item := range month(end) {
@@ -81,7 +82,7 @@ func month(end time.Time) []Item {
 	items[0].become(callvault.DeletedTime)
 	items[1].become(callvault.PendingDeleteTime)
 	items[2].become(callvault.PendingDeleteTime)
-	items[len(items)-1].become(callvault.Pending)
+	items[len(items)-4].become(callvault.Pending)
 	return items
 }
 
