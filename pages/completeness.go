@@ -26,12 +26,14 @@ var completenessRoutes = []route{
 // who is narrowed to agents or skills would learn from counts what others have
 // recorded.
 func (x *exchange) seesWhole() error {
-	if len(x.visitor.Agents)+len(x.visitor.Skills) > 0 {
+	if !seesWhole(x.visitor) {
 		return fmt.Errorf("this page counts all recordings of a tenant; %s may hear only those of some agents or skills: %w",
 			x.visitor.Name, callvault.Forbidden)
 	}
 	return nil
 }
+
+func seesWhole(v *Visitor) bool { return len(v.Agents)+len(v.Skills) == 0 }
 
 // tenantsOf are the tenants that the visitor may reach, by name.
 func (p *Pages) tenantsOf(x *exchange) (map[string]callvault.Tenant, error) {

@@ -25,6 +25,7 @@ func (p *Pages) functions() template.FuncMap {
 		"bytes":        byteCount,
 		"join":         func(words []string) string { return strings.Join(words, ", ") },
 		"may":          func(v *Visitor, capability string) bool { return v != nil && v.May(callvault.Capability(capability)) },
+		"seesWhole":    seesWhole,
 		"shorten":      shorten,
 		"egressLimit":  egressLimit,
 		"capabilities": capabilities,

@@ -122,6 +122,31 @@ func TestWhoMaySeeWhat(t *testing.T) {
 	w.newReader().send("GET", "/usage", http.Header{"Accept": {"application/json"}}, nil).want(t, "a script", 401, `"code":"unauthorized"`)
 }
 
+// TestMenuLeadsNowhereForbidden follows each entry of the menu, and the way home, of
+// those who may not go everywhere.
+func TestMenuLeadsNowhereForbidden(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	narrow := w.newReader()
+	link := w.addPerson("Nora", callvault.Grant{AllTenants: true, Agents: []string{"Ann Onyx(7)"}}, callvault.Listen)
+	narrow.get(strings.TrimPrefix(link, w.url))
+	for name, r := range map[string]*reader{
+		"one agent's": narrow, "an administrator": w.signedIn("Ada", callvault.Admin), "a listener": w.signedIn("Lena", callvault.Listen),
+		"who may only download": w.signedIn("Dora", callvault.Download),
+	} {
+		home := r.get("/").header.Get("Location")
+		page := r.get(home)
+		page.want(t, name+" at home", 200)
+		entries := regexp.MustCompile(`<li><a href="([^"]+)"`).FindAllStringSubmatch(page.body, -1)
+		if len(entries) == 0 {
+			t.Errorf("%s has no menu", name)
+		}
+		for _, entry := range entries {
+			r.get(entry[1]).want(t, name+" at "+entry[1], 200)
+		}
+	}
+}
+
 func TestAllowance(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

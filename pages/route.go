@@ -45,8 +45,16 @@ var frameRoutes = []route{
 	{path: "/favicon.ico", name: "static", who: anyone, get: (*Pages).favicon},
 }
 
-// home sends to the page that most come for.
-func (p *Pages) home(x *exchange) error { return x.redirect("/recordings") }
+// home sends to the page that the visitor comes for.
+func (p *Pages) home(x *exchange) error {
+	switch {
+	case x.visitor == nil, x.visitor.May(callvault.Listen):
+		return x.redirect("/recordings")
+	case x.visitor.May(callvault.Admin):
+		return x.redirect("/admin/tenants")
+	}
+	return x.redirect("/completeness")
+}
 
 // alive answers a page that asks whether the service is there.
 func (p *Pages) alive(x *exchange) error {
