@@ -1,6 +1,6 @@
 # The commands of a working day. CI runs .ci/run.
 
-.PHONY: build demo test check bench speech
+.PHONY: build demo test check bench speech pictures
 
 build: ## the program, in ./callvault
 	go build -trimpath -o callvault ./cmd/callvault
@@ -19,3 +19,6 @@ bench: ## ratios against peers, side by side
 
 speech: ## make the sample calls' audio anew
 	sample/make-speech.sh
+
+pictures: ## take the README's pictures anew, in Chromium, with the font Inter where it is installed
+	go run ./docs/pictures
