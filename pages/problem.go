@@ -19,6 +19,7 @@ type problem struct {
 	Head    string `json:"-"`
 	Message string `json:"message"`
 	ID      string `json:"requestId,omitempty"`
+	Again   int64  `json:"-"` // not before then, in Unix milliseconds; 0 where that is not known
 }
 
 // heads are the titles of error pages.
@@ -55,7 +56,9 @@ func (p *Pages) fail(x *exchange, err error) {
 		header.Del(name)
 	}
 	header.Set("Cache-Control", "no-store")
-	x.sayWhen(err)
+	if wait := x.sayWhen(err); wait > 0 {
+		told.Again = x.now.UnixMilli() + wait*1000
+	}
 	if strings.Contains(x.r.Header.Get("Accept"), "application/json") {
 		header.Set("Content-Type", "application/json")
 		x.out.WriteHeader(int(code))
@@ -67,12 +70,15 @@ func (p *Pages) fail(x *exchange, err error) {
 	}
 }
 
-// sayWhen tells in the headers when to come back, if the error knows.
-func (x *exchange) sayWhen(err error) {
+// sayWhen tells in the headers after how many seconds to come back, if the error
+// knows, and returns them; else 0.
+func (x *exchange) sayWhen(err error) int64 {
 	var wait callvault.Wait
-	if errors.As(err, &wait) {
-		x.out.Header().Set("Retry-After", strconv.FormatInt(wait.RetryAfter(), 10))
+	if !errors.As(err, &wait) {
+		return 0
 	}
+	x.out.Header().Set("Retry-After", strconv.FormatInt(wait.RetryAfter(), 10))
+	return wait.RetryAfter()
 }
 
 // codeOf is the status that an error is answered with.
