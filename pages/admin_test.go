@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -154,6 +155,53 @@ func TestNamesThatAreMarkup(t *testing.T) {
 	}
 	r.post("/admin/tenants", "name", strings.Repeat("n", 300_000)).want(t, "a form that is too large", 413)
 	r.post("/admin/tenants", "name", strings.Repeat("n", 10_000), "egress", "auto").want(t, "a long name", 400, "255 are allowed")
+}
+
+// TestOddNames follows the links to tenants and users as a browser does, which takes
+// "." and ".." out of a path.
+func TestOddNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.signedIn("Ada", callvault.Admin)
+	names := []string{".", "..", "~", "~x", "a%2Fb", "?#&", "é"}
+	for _, name := range names {
+		w.addTenant(callvault.Tenant{Name: name})
+		w.addPerson("person "+name, callvault.Grant{Tenants: []string{name}}, callvault.Listen)
+		w.addUser(name, callvault.Read)
+	}
+	for list, pattern := range map[string]string{
+		"/admin/tenants": `href="(/admin/tenants/[^"]+)"`,
+		"/admin/users":   `href="(/admin/users/(?:person|service-user)/[^"]+)"`,
+		"/completeness":  `href="(/certificate/[^"]+)"`,
+	} {
+		found := regexp.MustCompile(pattern).FindAllStringSubmatch(r.get(list).body, -1)
+		if len(found) < len(names) {
+			t.Errorf("%s has %d links", list, len(found))
+		}
+		for _, link := range found {
+			base, _ := url.Parse(w.url)
+			at, err := base.Parse(html.UnescapeString(link[1]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.get(at.EscapedPath()).want(t, list+" "+link[1], 200)
+		}
+	}
+	r.get("/admin/tenants/~..").want(t, "the tenant ..", 200, "<h1>..</h1>", `href="/admin/tenants/~../reset"`)
+	r.get("/admin/users/service-user/~../refresh").want(t, "its key", 200, "A new key for ..?", `href="/admin/users/service-user/~.."`)
+}
+
+// TestTenantNamedAsACapability: to reach it is not to have the capability.
+func TestTenantNamedAsACapability(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addTenant(callvault.Tenant{Name: "admin"})
+	w.addPerson("Kim", callvault.Grant{Tenants: []string{"admin"}}, callvault.Listen)
+	page := w.signedIn("Ada", callvault.Admin).get("/admin/users/person/Kim")
+	page.want(t, "Kim", 200, `name="tenant" value="admin" checked`, `name="can" value="listen" checked`)
+	if strings.Contains(page.body, `name="can" value="admin" checked`) {
+		t.Error("whoever saves this form makes Kim an administrator")
+	}
 }
 
 func TestAudit(t *testing.T) {

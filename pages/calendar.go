@@ -56,8 +56,8 @@ type dayDetail struct {
 const namedAtOnce = 200
 
 func (p *Pages) showCalendar(x *exchange) error {
-	tenant := x.r.PathValue("tenant")
-	source, err := p.sourceNamed(x, x.r.PathValue("source"), tenant)
+	tenant := x.named("tenant")
+	source, err := p.sourceNamed(x, x.named("source"), tenant)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (c *calendar) limit(first int64, now time.Time) {
 }
 
 func (c *calendar) path() string {
-	return "/completeness/" + url.PathEscape(c.Source.Name) + "/" + url.PathEscape(c.Tenant.Name)
+	return "/completeness/" + pathName(c.Source.Name) + "/" + pathName(c.Tenant.Name)
 }
 
 // monthSpan is from noon of a month's first day to noon of its last.
@@ -214,7 +214,7 @@ func (p *Pages) dayDetail(x *exchange, scope *collect.Scope, date string) (*dayD
 }
 
 func certificatePath(tenant, from, until string) string {
-	return "/certificate/" + url.PathEscape(tenant) + "?" + url.Values{"from": {from}, "until": {until}}.Encode()
+	return "/certificate/" + pathName(tenant) + "?" + url.Values{"from": {from}, "until": {until}}.Encode()
 }
 
 // weekdays are a calendar's columns.

@@ -64,7 +64,7 @@ func (p *Pages) periodOf(x *exchange) (*period, error) {
 	if err := x.seesWhole(); err != nil {
 		return nil, err
 	}
-	name := x.r.PathValue("tenant")
+	name := x.named("tenant")
 	tenants, err := p.tenantsOf(x)
 	if err != nil {
 		return nil, err
@@ -219,7 +219,7 @@ func (p *Pages) showCertificate(x *exchange) error {
 		return err
 	}
 	query := "?" + url.Values{"from": {c.FromDay}, "until": {c.UntilDay}}.Encode()
-	path := "/certificate/" + url.PathEscape(q.tenant.Name)
+	path := "/certificate/" + pathName(q.tenant.Name)
 	return p.render(x, "certificate", view{Title: "Certificate of " + q.tenant.Name, Here: "/completeness", Data: map[string]any{
 		"Proof": c, "Tenant": q.tenant, "Named": c.NotWhole[:min(len(c.NotWhole), namedDays)], "More": max(0, len(c.NotWhole)-namedDays),
 		"JSON": path + "/certificate.json" + query, "Hashes": path + "/hashes.txt" + query,

@@ -123,7 +123,9 @@ func (f *accountForm) apply(e *entry) {
 	}
 }
 
-// Has tells whether the tenant or the capability is marked.
-func (f accountForm) Has(word string) bool {
-	return slices.Contains(f.Tenants, word) || slices.Contains(f.Can, word)
-}
+// Reaches tells whether the tenant is marked, Has whether the capability is: a
+// tenant may be named as a capability is.
+func (f accountForm) Reaches(tenant string) bool { return slices.Contains(f.Tenants, tenant) }
+
+// Has tells whether the capability is marked.
+func (f accountForm) Has(can callvault.Capability) bool { return slices.Contains(f.Can, string(can)) }

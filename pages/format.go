@@ -3,7 +3,6 @@ package pages
 import (
 	"fmt"
 	"html/template"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ func (p *Pages) functions() template.FuncMap {
 		"capabilities": capabilities,
 		"meaning":      meaning,
 		"narrowed":     narrowed,
-		"path":         func(text any) string { return url.PathEscape(fmt.Sprint(text)) },
+		"path":         func(name any) string { return pathName(fmt.Sprint(name)) },
 		"dict":         dict,
 		"isoMilli":     func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") },
 		"state":        stateBadge,

@@ -37,7 +37,7 @@ type recordingView struct {
 // findRecording finds the recording of the path. One that the visitor may not
 // hear is as good as none.
 func (p *Pages) findRecording(x *exchange) (*archive.Entry, error) {
-	x.tenant, x.key = namePath(x.r.PathValue("tenant")), namePath(x.r.PathValue("key"))
+	x.tenant, x.key = x.named("tenant"), x.named("key")
 	if err := mayListen(x); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -140,4 +141,19 @@ func (to *route) methods() string {
 		methods = append(methods, http.MethodPost)
 	}
 	return strings.Join(methods, ", ")
+}
+
+// pathName writes a name or a key as one element of a path. Browsers
+// take "." and ".." out of a path however they are escaped, so that such a name
+// gets a "~" before it, as does one that begins with "~".
+func pathName(name string) string {
+	if name == "." || name == ".." || strings.HasPrefix(name, "~") {
+		name = "~" + name
+	}
+	return url.PathEscape(name)
+}
+
+// named is the name that pathName wrote into that element of the request's path.
+func (x *exchange) named(element string) string {
+	return strings.TrimPrefix(x.r.PathValue(element), "~")
 }

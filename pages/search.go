@@ -203,19 +203,6 @@ func (s *search) link(after string) string {
 // Empty tells whether nothing is asked for.
 func (s *search) Empty() bool { return len(s.values) == 0 }
 
-// pathName writes a tenant's name or a key as one element of a path. Browsers
-// take "." and ".." out of a path however they are escaped, so that such a name
-// gets a "~" before it, as does one that begins with "~".
-func pathName(name string) string {
-	if name == "." || name == ".." || strings.HasPrefix(name, "~") {
-		name = "~" + name
-	}
-	return url.PathEscape(name)
-}
-
-// namePath is the name that pathName wrote, once the path is unescaped.
-func namePath(element string) string { return strings.TrimPrefix(element, "~") }
-
 // recordingPath is where the page of a recording is.
 func recordingPath(r *callvault.Recording) string {
 	return "/recordings/" + pathName(r.TenantName) + "/" + pathName(r.RecordingKey)

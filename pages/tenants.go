@@ -127,7 +127,7 @@ type tenantView struct {
 }
 
 func (p *Pages) showTenant(x *exchange) error {
-	tenant, err := p.Accounts.Tenant(x.ctx(), x.r.PathValue("tenant"))
+	tenant, err := p.Accounts.Tenant(x.ctx(), x.named("tenant"))
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (p *Pages) renderTenant(x *exchange, status int, tenant *callvault.Tenant, 
 }
 
 func (p *Pages) setTenant(x *exchange) error {
-	name := x.r.PathValue("tenant")
+	name := x.named("tenant")
 	tenant, err := p.Accounts.Tenant(x.ctx(), name)
 	if err != nil {
 		return err
@@ -163,11 +163,11 @@ func (p *Pages) setTenant(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.redirect("/admin/tenants/" + url.PathEscape(name) + "?done=saved")
+	return x.redirect("/admin/tenants/" + pathName(name) + "?done=saved")
 }
 
 func (p *Pages) askReset(x *exchange) error {
-	tenant, err := p.Accounts.Tenant(x.ctx(), x.r.PathValue("tenant"))
+	tenant, err := p.Accounts.Tenant(x.ctx(), x.named("tenant"))
 	if err != nil {
 		return err
 	}
@@ -175,13 +175,13 @@ func (p *Pages) askReset(x *exchange) error {
 	return p.render(x, "confirm", view{Title: "Reset usage", Here: "/admin/tenants", Data: question{
 		Head: "Forget the egress of " + name + "?",
 		Text: "What was sent in the last five days counts no more, so that the whole limit is free again at once. The recordings stay.",
-		Yes:  "Reset the usage", Back: "/admin/tenants/" + url.PathEscape(tenant.Name),
+		Yes:  "Reset the usage", Back: "/admin/tenants/" + pathName(tenant.Name),
 		Was: strconv.FormatInt(tenant.UsageEpoch, 10),
 	}})
 }
 
 func (p *Pages) resetUsage(x *exchange) error {
-	name := x.r.PathValue("tenant")
+	name := x.named("tenant")
 	tenant, err := p.Accounts.Tenant(x.ctx(), name)
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func (p *Pages) resetUsage(x *exchange) error {
 	if err := p.Accounts.ResetUsage(x.ctx(), name); err != nil {
 		return err
 	}
-	return x.redirect("/admin/tenants/" + url.PathEscape(name) + "?done=reset")
+	return x.redirect("/admin/tenants/" + pathName(name) + "?done=reset")
 }
 
 var errChangedMeanwhile = fmt.Errorf(

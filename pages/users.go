@@ -3,7 +3,6 @@ package pages
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"callvault"
 )
@@ -149,7 +148,7 @@ func (p *Pages) account(x *exchange) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := x.r.PathValue("name")
+	name := x.named("name")
 	if kind == people {
 		list, err := p.Accounts.People(x.ctx())
 		if err != nil {
@@ -194,5 +193,5 @@ func (p *Pages) change(x *exchange, e *entry, edit func(*entry) error) error {
 
 // path is the page of the account.
 func (e *entry) path() string {
-	return "/admin/users/" + url.PathEscape(string(e.Kind)) + "/" + url.PathEscape(e.Name)
+	return "/admin/users/" + string(e.Kind) + "/" + pathName(e.Name)
 }
