@@ -151,7 +151,8 @@ type list struct {
 }
 
 // document reads a JSON array, an object that wraps exactly one, or objects that
-// stand bare, as the seed prints them.
+// stand bare, as the seed prints them: the recordings without brackets, the call
+// even without its opening brace.
 func (l *list) document() error {
 	if err := l.byteOrderMark(); err != nil {
 		return err
@@ -164,6 +165,8 @@ func (l *list) document() error {
 		return err
 	case first == '{':
 		return l.object()
+	case first == '"':
+		return l.braceless()
 	case first != '[':
 		return notList("it begins with " + l.beginning() + " and not with a JSON array")
 	}
@@ -171,6 +174,20 @@ func (l *list) document() error {
 		return err
 	}
 	return l.end()
+}
+
+// braceless reads an object whose opening brace is missing, as the seed prints a
+// call.
+func (l *list) braceless() error {
+	l.scan.mark()
+	if _, err := l.scan.value(); err != nil {
+		return err
+	}
+	if c, err := l.scan.peek(); err != nil || c != ':' || !l.scan.back() {
+		return notList("it is a string, not a list")
+	}
+	l.scan.unread('{')
+	return l.object()
 }
 
 // byteOrderMark passes over the one that some servers write.

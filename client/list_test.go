@@ -33,6 +33,7 @@ func TestListForms(t *testing.T) {
 		"seed":                {"application/json", strings.Join(r, ",\n") + ",\n"},
 		"seed, no comma last": {"application/json", strings.Join(r, ",")},
 		"seed, key not first": {"application/json", `{"status":"SAVED","startTime":1,"tenantName":"t","recordingKey":"r0"},` + r[1] + "," + r[2]},
+		"seed, no brace":      {"application/json", " " + strings.Join(r, ",\n")[1:]},
 		"lines":               {"application/x-ndjson", strings.Join(r, "\n") + "\n"},
 		"lines, no type":      {"application/json", strings.Join(r, "\n")},
 	} {
@@ -72,7 +73,8 @@ func TestNoList(t *testing.T) {
 		"page":               {"<!DOCTYPE html><html><body>Sign in</body></html>", BadAnswer, "DOCTYPE"},
 		"text":               {"oops", BadAnswer, "oops"},
 		"number":             {"5", BadAnswer, "5"},
-		"seed's call":        {`"callId": "853be5cc", "shortId": 3`, BadAnswer, "callId"},
+		"string":             {`"oops"`, BadAnswer, "a string"},
+		"seed's call, cut":   {`"callId": "853be5cc", "shortId": 3`, Cut, "ends before"},
 		"no array":           {`{"code":"internal","message":"it\nbroke"}`, BadAnswer, "it broke"},
 		"empty object":       {`{}`, BadAnswer, "no array"},
 		"two arrays":         {`{"recordings":[` + r[0] + `],"others":[]}`, BadAnswer, "others"},

@@ -73,6 +73,13 @@ func (s *scanner) fill() error {
 	return io.ErrNoProgress
 }
 
+// unread puts c before what comes next.
+func (s *scanner) unread(c byte) {
+	s.buf = append([]byte{c}, s.buf[s.pos:]...)
+	s.base += int64(s.pos) - 1
+	s.pos = 0
+}
+
 // mark keeps what follows, for back. It is given up when that is over maxItem.
 func (s *scanner) mark() { s.from = s.pos + 1 }
 
