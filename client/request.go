@@ -44,8 +44,23 @@ func (c *Client) get(ctx context.Context, r request) (*http.Response, error) {
 		}
 		io.CopyN(io.Discard, resp.Body, maxDrain)
 		resp.Body.(*body).rc.Close()
+		if wait, ok := ctx.Value(beforeRedirect{}).(func(context.Context) error); ok {
+			if err := wait(w.ctx); err != nil {
+				w.end()
+				return nil, fmt.Errorf("%s, sent on to %s: %w", r.what, c.scrub(next.EscapedPath()), err)
+			}
+		}
 		target = next
 	}
+}
+
+// beforeRedirect is the context's key for BeforeRedirect.
+type beforeRedirect struct{}
+
+// BeforeRedirect returns a ctx with which wait is called before a redirect is
+// followed, which is one more request at the source. Its error ends the request.
+func BeforeRedirect(ctx context.Context, wait func(context.Context) error) context.Context {
+	return context.WithValue(ctx, beforeRedirect{}, wait)
 }
 
 // send makes one exchange.

@@ -105,6 +105,34 @@ func TestRedirectAtHome(t *testing.T) {
 	}
 }
 
+// TestBeforeRedirect: whoever paces requests is asked before each one more.
+func TestBeforeRedirect(t *testing.T) {
+	visits := 0
+	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if visits++; visits <= 3 {
+			http.Redirect(w, r, fmt.Sprintf("/%d", visits), http.StatusFound)
+		}
+	})
+	waits := 0
+	ctx := BeforeRedirect(t.Context(), func(context.Context) error {
+		if waits++; waits != visits {
+			t.Errorf("%d waits after %d requests", waits, visits)
+		}
+		return nil
+	})
+	audio, err := c.Audio(ctx, "t", "k")
+	if err != nil || waits != 3 {
+		t.Fatal(waits, err)
+	}
+	audio.Body.Close()
+	visits = 0
+	enough := errors.New("enough")
+	ctx = BeforeRedirect(t.Context(), func(context.Context) error { return enough })
+	if _, err := c.Audio(ctx, "t", "k"); !errors.Is(err, enough) || visits != 1 {
+		t.Errorf("%d requests, %v", visits, err)
+	}
+}
+
 // TestSentOnce: a request that the server may have seen is not sent again
 // behind the caller's back.
 func TestSentOnce(t *testing.T) {

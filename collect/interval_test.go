@@ -147,6 +147,29 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// TestArrival: the pace counts from when a request arrived at the source, as far as
+// that can be known: after it was sent, before the answer, and soon.
+func TestArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPacer(&Source{Pace: DefaultPace}, [3]int64{})
+		for _, c := range []struct{ connects, answers, counted time.Duration }{
+			{0, 0, 0}, {300 * time.Millisecond, 0, 300 * time.Millisecond}, {0, 90 * time.Millisecond, 90 * time.Millisecond}, {2 * time.Second, 3 * time.Second, 2250 * time.Millisecond},
+		} {
+			if err := p.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			taken := time.Now()
+			time.Sleep(c.connects)
+			p.arrives(0)
+			time.Sleep(c.answers)
+			p.arrives(arrival)
+			if late := p.last[2] - taken.Add(c.counted).UnixMilli(); late < 0 || late > 1 {
+				t.Errorf("%+v: it is counted %d ms late", c, late)
+			}
+		}
+	})
+}
+
 // TestClockSetBack: a pace that was noted by a clock an hour ahead holds for a
 // burst, a delay for its own time.
 func TestClockSetBack(t *testing.T) {

@@ -3,8 +3,11 @@ package collect
 import (
 	"context"
 	"errors"
+	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"callvault/client"
 )
 
 // burst is how long no fourth request may follow the first of three: the
@@ -18,7 +21,8 @@ type pacer struct {
 	pace    time.Duration
 	slowest time.Duration
 	own     bool
-	last    [3]int64    // the last requests, oldest first, in Unix milliseconds
+	last    [3]int64    // when the last requests were made, oldest first, in Unix milliseconds
+	sent    int64       // when one was last sent
 	shared  *sharedPace // where it is kept for all who ask; nil when this run alone asks
 	hold    int64       // no request before then, in Unix milliseconds
 	holdFor int64       // how long that was when it was said
@@ -119,6 +123,35 @@ func (p *pacer) wait(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// arrival is how long after it was sent a request is taken to arrive at most.
+const arrival = 250 * time.Millisecond
+
+// traced is ctx for a request whose turn was taken. What the source counts is when
+// requests arrive: after a connection was made, which takes a while, and before the
+// answer begins. Where it redirects to is asked for in a turn of its own.
+func (p *pacer) traced(ctx context.Context) context.Context {
+	if p.own {
+		return ctx
+	}
+	ctx = client.BeforeRedirect(ctx, p.wait)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest:         func(httptrace.WroteRequestInfo) { p.arrives(0) },
+		GotFirstResponseByte: func() { p.arrives(arrival) },
+	})
+}
+
+// arrives notes that the last request was sent just now, or that it has arrived by
+// now, but within so long after it was sent.
+func (p *pacer) arrives(within time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now().UnixMilli() + 1 // never too early by what is cut off
+	if within == 0 {
+		p.sent = now
+	}
+	p.last[2] = max(p.last[2], min(now, p.sent+within.Milliseconds()))
 }
 
 // pause waits for so many milliseconds.
