@@ -120,7 +120,7 @@ func TestFirstRunHalfWay(t *testing.T) {
 		fill(s, "acme-ns", 3)
 		v, source := newVault(t, tempDir(t)), from(t, s)
 		source.Since = ago(300 * 24 * time.Hour).UnixMilli()
-		stopAfter(t, v, source, time.Minute)
+		stopAfter(t, v, source, 16*time.Minute)
 		if got := v.status(t, source, "acme-ns"); got.State != collect.DayUnknown || got.Held != 3 {
 			t.Errorf("%+v", got)
 		}

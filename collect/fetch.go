@@ -23,38 +23,40 @@ type refusedBody struct {
 // Error is why it was not admitted.
 func (e *refusedBody) Error() string { return e.reason }
 
-// fetch asks for one recording, as often as transient failures allow, and notes
-// how it stands then. errStopped and errLater end the turn, any other error the
-// run over the source.
-func (t *turn) fetch(ctx, waiting context.Context, it *item, final bool) error {
+// begin waits until the item may be asked for, and returns what the archive knows
+// of it; nil when there is nothing to ask for.
+func (t *turn) begin(ctx, waiting context.Context, it *item) (*archive.Entry, error) {
 	entry, err := t.r.c.archive.Find(ctx, it.tenant, it.key)
 	switch {
 	case err == nil && entry.Held:
 		t.note(it, held, "") // by a run that was killed before it could write so
-		return nil
+		return nil, nil
 	case errors.Is(err, callvault.NotFound):
-		return t.forget(ctx, it)
+		return nil, t.forget(ctx, it)
 	case err != nil:
-		return err
+		return nil, err
 	}
+	return entry, t.ready(waiting, it)
+}
+
+// fetch asks for one recording, whose turn has come, as often as transient failures
+// allow, and notes how it stands then. errStopped and errLater end the turn, any
+// other error the run over the source.
+func (t *turn) fetch(ctx, waiting context.Context, it *item, entry *archive.Entry, final bool) error {
 	var tries patience
-	var failed error
 	for {
-		if err := t.ready(waiting, it); err != nil {
-			if failed != nil {
-				t.note(it, due, failed.Error())
-			}
+		failed := t.request(ctx, it, entry, final)
+		if done, err := t.outcome(ctx, it, failed, final); done {
 			return err
 		}
-		err := t.request(ctx, it, entry, final)
-		if done, err := t.outcome(ctx, it, err, final); done {
-			return err
+		if !tries.again(t.pacer, failed) {
+			return t.leave(it, failed)
 		}
-		if !tries.again(t.pacer, err) {
-			return t.leave(it, err)
-		}
-		failed = err
 		t.is(StateWaiting)
+		if err := t.ready(waiting, it); err != nil {
+			t.note(it, due, failed.Error())
+			return err
+		}
 	}
 }
 
@@ -193,11 +195,12 @@ func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *
 	if _, _, err := t.r.c.archive.Keep(ctx, in); err != nil {
 		return ownFault{fmt.Errorf("keep recording %s of %s: %w", it.key, it.tenant, err)}
 	}
-	it.doubt = doubt
-	t.note(it, held, "")
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.held++
+	t.dueSize -= it.size - audio.Info.Bytes
+	t.mu.Unlock()
+	it.doubt, it.size = doubt, audio.Info.Bytes
+	t.note(it, held, "")
 	return nil
 }
 

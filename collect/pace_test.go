@@ -227,6 +227,41 @@ func TestClosedTenant(t *testing.T) {
 	})
 }
 
+// TestClosedByItsLedger: where a 509 does not say when room frees, the bytes that
+// were fetched do: nothing is asked for until they age out. A limit that proves wrong
+// is forgotten.
+func TestClosedByItsLedger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 9)
+		s.cap["acme-ns"] = int64(len(s.recordings[0].audio) * 3)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		v.run(t, source)
+		got := v.status(t, source, "acme-ns")
+		if got.Held == 0 || got.ClosedUntil == nil || got.EgressLimit == nil || *got.EgressLimit != got.EgressUsed {
+			t.Fatalf("%+v", got)
+		}
+		if left := time.Until(time.UnixMilli(*got.ClosedUntil)); left < 119*time.Hour || left > 121*time.Hour {
+			t.Errorf("closed for %v", left)
+		}
+		s.counts()
+		for range 4 {
+			time.Sleep(24 * time.Hour)
+			v.run(t, source)
+		}
+		if _, audio := s.counts(); audio > 0 {
+			t.Errorf("%d recordings were asked for while closed", audio)
+		}
+		delete(s.cap, "acme-ns")
+		time.Sleep(25 * time.Hour)
+		complete(t, v.run(t, source))
+		if got := v.status(t, source, "acme-ns"); got.EgressLimit != nil {
+			t.Errorf("%d bytes were had of %d", got.EgressUsed, *got.EgressLimit)
+		}
+		s.check(t)
+	})
+}
+
 // TestProbesAnHour: where nothing tells when room frees, one request an hour.
 func TestProbesAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

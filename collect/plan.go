@@ -60,12 +60,12 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	plan := &Plan{FinishAt: time.Now().UnixMilli(), Tenants: []TenantPlan{}, Problems: append([]Problem{}, r.problems...)}
-	shared, err := r.listsOnOnePace(ctx)
+	lists, err := r.listsToCome(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, tenant := range slices.Sorted(maps.Keys(r.turns)) {
-		one, err := r.turns[tenant].plan(ctx, time.Now().UnixMilli(), shared)
+		one, err := r.turns[tenant].plan(ctx, time.Now().UnixMilli(), lists)
 		if err != nil {
 			return nil, err
 		}
@@ -74,12 +74,8 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	return plan, nil
 }
 
-// listsOnOnePace is how many lists a run would ask for at the pace of the source's
-// one tenant; 0 when it has more.
-func (r *Run) listsOnOnePace(ctx context.Context) (int64, error) {
-	if len(r.turns) != 1 {
-		return 0, nil
-	}
+// listsToCome is how many lists a run would ask for, before it fetches.
+func (r *Run) listsToCome(ctx context.Context) (int64, error) {
 	pieces, err := r.pieces(ctx)
 	if r.plainLists {
 		return int64(len(pieces)) + 1, err // each run asks for calls once
@@ -87,15 +83,14 @@ func (r *Run) listsOnOnePace(ctx context.Context) (int64, error) {
 	return int64(len(pieces)), err
 }
 
-// plan tells what the turn would do, by going through it in thought, with so many
-// lists at its pace.
+// plan tells what the turn would do, by going through it in thought, after so many
+// lists.
 func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 	one := TenantPlan{Tenant: t.site.tenant, Source: t.r.source.Name}
-	course, err := t.course(ctx, now)
+	course, err := t.course(ctx, now, lists)
 	if err != nil {
 		return one, err
 	}
-	course.next += lists * course.step
 	rows, err := t.r.c.db.Reader.QueryContext(ctx, `SELECT size FROM items WHERE tenant = $1
 		AND (state IN ('due', 'quarantined') OR state IN ('denied', 'missing') AND (start_ms >= $2 OR failed_ms >= $2))
 		ORDER BY urgency, start_ms DESC, recording_key`, t.site.tenant, now-t.r.source.Lookback.Milliseconds())
@@ -114,7 +109,10 @@ func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 		one.Recordings, one.Bytes = one.Recordings+1, one.Bytes+size
 		course.fetch(size)
 	}
-	one.Requests = one.Recordings + lists
+	one.Requests = one.Recordings
+	if len(t.r.turns) == 1 { // its lists are at its own pace
+		one.Requests += lists
+	}
 	one.FinishAt = max(now, course.at)
 	one.Seconds = (one.FinishAt - now + 999) / 1000
 	if course.capped > 0 {
@@ -147,14 +145,19 @@ func (t *turn) rhythm(now int64) (next, step int64) {
 	return max(now, next, t.site.closedMs), step
 }
 
-// course begins a turn in thought.
-func (t *turn) course(ctx context.Context, now int64) (*course, error) {
+// course begins a turn in thought, with so many lists.
+func (t *turn) course(ctx context.Context, now, lists int64) (*course, error) {
 	ledger, err := t.r.c.ledgerOf(ctx, t.site.tenant)
 	if err != nil {
 		return nil, err
 	}
 	c := &course{ledger: ledger}
 	c.next, c.step = t.rhythm(now)
+	if lists > 0 {
+		_, first := t.r.lister().state()
+		c.at = max(now, first) + (lists-1)*c.step
+		c.next = max(c.next, c.at+c.step)
+	}
 	c.limit, c.known = t.site.limit(t.r.source)
 	return c, nil
 }

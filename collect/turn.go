@@ -33,6 +33,7 @@ type turn struct {
 	opens   int64  // when the tenant opens for what it was closed for; 0 if it was not
 	bytes   int64
 	fresh   int64   // of bytes, not written yet
+	unlearn bool    // the limit that a 509 taught proved wrong; not written yet
 	settled []*item // whose state is not written yet
 	again   []*item // refused once
 }
@@ -59,6 +60,9 @@ func (t *turn) is(state string) {
 // for what is under way, waiting ends when nothing new is to begin; then it is
 // errStopped.
 func (t *turn) run(ctx, waiting context.Context) error {
+	if err := t.awaitLists(waiting); err != nil {
+		return err
+	}
 	for {
 		last := t.r.listsDone()
 		items, err := t.r.c.nextDue(ctx, t.site.tenant, t.r.began, t.r.began-t.r.source.Lookback.Milliseconds(), turnBatch)
@@ -92,6 +96,35 @@ func (t *turn) run(ctx, waiting context.Context) error {
 	}
 }
 
+// awaitLists waits until the lists of the run have told of all there is, so that
+// what is about to be deleted comes first, and then what is newest, wherever in them
+// it stands. After soon it waits no longer; nor for more than a batch where requests
+// are not scarce.
+func (t *turn) awaitLists(ctx context.Context) error {
+	t.is(StateListing)
+	long := time.NewTimer(time.Until(time.UnixMilli(t.r.began).Add(soon)))
+	defer long.Stop()
+	for t.r.source.Pace > 0 || t.known() < turnBatch {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-t.r.listsOver:
+			return nil
+		case <-long.C:
+			return nil
+		case <-t.woken:
+		}
+	}
+	return nil
+}
+
+// known is how many recordings are known to be due.
+func (t *turn) known() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.due
+}
+
 // listsDone tells whether all lists of the run were asked for.
 func (r *Run) listsDone() bool {
 	select {
@@ -113,38 +146,49 @@ func (t *turn) sleep(ctx context.Context) error {
 	return nil
 }
 
-// fetchAll fetches items, each in its time. At a pace it ends early when there is
-// more to fetch, which may be more urgent. ctx is for what is under way, waiting
-// for what has not begun. final says that what is refused now is set aside.
-// errStopped and errLater end the turn, but nothing that is under way.
+// fetchAll fetches items, each in its time and in their order. At a pace it ends
+// early when there is more to fetch, which may be more urgent. ctx is for what is
+// under way, waiting for what has not begun. final says that what is refused now is
+// set aside. errStopped and errLater end the turn, but nothing that is under way.
 func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) error {
 	paced := !t.r.source.OwnServer
-	fetches, ctx := errgroup.WithContext(ctx)
-	fetches.SetLimit(keepAbreast)
+	abreast := make(chan struct{}, keepAbreast)
 	if paced {
-		fetches.SetLimit(abreastPaced)
+		abreast = make(chan struct{}, abreastPaced)
 	}
+	fetches, ctx := errgroup.WithContext(ctx)
 	var over atomic.Pointer[error]
+	ends := func(err error) error {
+		if errors.Is(err, errStopped) || errors.Is(err, errLater) {
+			over.Store(&err)
+			return nil
+		}
+		return err
+	}
+	var fault error
 	for _, it := range items {
+		abreast <- struct{}{}
 		if over.Load() != nil || ctx.Err() != nil || paced && !final && t.hasMore() {
 			break
 		}
+		entry, err := t.begin(ctx, waiting, it)
+		if fault = ends(err); err != nil {
+			break
+		}
+		if entry == nil {
+			<-abreast
+			continue
+		}
 		fetches.Go(func() error {
-			if over.Load() != nil {
-				return nil
-			}
-			err := t.fetch(ctx, waiting, it, final)
-			if errors.Is(err, errStopped) || errors.Is(err, errLater) {
-				over.Store(&err)
-				return nil
-			}
+			defer func() { <-abreast }()
+			err := ends(t.fetch(ctx, waiting, it, entry, final))
 			if err == nil && paced {
 				return t.flush(context.WithoutCancel(ctx))
 			}
 			return err
 		})
 	}
-	err := errors.Join(fetches.Wait(), t.flush(context.WithoutCancel(ctx)))
+	err := errors.Join(fetches.Wait(), fault, t.flush(context.WithoutCancel(ctx)))
 	if ended := over.Load(); ended != nil && err == nil {
 		return *ended
 	}
@@ -244,10 +288,13 @@ func (t *turn) done(it *item, n int64) {
 	t.ledger.Settle(it.size, n, time.Now().UnixMilli())
 	t.fresh += n
 	t.bytes += n
+	if t.site.learned != nil && *t.site.learned < t.ledger.Use(time.Now().UnixMilli()) {
+		t.site.learned, t.unlearn = nil, true // more than that was had
+	}
 }
 
-// close notes that the source has closed the tenant: until it says, or until its
-// own ledger does, but for one try an hour.
+// close notes that the source has closed the tenant: until it says, else until its
+// own ledger says that bytes age out, else for an hour.
 func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
 	now := time.Now()
 	t.mu.Lock()
@@ -258,8 +305,9 @@ func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
 	if retryAfter > 0 {
 		t.site.closedMs = now.Add(retryAfter).UnixMilli()
 	} else if at, some := t.ledger.NextFree(now.UnixMilli()); some {
-		t.site.closedMs = min(t.site.closedMs, at)
+		t.site.closedMs = at
 	}
+	t.opens, t.state = t.site.closedMs, StateClosed
 	site := *t.site
 	t.mu.Unlock()
 	t.r.c.log.Warn("tenant closed for its egress limit", "source", t.r.source.Name, "tenant", site.tenant, "until", moment(site.closedMs))
@@ -287,11 +335,16 @@ func (t *turn) note(it *item, s state, reason string) {
 // flush writes how the items stand that were asked for.
 func (t *turn) flush(ctx context.Context) error {
 	t.mu.Lock()
-	settled, bytes := t.settled, t.fresh
-	t.settled, t.fresh = nil, 0
+	settled, bytes, unlearn, site := t.settled, t.fresh, t.unlearn, *t.site
+	t.settled, t.fresh, t.unlearn = nil, 0, false
 	t.mu.Unlock()
 	if len(settled) == 0 && bytes == 0 {
 		return nil
+	}
+	if unlearn {
+		if err := t.r.c.saveSite(ctx, &site); err != nil {
+			return err
+		}
 	}
 	return t.r.c.alter(ctx, []string{t.site.tenant}, func(tx *sql.Tx) error {
 		for _, it := range settled {

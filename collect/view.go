@@ -107,11 +107,7 @@ func (r *Run) View() View {
 		v.Done, v.Due, v.Bytes = v.Done+one.Done, v.Due+one.Due, v.Bytes+one.Bytes
 		v.Left, v.Later = max(v.Left, one.Left), v.Later+one.Later
 	}
-	if lists := time.Duration(v.ListsLeft) * r.source.Pace; len(turns) == 1 {
-		v.Left += lists // they share one pace
-	} else {
-		v.Left = max(v.Left, lists)
-	}
+	v.Left += time.Duration(v.ListsLeft) * r.source.Pace // before anything is fetched
 	slices.SortFunc(v.Tenants, func(a, b TenantView) int { return cmp.Compare(a.Tenant, b.Tenant) })
 	return v
 }

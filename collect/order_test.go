@@ -1,0 +1,63 @@
+package collect_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callvault"
+	"callvault/collect"
+)
+
+// TestOrder: what is about to be deleted comes first wherever in the lists it
+// stands, then the newest; in that order also where many are asked for side by side.
+func TestOrder(t *testing.T) {
+	for _, pace := range []time.Duration{collect.DefaultPace, 50 * time.Millisecond} {
+		t.Run(pace.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSource()
+				s.unlimited = true
+				for i := range 10 {
+					s.add("acme-ns", fmt.Sprintf("r%d", i), ago(time.Duration(6*i+1)*time.Hour))
+				}
+				for _, i := range []int{4, 8} {
+					s.recordings[i].Status = callvault.PendingDeleteSpace
+				}
+				var asked []string
+				v, source := newVault(t, tempDir(t)), from(t, watched{s, func(path string) {
+					if strings.HasSuffix(path, "/audio") {
+						asked = append(asked, strings.Split(path, "/")[6])
+					}
+				}})
+				source.Pace, source.OwnServer = pace, pace < collect.MinPace
+				complete(t, v.run(t, source))
+				if want := []string{"r4", "r8", "r0", "r1", "r2", "r3", "r5", "r6", "r7", "r9"}; !slices.Equal(asked, want) {
+					t.Errorf("asked for %v, want %v", asked, want)
+				}
+			})
+		})
+	}
+}
+
+// TestListsAreNotAwaitedForEver: a source of whose history the lists take longer is
+// fetched from meanwhile.
+func TestListsAreNotAwaitedForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Since = ago(1000 * 24 * time.Hour).UnixMilli()
+		stopAfter(t, v, source, 14*time.Minute)
+		if got := v.status(t, source, "acme-ns"); got.Held != 0 || got.Due != 3 {
+			t.Errorf("before the lists were over: %+v", got)
+		}
+		stopAfter(t, v, source, 16*time.Minute)
+		if got := v.status(t, source, "acme-ns"); got.Held != 3 {
+			t.Errorf("%+v", got)
+		}
+		s.check(t)
+	})
+}
