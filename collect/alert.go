@@ -114,7 +114,7 @@ func (a *Alerts) Tell(ctx context.Context, report *Report) {
 	}
 	a.Send(ctx, e)
 	for _, t := range report.Tenants {
-		if t.ClosedUntil != nil {
+		if t.ClosedUntil != nil && report.Result != Failed { // else it was closed before
 			a.Send(ctx, Event{Event: EventClosed, Source: report.Source, Tenant: t.Tenant,
 				Message: fmt.Sprintf("the egress limit is used up until %s; %d recordings wait", moment(*t.ClosedUntil), t.Lacking)})
 		}

@@ -130,7 +130,7 @@ func (k *coverage) sumUp(lacks, pending bool) string {
 	gone := callvault.Span{From: k.source.Since, To: k.now.Add(-24 * time.Hour).UnixMilli()}
 	covered, _ := cover(k.listings, gone, k.source.Lookback)
 	switch {
-	case lacks:
+	case lacks || len(k.malformed) > 0:
 		return DayIncomplete
 	case len(k.listings) == 0:
 		return DayUnknown

@@ -32,7 +32,7 @@ type item struct {
 	tenant, key, source string
 	startMs             int64
 	durationMs          int64
-	size                int64
+	size                int64 // as the source lists it; of what is held, as it is here
 	status              callvault.Status
 	digest              []byte
 	state               state
@@ -91,6 +91,9 @@ func (i *item) follow(known *item, isHeld bool) (changed bool) {
 	if isHeld && i.state != settled {
 		i.state, i.reason = held, ""
 	}
+	if known != nil && known.state == held && isHeld {
+		i.size = known.size
+	}
 	return changed
 }
 
@@ -148,9 +151,9 @@ func (i *item) write(ctx context.Context, tx *sql.Tx) error {
 
 // setState writes how an item stands after it was asked for.
 func (i *item) setState(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `UPDATE items SET state = $1, reason = $2, doubt = $3, tried_ms = $4, failed_ms = $5
-		WHERE tenant = $6 AND recording_key = $7 AND state <> 'settled'`,
-		string(i.state), i.reason, i.doubt, i.triedMs, i.failedMs, i.tenant, i.key)
+	_, err := tx.ExecContext(ctx, `UPDATE items SET state = $1, reason = $2, doubt = $3, tried_ms = $4, failed_ms = $5, size = $6
+		WHERE tenant = $7 AND recording_key = $8 AND state <> 'settled'`,
+		string(i.state), i.reason, i.doubt, i.triedMs, i.failedMs, i.size, i.tenant, i.key)
 	if err != nil {
 		return fmt.Errorf("ledger of %s: %w", i.key, err)
 	}

@@ -161,6 +161,9 @@ func TestMalformedItems(t *testing.T) {
 		if err != nil || days[len(days)-2].State != collect.DayIncomplete { // the last one has only begun
 			t.Errorf("the day is %v (%v)", days[len(days)-2].State, err)
 		}
+		if got := v.status(t, source, "acme-ns"); got.State != collect.DayIncomplete {
+			t.Errorf("the tenant is %s", got.State)
+		}
 		s.heal()
 		complete(t, v.run(t, source))
 		days, err = v.Days(t.Context(), source, "acme-ns", time.UTC, time.Now())
