@@ -14,11 +14,13 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"callvault"
 	"callvault/archive"
 	"callvault/client"
 	"callvault/database"
@@ -56,11 +58,19 @@ const (
 func (s *Source) Validate() error {
 	switch {
 	case s.Name == "":
-		return fmt.Errorf("a source has no name")
+		return errors.New("a source has no name")
 	case !s.OwnServer && s.Pace < MinPace:
-		return fmt.Errorf("source %s: a pace of %v is below %v, which only a service of your own allows (own_server = true)", s.Name, s.Pace, MinPace)
+		return fmt.Errorf("a pace of %v is below %v, which only a service of your own allows (own_server = true)", s.Pace, MinPace)
 	case s.Pace < 0 || s.Lookback < 0:
-		return fmt.Errorf("source %s: pace and lookback cannot be negative", s.Name)
+		return errors.New("pace and lookback cannot be negative")
+	}
+	for remote, agents := range s.Agents {
+		if err := (&callvault.Tenant{Name: s.Prefix + remote, Agents: &agents}).Validate(); err != nil {
+			return fmt.Errorf("agents of %s: %w", remote, err)
+		}
+	}
+	if s.Prefix != "" {
+		return callvault.CheckKey("prefix", s.Prefix)
 	}
 	return nil
 }

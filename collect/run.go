@@ -86,7 +86,7 @@ func (c *Collector) Start(ctx context.Context, source *Source, span callvault.Sp
 // start begins a run that has what makes it different from others.
 func (c *Collector) start(ctx context.Context, r *Run) (*Run, error) {
 	if err := r.source.Validate(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("source %s: %w", r.source.Name, err)
 	}
 	r = newRun(c, r)
 	release, err := c.db.Lock("source "+r.source.Name, r.lost)

@@ -114,6 +114,20 @@ func TestCollectAlerts(t *testing.T) {
 
 // TestSummary: it fits a screen however much is missing, and no tenant hides what
 // another lacks.
+// TestForPeople: the API's numbers are not for people; another status is all there is
+// to say.
+func TestForPeople(t *testing.T) {
+	for text, want := range map[string]string{
+		"tenant x: 404 not_found":               "tenant x",
+		"audio of k at h:80: 204 status_204; x": "audio of k at h:80: answered with status 204; x",
+		"a\nb":                                  "a; b",
+	} {
+		if got := forPeople(errors.New(text)); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestSummary(t *testing.T) {
 	closed := time.Date(2024, 2, 12, 3, 10, 0, 0, time.UTC).UnixMilli()
 	r := &collect.Report{Source: "acme", Result: collect.Incomplete, Problems: []collect.Problem{{Reason: "the list failed"}}}

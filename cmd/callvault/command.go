@@ -96,12 +96,17 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// statusNumber is how a callvault.Code ends the text of an error.
-var statusNumber = regexp.MustCompile(`: \d{3} [a-z_]+`)
+// statusNumber is how a callvault.Code stands in the text of an error, otherStatus
+// one that the API does not use.
+var (
+	statusNumber = regexp.MustCompile(`: \d{3} [a-z_]+`)
+	otherStatus  = regexp.MustCompile(`: (\d{3}) status_\d{3}`)
+)
 
 // forPeople is an error's text without the status numbers of the API, on one line.
 func forPeople(err error) string {
-	text := statusNumber.ReplaceAllString(err.Error(), "")
+	text := otherStatus.ReplaceAllString(err.Error(), ": answered with status $1")
+	text = statusNumber.ReplaceAllString(text, "")
 	return strings.ReplaceAll(text, "\n", "; ")
 }
 

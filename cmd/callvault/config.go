@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,6 +140,9 @@ func (c *sourceConfig) source(dir string) (s scheduled, err error) {
 	if c.Since == "" {
 		return s, errors.New("since is missing: the day from which on to collect, such as \"2024-01-01\"")
 	}
+	if _, err := time.LoadLocation(c.TimeZone); err != nil {
+		return s, fmt.Errorf("time_zone: %q is not a time zone; use an IANA name such as America/Denver", c.TimeZone)
+	}
 	span, err := spanOf(c.Since, "")
 	if err != nil {
 		return s, fmt.Errorf("since: %w", err)
@@ -189,8 +193,12 @@ func secret(dir, file, env string) (string, error) {
 
 // alerts makes the sender of alerts; nil when none is configured.
 func (c *config) alerts(log *slog.Logger) (*collect.Alerts, error) {
-	if c.Alerts.Webhook == "" {
+	hook, err := url.Parse(c.Alerts.Webhook)
+	switch {
+	case c.Alerts == alertsConfig{}:
 		return nil, nil
+	case err != nil, hook.Scheme != "http" && hook.Scheme != "https", hook.Host == "":
+		return nil, errors.New("alerts: the webhook is not an address such as https://ops.example.com/callvault")
 	}
 	a := &collect.Alerts{URL: c.Alerts.Webhook, Log: log, HTTP: &http.Client{Timeout: 20 * time.Second}}
 	if c.Alerts.SecretFile != "" || c.Alerts.SecretEnv != "" {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -40,6 +42,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	log.SetOutput(io.Discard) // net/http tells there of what a source sent unasked
 	// Requests at a service have contexts of their own, which are not patient.
 	ctx = database.Patient(ctx)
 	err := newCommand().ExecuteContext(account.As(ctx, account.Actor{Who: operator(), Via: account.ViaCommandLine}))

@@ -114,9 +114,34 @@ func (report *statusReport) print(out io.Writer, o *options) error {
 		return err
 	}
 	for i := range report.Tenants {
+		if besides := besides(&report.Tenants[i], time.Now()); besides != "" {
+			fmt.Fprintf(out, "%s: %s\n", report.Tenants[i].Tenant, besides)
+		}
+	}
+	for i := range report.Tenants {
 		printDays(out, &report.Tenants[i])
 	}
 	return nil
+}
+
+// besides is what there is to know of a tenant beside its row; mostly nothing.
+func besides(t *collect.TenantStatus, now time.Time) string {
+	var parts []string
+	for _, n := range []struct {
+		count int64
+		what  string
+	}{
+		{t.Doubtful, "doubtful"}, {t.Pending, "pending"}, {t.Deleted, "deleted at the source"}, {t.Changed, "changed"},
+		{t.Vanished, "vanished at the source"}, {t.Settled, "settled"},
+	} {
+		if n.count > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n.count, n.what))
+		}
+	}
+	if t.LastCompleteAt != nil && now.Sub(time.UnixMilli(*t.LastCompleteAt)) > collect.StaleAfter {
+		parts = append(parts, "no complete run for over 4 days: the source may delete what is not fetched")
+	}
+	return strings.Join(parts, ", ")
 }
 
 func sourceLine(s *collect.SourceStatus) string {
