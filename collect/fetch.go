@@ -127,8 +127,18 @@ func answered(err error) bool {
 	return ok
 }
 
+// within is how long a recording may take to come, however it trickles: no more than
+// to play it, and some minutes. Else one such would keep its tenant, and the source's
+// lock, for days.
+func within(size int64) time.Duration {
+	const bytesPerSecond = 1000 // 8 kbit/s
+	return 5*time.Minute + time.Duration(size/bytesPerSecond)*time.Second
+}
+
 // request asks for one recording's audio and keeps it.
 func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, final bool) error {
+	ctx, cancel := context.WithTimeout(ctx, within(it.size))
+	defer cancel()
 	n := int64(0)
 	done := sync.OnceFunc(func() { t.done(it, n) })
 	defer done()

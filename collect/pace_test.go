@@ -3,6 +3,8 @@ package collect_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -223,6 +225,52 @@ func TestClosedTenant(t *testing.T) {
 			time.Sleep(24 * time.Hour)
 		}
 		newVault(t, dir).allHeld(t, s)
+		s.check(t)
+	})
+}
+
+// trickling sends the audio of one recording so slowly that it never stalls.
+type trickling struct {
+	*source
+	key string
+}
+
+func (d trickling) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.source.RoundTrip(r)
+	if err == nil && strings.Contains(r.URL.Path, d.key) {
+		resp.Body = trickle{resp.Body, r.Context()}
+	}
+	return resp, err
+}
+
+type trickle struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (d trickle) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(30 * time.Second):
+		return d.ReadCloser.Read(p[:1])
+	case <-d.ctx.Done():
+		return 0, d.ctx.Err()
+	}
+}
+
+// TestTrickle: a body that comes byte by byte does not keep its tenant for days.
+func TestTrickle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		v, source := newVault(t, tempDir(t)), from(t, trickling{s, "acme-ns-0000"})
+		began := time.Now()
+		report := v.run(t, source)
+		if took := time.Since(began); report.Held != 2 || took > time.Hour {
+			t.Errorf("%d held after %v", report.Held, took)
+		}
+		if reason := reasonOf(report, "acme-ns-0000"); !strings.Contains(reason, "timed out") {
+			t.Errorf("the reason is %q", reason)
+		}
 		s.check(t)
 	})
 }

@@ -69,7 +69,7 @@ func clock(t time.Time) time.Time {
 
 // Serve runs over a source by its schedule until ctx ends, and in between when a
 // tenant opens again that was closed. A time that was missed is made up for at
-// once. Each report is given to tell.
+// once, one at which another run is at work after that. Each report is given to tell.
 func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedule, tell func(*Report)) error {
 	last, err := c.SourceStatus(ctx, source.Name)
 	if err != nil {
@@ -87,6 +87,9 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.As(err, new(database.Held)): // by hand, perhaps of some days only
+			at = time.Now().Add(time.Minute)
+			continue
 		case err != nil:
 			c.log.Error("scheduled run", "source", source.Name, "error", err)
 		default:
@@ -99,10 +102,6 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 // runScheduled does one run that ends soon when ctx ends.
 func (c *Collector) runScheduled(ctx context.Context, source *Source) (*Report, error) {
 	r, err := c.Start(ctx, source, Always)
-	var taken database.Held
-	if errors.As(err, &taken) {
-		return nil, fmt.Errorf("another run is at work: %w", err)
-	}
 	if err != nil {
 		return nil, err
 	}

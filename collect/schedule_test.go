@@ -99,6 +99,37 @@ func TestServe(t *testing.T) {
 	})
 }
 
+// TestServeAfterAnotherRun: a night whose time comes while another run is at work is
+// not left out.
+func TestServeAfterAnotherRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 2)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		schedule, err := collect.ParseSchedule("0 1 * * *", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(2*time.Hour-30*time.Second, func() {
+			if err := other.Abandon(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Hour)
+		defer cancel()
+		began := ""
+		err = v.Serve(ctx, source, schedule, func(r *collect.Report) { began += time.UnixMilli(r.StartedAt).UTC().Format("15:04 ") })
+		if err != nil || began != "02:00 " {
+			t.Errorf("runs at %q, %v", began, err)
+		}
+		v.allHeld(t, s)
+	})
+}
+
 // TestServeGoesOnAfterItsOwnRestart when the tenant that was closed opens.
 func TestServeGoesOnAfterItsOwnRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

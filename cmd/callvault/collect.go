@@ -234,20 +234,9 @@ func planCommand(o *options) *cobra.Command {
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withCollector(c.Context(), o, names, func(v *vault, collector *collect.Collector, sources []scheduled) error {
-				plan := &collect.Plan{FinishAt: time.Now().UnixMilli(), Tenants: []collect.TenantPlan{}, Problems: []collect.Problem{}}
-				for _, s := range sources {
-					run, err := startRun(c.Context(), collector, s, collect.Always, false)
-					if err != nil {
-						return err
-					}
-					one, err := run.Plan(c.Context())
-					if err != nil {
-						return fmt.Errorf("source %s: %w", s.Name, err)
-					}
-					for _, t := range one.Tenants {
-						plan.Add(t)
-					}
-					plan.Problems = append(plan.Problems, one.Problems...)
+				plan, err := planAll(c.Context(), collector, sources)
+				if err != nil {
+					return err
 				}
 				if diskFree := v.diskFree(); diskFree != nil {
 					if free, err := diskFree(); err == nil {
@@ -260,6 +249,33 @@ func planCommand(o *options) *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&names, "source", nil, "only this source (repeat for more)")
 	return c
+}
+
+// planAll plans a run over each source. A source that cannot be asked is a problem
+// of the plan, and an error when no other can.
+func planAll(ctx context.Context, c *collect.Collector, sources []scheduled) (*collect.Plan, error) {
+	plan := &collect.Plan{FinishAt: time.Now().UnixMilli(), Tenants: []collect.TenantPlan{}, Problems: []collect.Problem{}}
+	var failed []error
+	for _, s := range sources {
+		run, err := startRun(ctx, c, s, collect.Always, false)
+		if err != nil {
+			return nil, err
+		}
+		one, err := run.Plan(ctx)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("source %s: %w", s.Name, err))
+			plan.Problems = append(plan.Problems, collect.Problem{Reason: failed[len(failed)-1].Error()})
+			continue
+		}
+		for _, t := range one.Tenants {
+			plan.Add(t)
+		}
+		plan.Problems = append(plan.Problems, one.Problems...)
+	}
+	if len(failed) == len(sources) || ctx.Err() != nil {
+		return nil, errors.Join(failed...)
+	}
+	return plan, nil
 }
 
 func printPlan(out io.Writer, o *options, plan *collect.Plan) error {
@@ -291,7 +307,7 @@ func printPlan(out io.Writer, o *options, plan *collect.Plan) error {
 		fmt.Fprintf(out, "the disk does not hold it: %s are free\n", byteCount(*plan.DiskFree))
 	}
 	for _, p := range plan.Problems {
-		fmt.Fprintf(out, "%s %s: %s\n", p.Tenant, p.Key, p.Reason)
+		fmt.Fprintln(out, problemLine(p))
 	}
 	return outcome
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"callvault/collect"
@@ -43,8 +44,17 @@ func printReport(out io.Writer, r *collect.Report) {
 			fmt.Fprintf(out, "  and %d more; callvault status --days names all\n", len(r.Problems)-i)
 			break
 		}
-		fmt.Fprintf(out, "  %s %s: %s\n", p.Tenant, p.Key, forPeople(errors.New(p.Reason)))
+		fmt.Fprintln(out, "  "+problemLine(p))
 	}
+}
+
+// problemLine tells what it concerns, and what it is.
+func problemLine(p collect.Problem) string {
+	reason := forPeople(errors.New(p.Reason))
+	if concerns := strings.TrimSpace(p.Tenant + " " + p.Key); concerns != "" {
+		return concerns + ": " + reason
+	}
+	return reason
 }
 
 // lacks says how much a tenant lacks, and until when its egress limit keeps it from
