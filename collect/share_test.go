@@ -61,7 +61,7 @@ func (q *turns) take(ctx context.Context, t *testing.T, c *collect.Collector, so
 		err := c.Fetch(ctx, source, turn, atMost)
 		if errors.Is(err, collect.ErrUnfinished) {
 			_ = q.hand(ctx, turn)
-		} else if err != nil && !errors.Is(err, callvault.Unauthorized) {
+		} else if err != nil && ctx.Err() == nil && !errors.Is(err, callvault.Unauthorized) {
 			t.Error(err)
 		}
 		q.mu.Lock()
