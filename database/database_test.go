@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,5 +162,104 @@ func TestFileIsMadeForLists(t *testing.T) {
 		if err := db.Reader.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s is %s (%v), want %s", pragma, got, err, want)
 		}
+	}
+}
+
+// TestStatementsAreKept: a statement that is run again and again, also while its
+// own rows are read, and after the schema has changed, answers as a new one does.
+func TestStatementsAreKept(t *testing.T) { onBoth(t, statementsAreKept) }
+
+func statementsAreKept(t *testing.T, place string) {
+	db := open(t, place)
+	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+		exec(t, tx, `CREATE TABLE numbers (n BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL)`)
+		for i := range 4 {
+			exec(t, tx, `INSERT INTO numbers (name, n) VALUES ($2, $1)`, i, fmt.Sprint("number ", i))
+		}
+		const following = `SELECT n FROM numbers WHERE n > $1 AND n <= $1 + $2 ORDER BY n`
+		var seen []int
+		for _, n := range numbers(t, tx, following, -1, 3) {
+			seen = append(append(seen, n), numbers(t, tx, following, n, 2)...)
+		}
+		if want := []int{0, 1, 2, 1, 2, 3, 2, 3}; !slices.Equal(seen, want) {
+			t.Errorf("got %v, want %v", seen, want)
+		}
+		exec(t, tx, `ALTER TABLE numbers RENAME TO figures`)
+		exec(t, tx, `CREATE TABLE numbers (name TEXT, n BIGINT)`)
+		exec(t, tx, `INSERT INTO numbers (name, n) VALUES ($2, $1)`, 7, "another")
+		if got := numbers(t, tx, following, 0, 9); !slices.Equal(got, []int{7}) {
+			t.Errorf("with another schema: %v", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(`INSERT INTO figures (name, n) VALUES ($2, $1)`, 1, "twice")
+			return err
+		}); err == nil {
+			t.Error("one key was there twice")
+		}
+	}
+}
+
+func exec(t *testing.T, tx *sql.Tx, query string, args ...any) {
+	t.Helper()
+	if _, err := tx.Exec(query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// numbers reads a column.
+func numbers(t *testing.T, tx *sql.Tx, query string, args ...any) (list []int) {
+	t.Helper()
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n int
+		if err := rows.Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, n)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// TestStatementWhileItIsRead: SQLite's connections run a query also while its
+// own rows are read; PostgreSQL's read one at a time.
+func TestStatementWhileItIsRead(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
+	const query = `WITH RECURSIVE s(n) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT n + 1 FROM s WHERE n < $2) SELECT n FROM s`
+	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+		for range 2 {
+			rows, err := tx.Query(query, 1, 3)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			var seen []int
+			for rows.Next() {
+				var n int
+				if err := rows.Scan(&n); err != nil {
+					return err
+				}
+				seen = append(append(seen, n), numbers(t, tx, query, 10*n, 10*n)...)
+			}
+			if want := []int{1, 10, 2, 20, 3, 30}; !slices.Equal(seen, want) {
+				t.Errorf("got %v, want %v", seen, want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -57,10 +57,11 @@ func prepare(ctx context.Context, writer *sql.DB) error {
 func connect(path, options string, size int) (*sql.DB, error) {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(15000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" + options
-	pool, err := sql.Open("sqlite", dsn)
+	connector, err := newSQLite(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
+	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	return pool, nil
