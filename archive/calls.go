@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -38,7 +39,8 @@ func madeCall(r *callvault.Recording) callvault.Call {
 // the later above the earlier. A made one is that of its first recording, widened
 // to span the others, in whichever order they came. It returns the call as it is
 // now and as it was, nil when it was not known.
-func saveCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording, given *callRow) (now, before *callRow, err error) {
+func saveCall(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *callRow) (now, before *callRow, err error) {
+	r := &entry.Recording
 	if before, err = findCall(ctx, tx, r); err != nil {
 		return nil, nil, err
 	}
@@ -56,7 +58,12 @@ func saveCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording, given *ca
 			now.widen(before.call)
 		}
 	}
-	if err := writeCall(ctx, tx, now); err != nil {
+	if stays(earlier, entry) && before.tells(now) {
+		err = touchCall(ctx, tx, now)
+	} else {
+		err = writeCall(ctx, tx, now)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	if before != nil && before.caller() != now.caller() {
@@ -154,6 +161,22 @@ func writeCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
 	}
 	if err != nil {
 		return fmt.Errorf("call %s: %w", c.CallKey, err)
+	}
+	return nil
+}
+
+// tells tells whether a call says the same as another.
+func (row *callRow) tells(other *callRow) bool {
+	return row != nil && row.given == other.given && bytes.Equal(row.call.AppendJSON(nil), other.call.AppendJSON(nil))
+}
+
+// touchCall writes no more of a call, whose recordings stay where they are, than
+// when it was told last.
+func touchCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
+	_, err := tx.ExecContext(ctx, `UPDATE calls SET updated_ms = $1 WHERE tenant = $2 AND start_ms = $3 AND call_key = $4 AND updated_ms <> $1`,
+		row.updatedMs, row.call.TenantName, row.call.StartTime, row.call.CallKey)
+	if err != nil {
+		return fmt.Errorf("call %s: %w", row.call.CallKey, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -129,8 +130,22 @@ func (c *rowChange) formerMarks() []mark {
 	return marksOf(&c.earlier.Recording, caller)
 }
 
-// markRows is how many rows one statement writes.
-const markRows = 1000
+// markRows is how many rows one statement writes: of a few lengths, so that
+// few statements are prepared for however many rows.
+var markRows = []int{256, 32, 4, 1}
+
+// inFew yields a list in pieces of those lengths.
+func inFew[T any](list []T) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		for _, n := range markRows {
+			for ; len(list) >= n; list = list[n:] {
+				if !yield(list[:n]) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // write writes what was collected.
 func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
@@ -142,7 +157,7 @@ func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
 			distinct = append(distinct, one)
 		}
 	}
-	for part := range slices.Chunk(distinct, markRows) {
+	for part := range inFew(distinct) {
 		if err := nameMarks(ctx, tx, part); err != nil {
 			return err
 		}
@@ -160,7 +175,7 @@ func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
 
 // insertAll inserts rows that may be there already.
 func insertAll(ctx context.Context, tx *sql.Tx, into string, all [][]any) error {
-	for part := range slices.Chunk(all, markRows) {
+	for part := range inFew(all) {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO "+into+" VALUES "+valueRows(part)+" ON CONFLICT DO NOTHING", slices.Concat(part...)...); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func (m *marking) note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (h
 		if given == nil {
 			return earlier.Held, nil
 		}
-		_, _, err := saveCall(ctx, tx, &earlier.Recording, given)
+		_, _, err := saveCall(ctx, tx, earlier, earlier, given)
 		return earlier.Held, err
 	}
 	entry := &Entry{Recording: *r, Added: nowMs}

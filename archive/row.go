@@ -60,32 +60,74 @@ func ofEntry(e *Entry) *callvault.Recording { return &e.Recording }
 // one, and brings the calls of both up to date. given is nil when the recording
 // came without a call. Its marks are written by write.
 func (m *marking) replaceRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *callRow) error {
-	if earlier != nil {
-		if err := deleteRow(ctx, tx, earlier); err != nil {
-			return err
-		}
-	}
-	if err := insertRow(ctx, tx, entry); err != nil {
+	if err := writeRow(ctx, tx, earlier, entry); err != nil {
 		return err
 	}
-	if earlier != nil && earlier.Recording != entry.Recording {
+	if earlier != nil && !sameInCall(earlier, entry) {
 		if err := remakeCall(ctx, tx, &earlier.Recording); err != nil {
 			return err
 		}
 	}
-	now, before, err := saveCall(ctx, tx, &entry.Recording, given)
+	now, before, err := saveCall(ctx, tx, earlier, entry, given)
 	if err != nil {
 		return err
 	}
 	return m.row(ctx, tx, rowChange{earlier, entry, now, before})
 }
 
+// sameInCall tells whether a call that is made of its recordings is the same of
+// both forms of one.
+func sameInCall(a, b *Entry) bool {
+	one, other := a.Recording, b.Recording
+	one.Status, one.Size = other.Status, other.Size
+	return one == other
+}
+
+// stays tells whether the row of a recording can stay where it is.
+func stays(earlier, e *Entry) bool {
+	return earlier != nil && earlier.Recording.StartTime == e.Recording.StartTime && earlier.Recording.CallKey == e.Recording.CallKey
+}
+
+// writeRow writes a recording's row in the place of an earlier one, if there is one.
+func writeRow(ctx context.Context, tx *sql.Tx, earlier, e *Entry) error {
+	if stays(earlier, e) {
+		return updateRow(ctx, tx, e)
+	}
+	if earlier != nil {
+		if err := deleteRow(ctx, tx, earlier); err != nil {
+			return err
+		}
+	}
+	return insertRow(ctx, tx, e)
+}
+
+// updateRow writes what can change of a row that stays where it is: fewer of its
+// indexes change than if it were inserted anew.
+func updateRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
+	r := &e.Recording
+	hash, upload := e.hashes()
+	_, err := tx.ExecContext(ctx, `UPDATE recordings SET status = $1, agent = $2, skill = $3, json = $4, bytes = $5, audio_ms = $6,
+		sha256 = $7, upload_sha256 = $8, path = $9, added_ms = $10, read_ms = $11
+		WHERE tenant = $12 AND start_ms = $13 AND recording_key = $14`,
+		string(r.Status), r.Agent, r.Skill, string(r.AppendJSON(nil)), r.Size, e.AudioMs,
+		hash, upload, e.path, e.Added, e.Read, r.TenantName, r.StartTime, r.RecordingKey)
+	if err != nil {
+		return fmt.Errorf("row of recording %s: %w", r.RecordingKey, err)
+	}
+	return nil
+}
+
+// hashes are the hashes as a row has them: empty when no audio is held.
+func (e *Entry) hashes() (audio, upload []byte) {
+	if !e.Held {
+		return []byte{}, []byte{}
+	}
+	return e.SHA256[:], e.upload[:]
+}
+
 func insertRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
 	r := &e.Recording
-	hash, upload := []byte{}, []byte{}
-	if e.Held {
-		hash, upload = e.SHA256[:], e.upload[:]
-	}
+	hash, upload := e.hashes()
 	_, err := tx.ExecContext(ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status, agent, skill, json,
 		bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,

@@ -158,10 +158,11 @@ func (s *sidecar) check(path string) error {
 // itself, over into the sidecar that replaces it. One that is damaged is replaced
 // like any other.
 func (a *Archive) remember(ctx context.Context, s *sidecar, earlier *Entry) error {
+	if earlier.path == "" { // it was only noted: where it comes from remembers
+		return nil
+	}
 	old, err := a.readSidecar(ctx, earlier.path)
 	switch {
-	case earlier.path == "": // it was only noted: where it comes from remembers
-		return nil
 	case err == nil:
 		s.History = append(s.History, old.History...)
 		s.Remarks = old.Remarks
