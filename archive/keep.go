@@ -26,6 +26,9 @@ type Intake struct {
 	// Doubt says what speaks against the audio, though it is held; Accepted why an
 	// operator took audio that is not whole. Both are usually empty.
 	Doubt, Accepted string
+	// AsNoted is true for audio of a recording that was noted (Note): what was
+	// noted of it last counts, not what Recording tells.
+	AsNoted bool
 }
 
 // Outcome says what Keep did.
@@ -223,6 +226,7 @@ func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping, marks *mark
 	if err != nil {
 		return err
 	}
+	k.in.takeNoted(earlier)
 	if k.outcome, err = decide(earlier, k.in); err != nil || k.outcome == Unchanged {
 		k.entry = earlier
 		return err
@@ -246,6 +250,15 @@ func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping, marks *mark
 		return err
 	}
 	return a.stage(k, &side)
+}
+
+// takeNoted takes what is known of a recording that is not held yet.
+func (in *Intake) takeNoted(earlier *Entry) {
+	if in.AsNoted && earlier != nil && !earlier.Held {
+		status, size := in.Recording.Status, in.Recording.Size
+		in.Recording = earlier.Recording
+		in.Recording.Status, in.Recording.Size = status, size
+	}
 }
 
 // follow makes the intake later than what it takes the place of, also when the

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"sync"
 
 	"callvault/audio"
 )
@@ -47,6 +48,17 @@ func (a *Archive) NewSpool() (*Spool, error) {
 func (s *Spool) Write(p []byte) (int, error) {
 	n, err := s.to.Write(p)
 	return n, StorageError(err)
+}
+
+// spoolBuffers are what ReadFrom reads into: so many recordings come in that a
+// buffer for each would be most of what is to be cleared away.
+var spoolBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// ReadFrom writes what r gives, to its end: io.Copy uses it.
+func (s *Spool) ReadFrom(r io.Reader) (int64, error) {
+	buffer := spoolBuffers.Get().(*[32 << 10]byte)
+	defer spoolBuffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{s}, r, buffer[:]) // without this method
 }
 
 // End tells what was written: its hash, what it says of itself, and, as the

@@ -194,12 +194,10 @@ func strange(status int) bool {
 // keep makes a recording held.
 func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *archive.Audio, doubt string) error {
 	ctx = context.WithoutCancel(ctx)
-	if told, err := t.r.c.archive.Find(ctx, it.tenant, it.key); err == nil {
-		entry = told // a list may have told otherwise since
-	}
 	in := &archive.Intake{
 		Recording: entry.Recording, Audio: audio, UploadSHA256: audio.SHA256,
 		Source: t.r.source.Name, Added: time.Now(), Doubt: doubt,
+		AsNoted: true, // a list may have told otherwise since
 	}
 	in.Recording.Status = callvault.Saved
 	if _, _, err := t.r.c.archive.Keep(ctx, in); err != nil {

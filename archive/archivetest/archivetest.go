@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"RoundTrip", roundTrip},
 		{"Outcomes", outcomes},
 		{"CompletedAtAnotherStart", completedAtAnotherStart},
+		{"KeptAsNoted", keptAsNoted},
 		{"HistoryIsKept", historyIsKept},
 		{"OneKeyTwiceAtOnce", oneKeyTwiceAtOnce},
 		{"ManyAtOnce", manyAtOnce},

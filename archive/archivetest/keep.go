@@ -45,6 +45,48 @@ func roundTrip(s *suite) {
 	}
 }
 
+// keptAsNoted holds that what was noted while the audio came is what is kept, and
+// that all lists tell so; and that without AsNoted the intake tells.
+func keptAsNoted(s *suite) {
+	asked := pending("one", noon)
+	told := asked
+	told.Skill, told.Duration = "CC Support", 2000
+	call := callvault.CallOf(&told)
+	call.CallID, call.StartTime, call.EndTime, call.Location = "one", noon-500, noon+2500, "Denver"
+	for _, r := range []callvault.Recording{asked, told} {
+		_, err := s.Archive.Note(s.Context(), []archive.Note{{Recording: r, Call: &call}}, time.Now())
+		s.must(err)
+	}
+	in := s.intake(s.Archive, row("one", noon), second)
+	in.AsNoted = true
+	kept := s.keep(in, archive.Completed)
+	want := told
+	want.Status, want.Size = callvault.Saved, int64(len(second))
+	if diff := cmp.Diff(want, kept.Recording); diff != "" {
+		s.Error(diff)
+	}
+	s.held(s.Archive, tenant, "one", second)
+	if got := s.find(s.Archive, "one").Recording; got != want {
+		s.Errorf("found %+v", got)
+	}
+	if diff := cmp.Diff([]string{string(want.AppendJSON(nil))}, s.recordings(s.Archive, always, everything)); diff != "" {
+		s.Error(diff)
+	}
+	call.Recordings = []callvault.Recording{want}
+	if diff := cmp.Diff([]string{string(call.AppendJSON(nil))}, s.calls(s.Archive, always, everything)); diff != "" {
+		s.Error(diff)
+	}
+	after, _ := s.rebuilt()
+	s.same(s.Archive, after)
+
+	s.add(pending("two", noon), nil)
+	other := row("two", noon)
+	other.Skill = "CC Support"
+	if kept := s.keep(s.intake(s.Archive, other, second), archive.Completed); kept.Recording.Skill != other.Skill {
+		s.Errorf("kept %+v", kept.Recording)
+	}
+}
+
 // outcomes keeps one recording again and again.
 func outcomes(s *suite) {
 	other := Opus(2, time.Second)
