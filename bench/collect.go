@@ -3,18 +3,33 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
-	collected = 10_000 // recordings of some 60 KB
+	collected = 10_000 // recordings of 97 KB on average
 	abreast   = 16     // requests at a time, as callvault's for one tenant
+
+	fetchRounds = 3 // at most, of 2 GB each
 )
+
+// fetching is how all recordings were fetched once.
+type fetching struct {
+	rate    float64 // recordings/s
+	cpu     float64 // µs of processor time a recording, of the one that fetched
+	service float64 // and of the service that it fetched from
+	peak    float64 // MB that the one that fetched had resident at most
+}
+
+// fetcher makes the command that fetches all recordings into a folder.
+type fetcher func(ctx context.Context, l *loaded, service, dir string) (*exec.Cmd, error)
 
 // collects measures callvault collect, unpaced, beside curl --parallel over the
 // same recordings of the same service. curl is told what to fetch, and neither
@@ -29,36 +44,94 @@ func collects(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer service.stop()
-	var ours, theirs, memory []float64
-	for range b.rounds {
-		syscall.Sync() // so that nobody pays for what others have left unwritten
-		took, err := b.curl(ctx, l, service.url())
-		if err != nil {
-			return err
+	ways := []fetcher{curl, b.collect}
+	got := make([][]fetching, len(ways))
+	for range min(b.rounds, fetchRounds) {
+		for i, way := range ways {
+			one, err := b.fetchAll(ctx, l, service, way)
+			if err != nil {
+				return err
+			}
+			got[i] = append(got[i], one)
 		}
-		theirs = append(theirs, took)
-		syscall.Sync()
-		took, peak, err := b.collect(ctx, l, service.url())
-		if err != nil {
-			return err
-		}
-		ours, memory = append(ours, took), append(memory, peak)
 	}
-	table(fmt.Sprintf("collect %d recordings, %d at a time", collected, abreast),
-		targetHeader,
-		atLeast("recordings/s ÷ curl --parallel", ratios(theirs, ours), 0.85, ""),
-		reference("recordings/s", ratios(repeat(collected, len(ours)), ours), ""),
-		below("most memory resident", memory, 64, " MB"))
+	printFetchings(got[1], got[0])
 	return nil
 }
 
-// curl fetches all recordings with one curl, into a folder of its own.
-func (b *bench) curl(ctx context.Context, l *loaded, service string) (seconds float64, err error) {
-	dir, err := os.MkdirTemp(b.dir, "curl-")
-	if err != nil {
-		return 0, err
+func printFetchings(ours, curls []fetching) {
+	each := func(of []fetching, figure func(*fetching) float64) (list []float64) {
+		for i := range of {
+			list = append(list, figure(&of[i]))
+		}
+		return list
 	}
-	defer os.RemoveAll(dir)
+	rate := func(f *fetching) float64 { return f.rate }
+	cpu := func(f *fetching) float64 { return f.cpu }
+	service := func(f *fetching) float64 { return f.service }
+	peak := func(f *fetching) float64 { return f.peak }
+	table(fmt.Sprintf("collect %d recordings, %d at a time", collected, abreast),
+		targetHeader,
+		atLeast("recordings/s ÷ curl --parallel", ratios(each(ours, rate), each(curls, rate)), 0.85, ""),
+		below("most memory resident", each(ours, peak), 64, " MB"),
+		reference("recordings/s", each(ours, rate), ""),
+		reference("  of curl", each(curls, rate), ""),
+		reference("CPU µs/recording", each(ours, cpu), ""),
+		reference("  of curl", each(curls, cpu), ""),
+		reference("  of the service", each(ours, service), ""),
+		reference("  of the service for curl", each(curls, service), ""))
+}
+
+// fetchAll fetches all recordings into a folder, and sees that all are in it. They
+// stay until the benchmarks end: ext4 takes long to make files where many were
+// just removed.
+func (b *bench) fetchAll(ctx context.Context, l *loaded, service *process, way fetcher) (f fetching, err error) {
+	dir, err := os.MkdirTemp(b.dir, "fetched-")
+	if err != nil {
+		return f, err
+	}
+	command, err := way(ctx, l, service.url(), dir)
+	if err != nil {
+		return f, err
+	}
+	before, err := service.cpu()
+	if err != nil {
+		return f, err
+	}
+	syscall.Sync() // so that nobody pays for what others have left unwritten
+	seconds, err := clock(command)
+	if err != nil {
+		return f, err
+	}
+	after, err := service.cpu()
+	if err != nil {
+		return f, err
+	}
+	if n, err := countAudio(dir); err != nil || n != collected {
+		return f, fmt.Errorf("%s fetched %d recordings of %d: %w", filepath.Base(command.Path), n, collected, err)
+	}
+	each := func(cpu time.Duration) float64 { return float64(cpu.Microseconds()) / collected }
+	usage, _ := command.ProcessState.SysUsage().(*syscall.Rusage)
+	return fetching{
+		rate: collected / seconds,
+		cpu:  each(command.ProcessState.UserTime() + command.ProcessState.SystemTime()), service: each(after - before),
+		peak: float64(usage.Maxrss) / 1000,
+	}, nil
+}
+
+// countAudio counts the recordings below a folder.
+func countAudio(dir string) (n int, err error) {
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".opus" {
+			n++
+		}
+		return err
+	})
+	return n, err
+}
+
+// curl fetches all recordings with one curl.
+func curl(ctx context.Context, l *loaded, service, dir string) (*exec.Cmd, error) {
 	var config strings.Builder
 	fmt.Fprintf(&config, "header = \"Authorization: Bearer %s\"\n", l.key)
 	for i := range l.recordings {
@@ -67,29 +140,14 @@ func (b *bench) curl(ctx context.Context, l *loaded, service string) (seconds fl
 			service, url.PathEscape(r.TenantName), url.PathEscape(r.RecordingKey), filepath.Join(dir, r.RecordingKey+".opus"))
 	}
 	name := filepath.Join(dir, "config")
-	if err := os.WriteFile(name, []byte(config.String()), 0o600); err != nil {
-		return 0, err
-	}
-	return clock(exec.CommandContext(ctx, "curl", "--silent", "--fail", "--parallel", "--parallel-max", fmt.Sprint(abreast), "--config", name))
+	return exec.CommandContext(ctx, "curl", "--silent", "--fail", "--parallel", "--parallel-max", fmt.Sprint(abreast), "--config", name),
+		os.WriteFile(name, []byte(config.String()), 0o600)
 }
 
-// collect collects all recordings into a data folder of its own; peak is the most
-// memory that it had resident, in MB.
-func (b *bench) collect(ctx context.Context, l *loaded, service string) (seconds, peak float64, err error) {
-	dir, err := os.MkdirTemp(b.dir, "collect-")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer os.RemoveAll(dir)
+// collect collects all recordings.
+func (b *bench) collect(ctx context.Context, l *loaded, service, dir string) (*exec.Cmd, error) {
 	config := fmt.Sprintf("[[source]]\nname = \"bench\"\nurl = %q\nkey_env = \"BENCH_KEY\"\nsince = \"2026-01-05\"\nown_server = true\npace = \"0s\"\n", service)
-	if err := os.WriteFile(filepath.Join(dir, "callvault.toml"), []byte(config), 0o600); err != nil {
-		return 0, 0, err
-	}
 	command := exec.CommandContext(ctx, b.callvault, "collect", "--data", dir, "--until", "2026-01-13")
 	command.Env = append(os.Environ(), "BENCH_KEY="+l.key)
-	if seconds, err = clock(command); err != nil {
-		return 0, 0, err
-	}
-	usage, _ := command.ProcessState.SysUsage().(*syscall.Rusage)
-	return seconds, float64(usage.Maxrss) / 1000, nil
+	return command, os.WriteFile(filepath.Join(dir, "callvault.toml"), []byte(config), 0o600)
 }

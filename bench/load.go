@@ -97,11 +97,17 @@ type loading struct {
 
 func tenantName(i int) string { return fmt.Sprintf("site-%02d-ns", i) }
 
+// The lengths of recordings, in milliseconds: 97 KB of audio on average.
+const (
+	shortest = 20_000
+	longest  = 152_000
+)
+
 // recording makes up the ith of n recordings, the same every time.
 func recording(i, n int) callvault.Recording {
 	random := rand.New(rand.NewPCG(uint64(i), 2))
 	r := callvault.Recording{
-		StartTime: firstStart + int64(i)*week/int64(n), Duration: 20_000 + random.Int64N(80_000),
+		StartTime: firstStart + int64(i)*week/int64(n), Duration: shortest + random.Int64N(longest-shortest),
 		EventID: int64(1_000_000 + i), RecordingSystemID: 1, Status: callvault.Saved,
 		CallingParty: fmt.Sprintf("+1801555%04d", random.IntN(10_000)), ReceivingParty: fmt.Sprintf("%d", 200+random.IntN(100)),
 		TenantName: tenantName(random.IntN(tenants)), CallDirection: "INBOUND",
@@ -114,7 +120,7 @@ func recording(i, n int) callvault.Recording {
 	return r
 }
 
-// withAudio keeps n recordings of some 60 KB, as an upload would.
+// withAudio keeps n recordings, as an upload would.
 func (l *loading) withAudio(n int) error {
 	l.recordings = make([]callvault.Recording, n)
 	var group errgroup.Group
