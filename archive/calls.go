@@ -149,16 +149,12 @@ func scanCall(row *sql.Row) (*callRow, error) {
 // writeCall writes the row of a call that has recordings.
 func writeCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
 	c := &row.call
-	var first, last int64
-	err := tx.QueryRowContext(ctx, `SELECT min(start_ms), max(start_ms) FROM recordings WHERE tenant = $1 AND call_key = $2`,
-		c.TenantName, c.CallKey).Scan(&first, &last)
-	if err == nil {
-		_, err = tx.ExecContext(ctx, `INSERT INTO calls (tenant, call_key, start_ms, given, json, lead_ms, reach_ms, updated_ms)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-			ON CONFLICT (tenant, call_key) DO UPDATE SET start_ms = excluded.start_ms, given = excluded.given, json = excluded.json,
-			lead_ms = excluded.lead_ms, reach_ms = excluded.reach_ms, updated_ms = excluded.updated_ms`,
-			c.TenantName, c.CallKey, c.StartTime, row.given, string(c.AppendJSON(nil)), c.StartTime-first, last-c.StartTime, row.updatedMs)
-	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO calls (tenant, call_key, start_ms, given, json, updated_ms, lead_ms, reach_ms)
+		SELECT $1, $2, CAST($3 AS BIGINT), CAST($4 AS BOOLEAN), $5, CAST($6 AS BIGINT), CAST($3 AS BIGINT) - min(start_ms), max(start_ms) - CAST($3 AS BIGINT)
+		FROM recordings WHERE tenant = $1 AND call_key = $2
+		ON CONFLICT (tenant, call_key) DO UPDATE SET start_ms = excluded.start_ms, given = excluded.given, json = excluded.json,
+		lead_ms = excluded.lead_ms, reach_ms = excluded.reach_ms, updated_ms = excluded.updated_ms`,
+		c.TenantName, c.CallKey, c.StartTime, row.given, string(c.AppendJSON(nil)), row.updatedMs)
 	if err != nil {
 		return fmt.Errorf("call %s: %w", c.CallKey, err)
 	}
