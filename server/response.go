@@ -149,12 +149,27 @@ type onlyWriter struct{ io.Writer }
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// leaveBody lets the answer leave although the request has a body that is not
+// read, or not to its end: net/http would wait for that of a short one first.
+func (w *response) leaveBody(r *http.Request) {
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // impatient is a request's body whose sender is given up on when he stalls.
 type impatient struct {
 	io.ReadCloser
 	control  *http.ResponseController
 	patience patience
 	bytes    int64
+	ended    bool
+}
+
+// takeBody is the request's body, for a handler that reads it.
+func (w *response) takeBody(r *http.Request) *impatient {
+	w.Header().Del("Connection")
+	return &impatient{ReadCloser: r.Body, control: w.control, patience: patience{began: w.began}}
 }
 
 // Read reads the next bytes of the body. Once all are there nobody is waited for:
@@ -166,6 +181,7 @@ func (b *impatient) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.bytes += int64(n)
 	if err == io.EOF {
+		b.ended = true
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err

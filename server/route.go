@@ -74,6 +74,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newResponse(w, r, e.name)
 	out.tenant, out.key = tenant, key
 	defer s.finish(out, r)
+	out.leaveBody(r) // only an upload's is read
 	if err == nil && !slices.Contains(e.methods, r.Method) {
 		out.Header().Set("Allow", strings.Join(e.methods, ", "))
 		err = fmt.Errorf("%s is not done here; there is %s: %w", r.Method, strings.Join(e.methods, " and "), callvault.MethodNotAllowed)

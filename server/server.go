@@ -71,7 +71,8 @@ func New(config Config) *Server {
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
 // Limits on what a client may take of an operator's machine, beyond the API's
-// own: headers must come within headerTime and fit into maxHeader bytes, an idle
+// own: headers must come within headerTime and fit into maxHeader bytes, a body
+// that no handler reads for longer is not waited for after stall, an idle
 // connection is closed after idleTime.
 const (
 	headerTime = 10 * time.Second
@@ -85,9 +86,12 @@ func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       stall, // Server moves it on while an upload comes
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// OPTIONS * is answered as every other request.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 

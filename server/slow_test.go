@@ -161,6 +161,46 @@ func TestSlowSenders(t *testing.T) {
 	})
 }
 
+// TestBodiesThatNobodyReads has requests refused, or answered without a look at
+// their body, of which only the first bytes come.
+func TestBodiesThatNobodyReads(t *testing.T) {
+	const form = "Content-Type: multipart/form-data; boundary=x"
+	for _, c := range []struct {
+		name, method, path string
+		header             []string
+		body               string
+		status             int
+	}{
+		{"405", "POST", list, []string{form, "Content-Length: 1000"}, "--x", 405},
+		{"403", "POST", api + "recordings/gamma", []string{form, "Content-Length: 200000"}, "--x", 403},
+		{"415", "POST", uploadPath, []string{"Content-Type: audio/ogg", "Content-Length: 1000"}, "OggS", 415},
+		{"no boundary", "POST", uploadPath, []string{"Content-Type: multipart/form-data", "Transfer-Encoding: chunked"}, "5\r\n--x\r\n", 400},
+		{"an unknown part", "POST", uploadPath, []string{form, "Content-Length: 200000"},
+			"--x\r\nContent-Disposition: form-data; name=other\r\n\r\n", 400},
+		{"GET", "GET", list, []string{"Content-Length: 1000"}, "x", 200},
+		{"healthz", "GET", "/healthz", []string{"Transfer-Encoding: chunked"}, "5\r\nxx", 200},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			conn := w.dial(t)()
+			began := time.Now()
+			w.ask(conn, c.method, c.path, c.header...)
+			go io.WriteString(conn, c.body) // the answer may come before it is taken
+			from := bufio.NewReader(conn)
+			answer, err := http.ReadResponse(from, nil)
+			if err != nil || answer.StatusCode != c.status || !answer.Close || time.Since(began) > time.Second {
+				t.Errorf("%s: %v %v after %v", c.name, answer, err, time.Since(began))
+				return
+			}
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_, _ = io.Copy(io.Discard, from)
+			if took := time.Since(began); took > 31*time.Second {
+				t.Errorf("%s: the rest was waited for for %v", c.name, took)
+			}
+		})
+	}
+}
+
 // TestSlowUploadIsAnswered sends an upload as slowly as is allowed, for longer
 // than a reader would be given for his answer.
 func TestSlowUploadIsAnswered(t *testing.T) {

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strings"
@@ -30,17 +31,20 @@ func (s *Server) upload(w *response, r *http.Request) error {
 	if r.ContentLength > s.MaxUpload {
 		return fmt.Errorf("the body has %d bytes; %d are taken at most: %w", r.ContentLength, s.MaxUpload, callvault.PayloadTooLarge)
 	}
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "multipart/form-data" {
+	kind, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind != "multipart/form-data" {
 		return fmt.Errorf("a recording comes as multipart/form-data with the parts recording, call and audio: %w", callvault.UnsupportedMediaType)
 	}
-	body := &impatient{ReadCloser: r.Body, control: w.control, patience: patience{began: w.began}}
-	r.Body = http.MaxBytesReader(w.ResponseWriter, body, s.MaxUpload)
-	parts, err := r.MultipartReader()
-	if err != nil {
-		return fmt.Errorf("the multipart body cannot be read: %w: %w", err, callvault.InvalidParameter)
+	if parameters["boundary"] == "" {
+		return fmt.Errorf("the Content-Type multipart/form-data names no boundary: %w", callvault.InvalidParameter)
 	}
+	body := w.takeBody(r)
+	parts := multipart.NewReader(http.MaxBytesReader(w.ResponseWriter, body, s.MaxUpload), parameters["boundary"])
 	entry, outcome, err := s.intake.Upload(r.Context(), w.tenant, parts)
 	if err != nil {
+		if !body.ended {
+			w.leaveBody(r)
+		}
 		return err
 	}
 	e := account.Event{Action: account.ActionUpload, Tenant: w.tenant, Recording: entry.Recording.RecordingKey, Bytes: entry.Recording.Size}
