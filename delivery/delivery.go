@@ -17,7 +17,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -93,6 +92,7 @@ func (d *Delivery) Send(w http.ResponseWriter, r *http.Request) (sent int64, err
 	}
 	d.setHeaders(w.Header())
 	fitRange(r, size)
+	joinConditions(r.Header)
 	charged := &chargedWriter{ResponseWriter: w, d: d, r: r, size: size}
 	defer charged.settle()
 	http.ServeContent(charged, r, "", time.UnixMilli(d.Entry.Added), content)
@@ -146,30 +146,4 @@ func (d *Delivery) disposition() string {
 		value += "; filename*=UTF-8''" + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
 	}
 	return value
-}
-
-// fitRange makes the Range of a request what http.ServeContent answers as RFC
-// 9110 14.2 asks: one on a HEAD or of an unknown unit is ignored, the last 0
-// bytes cannot be had, alone or among others.
-func fitRange(r *http.Request, size int64) {
-	given := r.Header.Get("Range")
-	if given == "" {
-		return
-	}
-	unit, set, _ := strings.Cut(given, "=")
-	if r.Method == http.MethodHead || !strings.EqualFold(strings.TrimSpace(unit), "bytes") {
-		r.Header.Del("Range")
-		return
-	}
-	var parts []string
-	for part := range strings.SplitSeq(set, ",") {
-		last, ok := strings.CutPrefix(strings.TrimSpace(part), "-")
-		if !ok || last == "" || strings.Trim(last, "0") != "" {
-			parts = append(parts, part)
-		}
-	}
-	if parts == nil {
-		parts = []string{strconv.FormatInt(size, 10) + "-"}
-	}
-	r.Header.Set("Range", "bytes="+strings.Join(parts, ","))
 }

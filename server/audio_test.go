@@ -102,6 +102,8 @@ func TestRange(t *testing.T) {
 			{"bytes=1001-5002", 1001, 5003, 206}, {fmt.Sprintf("bytes=%d-", n-1), n - 1, n, 206},
 			{fmt.Sprintf("bytes=10-%d", n+99), 10, n, 206}, {"bytes=-1", n - 1, n, 206}, {fmt.Sprintf("bytes=-%d", n+5), 0, n, 206},
 			{"Bytes = 5-6", 5, 7, 206}, {"bytes=-0,5-6", 5, 7, 206}, {fmt.Sprintf("bytes=5-6,%d-", n), 5, 7, 206},
+			{"bytes=00-0000000000000000000000000009,", 0, 10, 206}, {"bytes=7-99999999999999999999999999", 7, n, 206},
+			{"bytes=-99999999999999999999999999", 0, n, 206}, {"bytes=99999999999999999999999999-", 0, 0, 416},
 			{"items=0-1", 0, n, 200}, {"seconds=1-2", 0, n, 200}, {"0-1", 0, n, 200},
 			{"bytes=-0", 0, 0, 416}, {"bytes=-00", 0, 0, 416}, {"bytes=-0, -0", 0, 0, 416}, {fmt.Sprintf("bytes=%d-", n), 0, 0, 416},
 			{fmt.Sprintf("bytes=%d-%d", n+1, n+2), 0, 0, 416},
@@ -123,7 +125,9 @@ func TestRange(t *testing.T) {
 			}
 		}
 		multipleRanges(t, w.get(path, "Range", "bytes=0-9, 100-199,-7"), whole)
-		for _, header := range []string{"bytes=x", "bytes=5-2", "bytes=--5", "bytes=1"} {
+		for _, header := range []string{
+			"bytes=x", "bytes=5-2", "bytes=--5", "bytes=1", "bytes=", "bytes=,", "bytes=-", "bytes=+1-5", "bytes=1-+5", "bytes=0-5,x", "bytes=1-2-3", "bytes=0x1-5",
+		} {
 			got := w.get(path, "Range", header)
 			text := wantError(t, header, got, 416, "range_not_satisfiable")
 			if !strings.Contains(text, "cannot be read") || got.Header.Get("Content-Range") != fmt.Sprintf("bytes */%d", n) {
@@ -196,6 +200,13 @@ func TestConditions(t *testing.T) {
 			}
 		case 412:
 			wantError(t, fmt.Sprint(c.headers), got, 412, "precondition_failed")
+		}
+	}
+	for name, want := range map[string]int{"If-None-Match": 304, "If-Match": 200} {
+		r := w.request(http.MethodGet, path, name, `"other"`)
+		r.Header.Add(name, tag)
+		if got := w.send(r); got.StatusCode != want {
+			t.Errorf("%s in two lines: %d, want %d", name, got.StatusCode, want)
 		}
 	}
 }
