@@ -11,8 +11,8 @@ import (
 )
 
 // chooseCoding is the content coding that a list is sent in: the best of zstd and
-// gzip that the client takes, "" for none (RFC 9110 12.5.3). To one who takes any
-// it is gzip.
+// gzip that the client takes and does not weigh below none at all, "" for none
+// (RFC 9110 12.5.3). To one who takes any it is gzip.
 func chooseCoding(headers []string) string {
 	qualities := map[string]float64{}
 	for word, quality := range weighted(headers) {
@@ -21,10 +21,10 @@ func chooseCoding(headers []string) string {
 	if _, named := qualities["gzip"]; !named {
 		qualities["gzip"] = qualities["*"]
 	}
-	switch zstd, gzip := qualities["zstd"], qualities["gzip"]; {
-	case zstd > 0 && zstd >= gzip:
+	switch zstd, gzip, none := qualities["zstd"], qualities["gzip"], qualities["identity"]; {
+	case zstd > 0 && zstd >= gzip && zstd >= none:
 		return "zstd"
-	case gzip > 0:
+	case gzip > 0 && gzip >= none:
 		return "gzip"
 	}
 	return ""

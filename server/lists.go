@@ -47,8 +47,12 @@ func parseQuery(r *http.Request) (q query, err error) {
 
 func timeParameter(values url.Values, name string) (int64, error) {
 	given := values[name]
-	if len(given) != 1 {
-		return 0, fmt.Errorf("the parameter %s must be given once, and is given %d times: %w", name, len(given), callvault.InvalidParameter)
+	switch len(given) {
+	case 0:
+		return 0, fmt.Errorf("the parameter %s is missing; send ISO 8601 with an offset, such as 2022-09-10T23:59:59.000-06:00: %w", name, callvault.InvalidParameter)
+	case 1:
+	default:
+		return 0, fmt.Errorf("the parameter %s is given %d times; send it once: %w", name, len(given), callvault.InvalidParameter)
 	}
 	ms, err := callvault.ParseTime(given[0])
 	if err != nil {
@@ -123,7 +127,7 @@ var (
 // after it the connection is broken off, so that the list does not look whole.
 func sendList(w *response, r *http.Request, rows iter.Seq2[[]byte, error]) error {
 	form := arrayForm
-	if prefersLines(r.Header.Values("Accept")) {
+	if prefersLines(r.Header.Values("Accept")) && r.ProtoAtLeast(1, 1) { // to HTTP/1.0 lines that broke off would look whole
 		form = linesForm
 	}
 	coding := chooseCoding(r.Header.Values("Accept-Encoding"))
@@ -172,14 +176,16 @@ func (form *listForm) write(to io.Writer, rows iter.Seq2[[]byte, error]) error {
 // prefersLines tells whether an Accept header names the form of lines, and does
 // not weigh an array above it (RFC 9110 12.5.1).
 func prefersLines(headers []string) bool {
-	lines, array := 0.0, 0.0
-	for word, quality := range weighted(headers) {
-		switch strings.ToLower(word) {
-		case linesForm.contentType:
-			lines = quality
-		case arrayForm.contentType:
-			array = quality
+	weights := map[string]float64{}
+	for word, weight := range weighted(headers) {
+		weights[strings.ToLower(word)] = weight
+	}
+	array := 0.0
+	for _, word := range []string{"*/*", "application/*", arrayForm.contentType} { // the closest counts
+		if weight, named := weights[word]; named {
+			array = weight
 		}
 	}
+	lines := weights[linesForm.contentType]
 	return lines > 0 && lines >= array
 }

@@ -151,6 +151,13 @@ func TestListForms(t *testing.T) {
 		{"", "deflate, br", "application/json", ""},
 		{"", "*", "application/json", "gzip"},
 		{"", "gzip;q=0, *", "application/json", ""},
+		{"", "identity, gzip;q=0.5, zstd;q=0.9", "application/json", ""},
+		{"", "identity;q=0.5, gzip;q=0.5", "application/json", "gzip"},
+		{"", "identity;q=0.5, gzip;q=0.4, zstd;q=0.6", "application/json", "zstd"},
+		{"application/x-ndjson;q=0.1, */*", "", "application/json", ""},
+		{"application/x-ndjson;q=0.5, application/*;q=0.9", "", "application/json", ""},
+		{"application/x-ndjson;q=0.5, application/json;q=0.1, */*", "", "application/x-ndjson", ""},
+		{"application/x-ndjson, */*;q=0.1", "", "application/x-ndjson", ""},
 	} {
 		what := c.accept + " | " + c.encoding
 		got := w.get(list, "Accept", c.accept, "Accept-Encoding", c.encoding)
