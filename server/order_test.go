@@ -149,6 +149,11 @@ func TestPathsAndMethods(t *testing.T) {
 			t.Errorf("%s %s: Allow %q, want %q", c.method, c.path, got.Header.Get("Allow"), c.allow)
 		}
 	}
+	for _, path := range []string{api + "%72ecordings?" + day, "/%68ealthz", api + "recordings/acme-ns/a/%61udio"} {
+		if got := w.get(path); got.StatusCode != 200 { // RFC 3986 6.2.2.2
+			t.Errorf("%s: %d", path, got.StatusCode)
+		}
+	}
 	if got := w.do("HEAD", api+"nothing"); got.StatusCode != 404 || len(got.body) != 0 || got.ContentLength < 40 {
 		t.Errorf("HEAD of nothing: %d, %d bytes of %d", got.StatusCode, len(got.body), got.ContentLength)
 	}

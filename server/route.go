@@ -44,28 +44,24 @@ var (
 // key stand in the path; they are taken from it as they were escaped, so that
 // one which holds a slash or dots is seen as what it is.
 func route(r *http.Request) (e endpoint, tenant, key string, err error) {
-	path := r.URL.EscapedPath()
-	if e, ok := plainEndpoints[path]; ok {
+	if e, ok := plainEndpoints[r.URL.Path]; ok {
 		return e, "", "", nil
 	}
-	parts := strings.Split(strings.TrimPrefix(path, base+"recordings/"), "/")
+	rest, found := strings.CutPrefix(r.URL.EscapedPath(), base+"recordings/")
+	segments := strings.Split(rest, "/")
+	for i := range segments {
+		if segments[i], err = url.PathUnescape(segments[i]); err != nil {
+			found = false // the URL would not have been read
+		}
+	}
 	switch {
-	case !strings.HasPrefix(path, base+"recordings/") || parts[0] == "":
-		err = callvault.NotFound
-	case len(parts) == 1:
-		e = uploadEndpoint
-	case len(parts) == 3 && parts[1] != "" && parts[2] == "audio":
-		e = audioEndpoint
-		key, err = url.PathUnescape(parts[1])
-	default:
-		err = callvault.NotFound
+	case found && len(segments) == 1 && segments[0] != "":
+		return uploadEndpoint, segments[0], "", nil
+	case found && len(segments) == 3 && segments[0] != "" && segments[1] != "" && segments[2] == "audio":
+		return audioEndpoint, segments[0], segments[1], nil
 	}
-	if err != nil {
-		return endpoint{name: "none"}, "", "", fmt.Errorf("there is nothing at %.200q; the API is described at /openapi.json: %w",
-			r.URL.Path, callvault.NotFound)
-	}
-	tenant, err = url.PathUnescape(parts[0])
-	return e, tenant, key, err
+	return endpoint{name: "none"}, "", "", fmt.Errorf("there is nothing at %.200q; the API is described at /openapi.json: %w",
+		r.URL.Path, callvault.NotFound)
 }
 
 // ServeHTTP answers one request.
