@@ -14,7 +14,7 @@ func (a *Archive) checkWithoutAudio(ctx context.Context, entry *Entry) (fault st
 		case err != nil:
 			fault = sidecarFault(err)
 		case side.Audio != nil:
-			fault = "its audio was lost: the sidecar tells of some, and the database of none"
+			fault = "its audio is lost or damaged: the sidecar tells of some, and none is held"
 		default:
 			fault = ""
 		}

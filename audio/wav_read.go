@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 )
@@ -200,8 +199,8 @@ func (w *WAVReader) readFormat(size int64) error {
 	}
 	w.unpack, w.width = unpackerOf(coding, bits)
 	if w.unpack == nil {
-		return fault(ErrUnsupported, "the WAV file holds %s of %d bits; convert it, with sox or ffmpeg, to PCM of 8, 16, 24 or 32 bits, float, A-law or µ-law",
-			codingName(coding), bits)
+		return fault(ErrUnsupported, "the WAV file holds %s (coding 0x%04x, %d bits); convert it, with sox or ffmpeg, to PCM of 8, 16, 24 or 32 bits, float, A-law or µ-law",
+			codingName(coding), coding, bits)
 	}
 	if align := int(le.Uint16(b[12:])); align != w.width*w.chans {
 		return fault(ErrMalformed, "the WAV file says that a sample of all channels takes %d bytes, yet %d channels of %d bits take %d: its header is damaged",
@@ -210,13 +209,13 @@ func (w *WAVReader) readFormat(size int64) error {
 	return w.pass(size + size&1 - n)
 }
 
-// codingName names a coding that is not taken.
+// codingName names a coding that is not taken, or not with so many bits.
 func codingName(coding uint16) string {
 	names := map[uint16]string{
 		wavPCM: "PCM", wavFloat: "float", wavALaw: "A-law", wavMuLaw: "µ-law",
-		0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10, as of Asterisk's wav49,", 0x0045: "G.726", 0x0055: "MP3",
+		0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10, which Asterisk calls wav49", 0x0045: "G.726", 0x0055: "MP3",
 	}
-	return cmp.Or(names[coding], "sound") + fmt.Sprintf(" coded as 0x%04x", coding)
+	return cmp.Or(names[coding], "sound of a coding that is not known here")
 }
 
 // weighSize decides how far the sound goes where the header leaves it open.

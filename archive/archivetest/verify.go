@@ -118,7 +118,7 @@ func verifyWithoutAudio(s *suite) {
 	s.rebuild(damaged) // which makes PENDING what was held
 	for a, want := range map[*archive.Archive]map[string]string{
 		s.Archive: {"orphan": "sidecar is missing", "torn": "cannot be read", "lost": "audio file is missing"},
-		damaged:   {"lost": "audio was lost", path + "torn.json": "a file without a recording"},
+		damaged:   {"lost": "audio is lost", path + "torn.json": "a file without a recording"},
 	} {
 		faults, _ := s.faults(a, archive.Selection{}, time.Now())
 		for key, says := range want {
