@@ -195,6 +195,43 @@ func TestLockIsLost(t *testing.T) {
 	}
 }
 
+// Who waits for a lock has one connection for it, however long that takes.
+func TestWaitingTakesOneConnection(t *testing.T) {
+	t.Parallel()
+	place := databasetest.PostgreSQL(t)
+	holder, waiter := open(t, place), open(t, place)
+	release, err := holder.Lock("x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	ctx, end := context.WithCancel(t.Context())
+	var waits sync.WaitGroup
+	waits.Go(func() {
+		if _, err := waiter.WaitLock(ctx, "x", nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("the wait ended with %v", err)
+		}
+	})
+	waiting := func() (pids string) {
+		err := holder.Reader.QueryRow(`SELECT coalesce(string_agg(pid::text, ' ' ORDER BY pid), '') FROM pg_stat_activity
+			WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%'`).Scan(&pids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pids
+	}
+	var first string
+	for len(strings.Fields(first)) < 2 { // that of the holder, and that of who waits
+		first = waiting()
+	}
+	time.Sleep(2 * time.Second)
+	if later := waiting(); later != first {
+		t.Errorf("processes %s hold and wait at first, %s later", first, later)
+	}
+	end()
+	waits.Wait()
+}
+
 // A database that stands still is given up, by all who wait for it.
 func TestPostgreSQLStandsStill(t *testing.T) {
 	server := databasetest.Start(t)

@@ -31,23 +31,66 @@ type sessionLock struct {
 
 // lockSession takes a lock of PostgreSQL.
 func (db *DB) lockSession(ctx context.Context, name string, lost func()) (release func(), err error) {
+	l, err := db.openLock(ctx, name, lost)
+	if err != nil {
+		return nil, err
+	}
+	taken, err := l.try(ctx)
+	if taken {
+		return l.release, nil
+	}
+	if err == nil {
+		err = Held{Name: name, Holder: l.holder(ctx)}
+	}
+	return nil, errors.Join(err, l.session.Close())
+}
+
+// waitSession waits for a lock of PostgreSQL. It tries again and again: a
+// statement that waited would keep PostgreSQL from clearing away what is deleted.
+func (db *DB) waitSession(ctx context.Context, name string, lost func()) (release func(), err error) {
+	l, err := db.openLock(ctx, name, lost)
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		taken, err := l.try(ctx)
+		if taken {
+			return l.release, nil
+		}
+		if err != nil {
+			return nil, errors.Join(err, l.session.Close())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for the lock %s: %w", name, ctx.Err()), l.session.Close())
+		}
+	}
+}
+
+// openLock makes the connection for a lock that is not taken yet.
+func (db *DB) openLock(ctx context.Context, name string, lost func()) (*sessionLock, error) {
 	session, err := db.locks.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	key, taken := "lock "+name, false
-	err = session.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, key).Scan(&taken)
-	if err == nil && taken {
-		l := &sessionLock{session: session, key: key, lost: lost}
-		l.next = time.AfterFunc(keepTime, l.keep)
-		return l.release, nil
-	}
-	held := Held{Name: name, Holder: sessionHolder(ctx, session, key)}
-	closeErr := session.Close()
+	return &sessionLock{session: session, key: "lock " + name, lost: lost}, nil
+}
+
+// try takes the lock, if nobody has it.
+func (l *sessionLock) try(ctx context.Context) (taken bool, err error) {
+	err = l.session.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, l.key).Scan(&taken)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), closeErr)
+		return false, fmt.Errorf("%s: %w", l.key, err)
 	}
-	return nil, held
+	if taken {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.next = time.AfterFunc(keepTime, l.keep)
+	}
+	return taken, nil
 }
 
 // keep says that the holder is there. When that does not get through, the lock is
@@ -93,33 +136,15 @@ func (l *sessionLock) release() {
 	_ = l.session.Close() // which frees it in any case
 }
 
-// waitSession tries again and again: a statement that waited would keep
-// PostgreSQL from clearing away what is deleted.
-func (db *DB) waitSession(ctx context.Context, name string, lost func()) (release func(), err error) {
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		release, err := db.lockSession(ctx, name, lost)
-		if held := (Held{}); !errors.As(err, &held) {
-			return release, err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the lock %s: %w", name, ctx.Err())
-		}
-	}
-}
-
-// sessionHolder says who holds a lock, by the name that he gave PostgreSQL. A
-// connection is made for one lock: it is as old as that.
-func sessionHolder(ctx context.Context, session *sql.Conn, key string) string {
+// holder says who has the lock, by the name that he gave PostgreSQL. A connection
+// is made for one lock: it is as old as that, or as the wait for it.
+func (l *sessionLock) holder(ctx context.Context) string {
 	var who string
-	err := session.QueryRowContext(ctx, `SELECT coalesce(a.application_name, '') || ' since ' ||
+	err := l.session.QueryRowContext(ctx, `SELECT coalesce(a.application_name, '') || ' since ' ||
 		to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 		FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.datname = current_database()
-		AND ((l.classid::BIGINT << 32) | l.objid::BIGINT) = hashtextextended($1, 0)`, key).Scan(&who)
+		AND ((l.classid::BIGINT << 32) | l.objid::BIGINT) = hashtextextended($1, 0)`, l.key).Scan(&who)
 	if err != nil {
 		return "another process"
 	}
