@@ -243,8 +243,12 @@ func TestAudit(t *testing.T) {
 	if got := exported.header.Get("Content-Disposition"); !strings.Contains(got, "attachment") {
 		t.Errorf("Content-Disposition %q", got)
 	}
+	drop := `DROP TRIGGER audit_stays`
+	if w.db.Shared() {
+		drop += ` ON audit`
+	}
 	err := w.db.Tx(t.Context(), func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(t.Context(), `DROP TRIGGER audit_stays`)
+		_, err := tx.ExecContext(t.Context(), drop)
 		_, changeErr := tx.ExecContext(t.Context(), `UPDATE audit SET who = 'other' WHERE seq = 5`)
 		return errors.Join(err, changeErr)
 	})

@@ -19,6 +19,7 @@ import (
 	"callvault/archive"
 	"callvault/archive/disk"
 	"callvault/database"
+	"callvault/database/databasetest"
 	"callvault/meter"
 	"callvault/pages"
 
@@ -61,7 +62,7 @@ func (j *journal) String() string {
 func newWorld(t *testing.T, configure ...func(*world, *pages.Config)) *world {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := database.Open(t.Context(), filepath.Join(dir, "callvault.db"))
+	db, err := database.Open(t.Context(), databasetest.Place(filepath.Join(dir, "callvault.db")))
 	if err != nil {
 		t.Fatal(err)
 	}
