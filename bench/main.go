@@ -34,12 +34,16 @@ var benchmarks = []struct {
 	run  func(context.Context, *bench) error
 }{
 	{"audio", audio}, {"list", list}, {"import", imports}, {"collect", collects}, {"search", search},
-	{"decisions", decisions}, {"pacing", pacing}, {"scale", scale},
+	{"decisions", decisions}, {"pacing", pacing}, {"cluster", clustered}, {"scale", scale},
 }
 
 func main() {
 	if len(os.Args) == 4 && os.Args[1] == "bare" { // a server of the benchmark itself: bench bare ADDRESS DIR
 		fmt.Fprintln(os.Stderr, "bench:", serveBare(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
+	if len(os.Args) == 4 && os.Args[1] == "proxy" { // likewise: bench proxy ADDRESS STORE
+		fmt.Fprintln(os.Stderr, "bench:", serveProxy(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,7 +69,7 @@ func run(ctx context.Context, args []string) error {
 	for _, name := range args {
 		known := false
 		for _, one := range benchmarks {
-			if name == one.name || name == "all" && one.name != "scale" { // which takes an hour
+			if name == one.name || name == "all" && one.name != "scale" && one.name != "cluster" { // which need more, and an hour
 				known = true
 				if err := one.run(ctx, b); err != nil {
 					return fmt.Errorf("%s: %w", one.name, err)

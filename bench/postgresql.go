@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -75,6 +76,19 @@ func (b *bench) startPostgreSQL(ctx context.Context, settings ...string) (*postg
 
 func (p *postgreSQL) url() string {
 	return "postgres:///postgres?" + url.Values{"host": {p.dir}, "user": {"callvault"}}.Encode()
+}
+
+// database makes one more database, and returns its URL.
+func (p *postgreSQL) database(name string) (string, error) {
+	db, err := sql.Open("pgx", p.url())
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
+		return "", err
+	}
+	return strings.Replace(p.url(), "/postgres?", "/"+name+"?", 1), nil
 }
 
 // await waits until the server answers.

@@ -26,6 +26,7 @@ type target struct {
 	*process
 	requests string // a file: a path and a range on each line
 	key      string
+	clients  int
 }
 
 // ask is one thing that is asked for.
@@ -47,7 +48,7 @@ func (b *bench) newTarget(p *process, name, key string, asks []ask) (*target, er
 		}
 		text.WriteByte('\n')
 	}
-	t := &target{process: p, requests: filepath.Join(b.dir, p.name+"-"+name+".requests"), key: key}
+	t := &target{process: p, requests: filepath.Join(b.dir, p.name+"-"+name+".requests"), key: key, clients: connections}
 	return t, os.WriteFile(t.requests, []byte(text.String()), 0o600)
 }
 
@@ -68,8 +69,8 @@ func (b *bench) measure(ctx context.Context, t *target, length time.Duration, mi
 	if err != nil {
 		return load{}, err
 	}
-	threads := min(runtime.NumCPU(), connections)
-	command := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(threads), "-c", strconv.Itoa(connections),
+	threads := min(runtime.NumCPU(), t.clients)
+	command := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(threads), "-c", strconv.Itoa(t.clients), "--timeout", "30s",
 		"-d", fmt.Sprintf("%ds", int(length.Seconds())), "-s", script, t.url(), "--", t.requests, t.key)
 	output, err := command.CombinedOutput()
 	if err != nil {

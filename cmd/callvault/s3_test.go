@@ -76,8 +76,15 @@ func awayAndBack(t *testing.T, server *s3test.Server, p *process, path, key stri
 	if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("a store that is away: %s, Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
 	}
-	if status, body := fetch(t, http.DefaultClient, request(t, http.MethodHead, p.url+path, key, nil)); status != http.StatusOK || len(body) > 0 {
-		t.Errorf("HEAD, which asks the store for nothing: %d", status)
+	head, err := http.DefaultClient.Do(request(t, http.MethodHead, p.url+path, key, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Body.Close()
+	same := request(t, http.MethodGet, p.url+path, key, nil)
+	same.Header.Set("If-None-Match", head.Header.Get("Etag"))
+	if status, _ := fetch(t, http.DefaultClient, same); head.StatusCode != http.StatusOK || status != http.StatusNotModified {
+		t.Errorf("HEAD and what has not changed, which ask the store for nothing: %d and %d", head.StatusCode, status)
 	}
 	if err := server.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
