@@ -139,6 +139,10 @@ func (w *world) url() string {
 	w.once.Do(func() {
 		w.http = httptest.NewUnstartedServer(nil)
 		w.http.Config = server.HTTP(w.server, slog.New(slog.DiscardHandler))
+		listener, err := server.Listen(context.Background(), "127.0.0.1:0")
+		must(w.t, err)
+		w.http.Listener.Close()
+		w.http.Listener = listener
 		w.http.Start()
 		w.t.Cleanup(w.http.Close)
 	})

@@ -95,7 +95,7 @@ func (d *demonstration) collect(ctx context.Context, v *vault) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := server.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		s.release()
 		return err

@@ -142,7 +142,7 @@ func (s *service) handler() (http.Handler, error) {
 
 // serve listens as the flags say, until ctx ends.
 func (s *service) serve(ctx context.Context, flags *serveFlags) error {
-	listener, err := net.Listen("tcp", flags.listen)
+	listener, err := server.Listen(ctx, flags.listen)
 	if err != nil {
 		s.release()
 		return fmt.Errorf("listen: %w", err)
