@@ -13,7 +13,7 @@ import (
 
 // Open loads what a Memory before it saved to the database.
 func Open(ctx context.Context, db *database.DB) (*Memory, error) {
-	m := &Memory{db: db, seed: maphash.MakeSeed(), opened: time.Now()}
+	m := &Memory{db: db, seed: maphash.MakeSeed(), opened: time.Now(), settled: make(chan struct{}, 1)}
 	for i := range m.shards {
 		m.shards[i].windows = map[string]*window{}
 		m.shards[i].ledgers = map[string]*ledger{}

@@ -28,6 +28,8 @@ type Memory struct {
 	shards [64]shard
 	opened time.Time
 
+	settled chan struct{} // holds one when a download has ended since Run last looked
+
 	saving sync.Mutex // one Save at a time: a later one must not be overtaken
 	swept  int64      // the hour in which old rows were last deleted; under saving
 }
@@ -171,6 +173,10 @@ func (m *Memory) Reserve(_ context.Context, tenant *callvault.Tenant, bytes int6
 		if l.epoch == epoch {
 			l.Settle(bytes, sent, ms)
 			l.unsaved = min(l.unsaved, ms/hourMs)
+		}
+		select {
+		case m.settled <- struct{}{}:
+		default: // Run is told already
 		}
 	}}, nil
 }

@@ -9,27 +9,36 @@ import (
 	"time"
 )
 
-// Run saves every second while something changed, and once more when ctx ends,
-// and returns what that last Save says. A Save that fails in between is logged
-// and tried again a second later.
+// Run saves every second while something changed, at once when a download has
+// ended and none had in the second before, so that who then looks sees it, and
+// once more when ctx ends; it returns what that last Save says. A Save that fails
+// in between is logged and tried again a second later.
 func (m *Memory) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	failing := false
+	settled, failing := m.settled, false
 	for {
 		select {
-		case <-tick.C:
-			err := m.Save(ctx)
-			// A disk that stays full must not fill the log as well.
-			if err != nil && !failing && ctx.Err() == nil {
-				slog.WarnContext(ctx, "the meter is not saved, trying again every second", "error", err)
-			}
-			failing = err != nil
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 			defer cancel()
 			return m.Save(last)
+		case <-settled:
+			settled = nil // those that follow wait for the tick
+			tick.Reset(time.Second)
+		case <-tick.C:
+			settled = m.settled
+			select {
+			case <-settled: // those of before are saved now
+			default:
+			}
 		}
+		err := m.Save(ctx)
+		// A disk that stays full must not fill the log as well.
+		if err != nil && !failing && ctx.Err() == nil {
+			slog.WarnContext(ctx, "the meter is not saved, trying again every second", "error", err)
+		}
+		failing = err != nil
 	}
 }
 

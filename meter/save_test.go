@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"callvault"
+	"callvault/database"
 )
 
 func save(t testing.TB, m *Memory) {
@@ -266,6 +268,39 @@ func TestClockJumpsBackBetweenSaves(t *testing.T) {
 	if got := used(t, again, tenant, time.UnixMilli(ends(start/hourMs))); got != 0 {
 		t.Errorf("%d bytes still count 5 days and an hour later", got)
 	}
+}
+
+// Who looks at a tenant's use after a download sees it: it is saved as it ends,
+// and those that follow within the second together.
+func TestRunSavesWhenADownloadEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "callvault.db")
+	synctest.Test(t, func(t *testing.T) {
+		db, err := database.Open(ctx, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		m, tenant := open(t, db), site("acme", 1000)
+		running, stop := context.WithCancel(ctx)
+		done := make(chan error)
+		go func() { done <- m.Run(running) }()
+		for _, step := range []struct {
+			later time.Duration
+			want  int64
+		}{{1500 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {time.Second, 3}, {10 * time.Millisecond, 3}, {1500 * time.Millisecond, 5}} {
+			time.Sleep(step.later)
+			send(t, m, tenant, 1, time.Now())
+			synctest.Wait()
+			u, err := ReadUsage(ctx, db, tenant, time.Now())
+			if err != nil || u.Used != step.want {
+				t.Errorf("%v later %d are saved, want %d (%v)", step.later, u.Used, step.want, err)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestRun(t *testing.T) {
