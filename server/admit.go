@@ -70,12 +70,16 @@ func (s *Server) admitUser(w *response, r *http.Request, user *account.Caller) e
 // where the asker stands (draft-ietf-httpapi-ratelimit-headers).
 func (s *Server) admit(w *response, r *http.Request, subject, words string) error {
 	standing, err := s.Meter.Admit(r.Context(), subject, time.Now())
+	var wait callvault.Wait
+	refused := errors.As(err, &wait)
+	if err != nil && !refused {
+		return err // nobody knows where the asker stands
+	}
 	w.Header().Set("RateLimit-Policy", meter.Policy)
 	w.Header().Set("RateLimit", standing.String())
-	var wait callvault.Wait
-	if errors.As(err, &wait) {
+	if refused {
 		return fmt.Errorf("over 3 requests within 10 seconds for %s; ask again in %d s, and best once every 3 s: %w",
 			words, wait.RetryAfter(), wait)
 	}
-	return err
+	return nil
 }
