@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/big"
+	"regexp"
 	"strings"
 
 	"callvault"
@@ -54,6 +55,17 @@ func misshapen(secret, prefix string) string {
 		return "its checksum does not fit, so that it is mistyped or cut"
 	}
 	return ""
+}
+
+var keyForm = regexp.MustCompile(keyPrefix + `[0-9A-Za-z]{8,}`)
+
+// MaskKeys is the text without the authentication keys in it, should somebody have
+// put one where it does not belong: into a path, or in a name's place.
+func MaskKeys(text string) string {
+	if !strings.Contains(text, keyPrefix) {
+		return text
+	}
+	return keyForm.ReplaceAllString(text, keyPrefix+"...")
 }
 
 func keySum(body string) string {

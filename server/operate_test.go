@@ -97,6 +97,10 @@ func TestRequestLog(t *testing.T) {
 		{"GET", calls, []string{"Authorization", "Bearer cvk_wrong"}, line{Endpoint: "call-recording-info", Status: 401}},
 		{"POST", uploadPath, nil, line{Endpoint: "upload", User: "robot", Tenant: "acme-ns", Status: 415}},
 		{"GET", "/nothing?key=" + w.keys["robot"], nil, line{Endpoint: "none", Status: 404}},
+		{"GET", "/" + w.keys["robot"], nil, line{Endpoint: "none", Status: 404}},
+		{"GET", audioPath("acme-ns", w.keys["robot"]), nil, line{Endpoint: "audio", User: "robot", Tenant: "acme-ns", Key: "cvk_...", Status: 404}},
+		{"GET", audioPath(w.keys["robot"], "a"), nil, line{Endpoint: "audio", User: "robot", Tenant: "cvk_...", Key: "a", Status: 403}},
+		{"GET", list + "&tenantName=" + w.keys["robot"], nil, line{Endpoint: "recordings", User: "robot", Status: 403}},
 		{"GET", "/healthz", nil, line{Endpoint: "healthz", Status: 200, Bytes: 15}},
 	} {
 		before := len(w.log.String())
@@ -106,6 +110,9 @@ func TestRequestLog(t *testing.T) {
 		var told line
 		if err := json.Unmarshal([]byte(text), &told); err != nil { // one line is one value
 			t.Errorf("%s %s: %v in %s", c.method, c.path, err, text)
+		}
+		if strings.Contains(string(got.body), w.keys["robot"]) {
+			t.Errorf("%s %s: the answer holds the key: %s", c.method, c.path, got.body)
 		}
 		if c.want.Bytes == 0 && c.method != "HEAD" {
 			c.want.Bytes = len(got.body)

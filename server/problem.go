@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/account"
 	"callvault/archive"
 )
 
@@ -94,5 +95,5 @@ func message(code callvault.Code, err error, id string) string {
 	if errors.As(err, &wait) {
 		text = strings.ReplaceAll(text, ": "+wait.Error(), "")
 	}
-	return strings.ReplaceAll(text, ": "+code.Error(), "")
+	return account.MaskKeys(strings.ReplaceAll(text, ": "+code.Error(), ""))
 }

@@ -15,6 +15,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"callvault/account"
 )
 
 // response is an http.ResponseWriter that remembers what the log and the metrics
@@ -231,11 +233,11 @@ func (s *Server) logRequest(w *response, r *http.Request, took time.Duration) {
 	attrs = append(attrs,
 		slog.String("request_id", w.id), slog.String("remote", remote(r)),
 		slog.String("method", w.method), slog.String("endpoint", w.endpoint),
-		slog.String("user", w.user), slog.String("tenant", w.tenant), slog.String("key", w.key),
+		slog.String("user", w.user), slog.String("tenant", account.MaskKeys(w.tenant)), slog.String("key", account.MaskKeys(w.key)),
 		slog.Int("status", w.status), slog.Int64("bytes", w.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000))
 	if w.err != nil {
-		attrs = append(attrs, slog.String("error", w.err.Error()))
+		attrs = append(attrs, slog.String("error", account.MaskKeys(w.err.Error())))
 		if w.status >= 500 && w.status != 509 && !errors.Is(w.err, context.Canceled) { // no fault of ours: the client left
 			level = slog.LevelError
 		}
