@@ -259,7 +259,9 @@ func (a *Accounts) saveUses(ctx context.Context) error {
 		for _, name := range slices.Sorted(maps.Keys(used)) { // in one order in all processes
 			ms := used[name]
 			for _, table := range []string{"service_users", "people"} {
-				if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET last_used_ms = $1 WHERE name = $2 AND last_used_ms < $1`, ms, name); err != nil {
+				// An account that was made since, after one of its name was removed, was not used.
+				if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET last_used_ms = $1
+					WHERE name = $2 AND last_used_ms < $1 AND created_ms <= $1`, ms, name); err != nil {
 					return err
 				}
 			}

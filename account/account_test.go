@@ -155,6 +155,61 @@ func TestLastUseIsSaved(t *testing.T) {
 	}
 }
 
+// Who is made anew after one of his name was removed has not been there before.
+func TestLastUseIsNotTheSuccessors(t *testing.T) {
+	service, commandLine := openTwo(t)
+	wantUser(t, service, addUser(t, service, robot()))
+	err := commandLine.RemoveUser(t.Context(), "robot")
+	if err == nil {
+		_, err = commandLine.AddUser(t.Context(), robot(), now.Add(time.Second))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := service.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	users, err := commandLine.Users(t.Context())
+	if err != nil || len(users) != 1 || users[0].LastUsed != 0 {
+		t.Errorf("users are %+v (%v), want robot never used", users, err)
+	}
+}
+
+// A name that looks like another one, or like nothing, is a slip of the hand.
+func TestNewNamesHaveNoSpaceAround(t *testing.T) {
+	accounts, _ := openTwo(t)
+	for _, name := range []string{" ", " acme", "acme ", "acme\u00a0"} {
+		user, person := robot(), callvault.Person{Name: name, Grant: robot().Grant, Can: []callvault.Capability{callvault.Listen}}
+		user.Name = name
+		_, userErr := accounts.AddUser(t.Context(), user, now)
+		_, personErr := accounts.AddPerson(t.Context(), person, now)
+		tenantErr := accounts.AddTenant(t.Context(), callvault.Tenant{Name: name}, now)
+		for _, err := range []error{userErr, personErr, tenantErr} {
+			if !errors.Is(err, callvault.InvalidParameter) {
+				t.Errorf("the name %q gave %v, want InvalidParameter", name, err)
+			}
+		}
+	}
+}
+
+func TestMaskKeys(t *testing.T) {
+	accounts, _ := openTwo(t)
+	key := addUser(t, accounts, robot())
+	for text, want := range map[string]string{
+		"":                           "",
+		"begins with cvk_":           "begins with cvk_",
+		"no recording " + key + ".":  "no recording cvk_....",
+		key + " and " + key[:20]:     "cvk_... and cvk_...",
+		"/recordings/" + key + "/au": "/recordings/cvk_.../au",
+	} {
+		if got := account.MaskKeys(text); got != want {
+			t.Errorf("%q is masked as %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestTenantSettings(t *testing.T) {
 	service, commandLine := openTwo(t)
 	agents := int64(25)

@@ -106,6 +106,9 @@ func unknownPerson(name string) error {
 // nameIsFree tells whether a new account may have the name: service users and
 // people share their names, so that the audit trail's are clear.
 func nameIsFree(ctx context.Context, tx *sql.Tx, name string) error {
+	if err := checkNewName(name); err != nil {
+		return err
+	}
 	var taken string
 	err := tx.QueryRowContext(ctx, `SELECT 'person' FROM people WHERE name = $1 UNION ALL SELECT 'user' FROM service_users WHERE name = $1`, name).Scan(&taken)
 	switch {

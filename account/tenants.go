@@ -20,7 +20,7 @@ func (a *Accounts) Tenants(ctx context.Context) ([]callvault.Tenant, error) {
 
 // AddTenant makes a tenant. One of that name is callvault.Conflict.
 func (a *Accounts) AddTenant(ctx context.Context, tenant callvault.Tenant, now time.Time) error {
-	if err := tenant.Validate(); err != nil {
+	if err := errors.Join(tenant.Validate(), checkNewName(tenant.Name)); err != nil {
 		return err
 	}
 	tenant.Created = now.UnixMilli()

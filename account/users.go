@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"callvault"
@@ -114,6 +115,14 @@ func (a *Accounts) changeUser(ctx context.Context, name, action, statement strin
 		}
 		return record(ctx, tx, Event{Action: action, Detail: name})
 	})
+}
+
+// checkNewName refuses a name that nobody could tell from another, or type again.
+func checkNewName(name string) error {
+	if strings.TrimSpace(name) != name {
+		return fmt.Errorf("the name %q begins or ends with white space: %w", name, callvault.InvalidParameter)
+	}
+	return nil
 }
 
 func unknownUser(name string) error {
