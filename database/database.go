@@ -126,7 +126,7 @@ func (db *DB) Tx(ctx context.Context, fn func(*sql.Tx) error) error {
 func (db *DB) tryTx(ctx context.Context, fn func(*sql.Tx) error) error {
 	tx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
+		return fmt.Errorf("%s: begin transaction: %w", db.name, explain(err))
 	}
 	defer tx.Rollback() // does nothing after Commit
 	if err := fn(tx); err != nil {

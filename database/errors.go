@@ -3,6 +3,7 @@ package database
 import (
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -10,9 +11,29 @@ import (
 
 // Result codes of SQLite (sqlite.org/rescode.html).
 const (
-	sqliteBusy = 5
-	sqliteFull = 13
+	sqlitePerm     = 3
+	sqliteBusy     = 5
+	sqliteReadOnly = 8
+	sqliteFull     = 13
+	sqliteCantOpen = 14
+	sqliteNotADB   = 26
 )
+
+// explain says of an error of SQLite what an operator can do about it.
+func explain(err error) error {
+	why := ""
+	switch resultCode(err) {
+	case sqliteBusy:
+		why = "another process has been writing to it for long; try again when that is done"
+	case sqlitePerm, sqliteReadOnly, sqliteCantOpen:
+		why = "this user may not read and write there; run as the one to whom the folder belongs, or name another folder"
+	case sqliteNotADB:
+		why = "the file is no database; put it back from a backup, or move it away and make it again with rebuild"
+	default:
+		return err
+	}
+	return fmt.Errorf("%s: %w", why, err)
+}
 
 // Error codes of PostgreSQL (its manual, appendix A): codes, and the first
 // letters of classes of them.

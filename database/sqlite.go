@@ -24,7 +24,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		return nil, err
 	}
 	if err := prepare(ctx, writer); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, explain(err)), writer.Close())
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
@@ -42,7 +42,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 func prepare(ctx context.Context, writer *sql.DB) error {
 	for _, pragma := range []string{"page_size=8192", "journal_mode=WAL"} {
 		if _, err := writer.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
-			return fmt.Errorf("%s: %w", pragma, err)
+			return err
 		}
 	}
 	files, err := fs.Sub(migrations, "migrations/sqlite")
