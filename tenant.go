@@ -13,6 +13,10 @@ const EgressWindow = 5 * 24 * time.Hour
 // seed's "nearly double".
 const EgressPerAgent = 8 * 3600 * 1000 * 5 * 19 / 10
 
+// maxAgents is far more agents than a site has, and few enough that the limit
+// which they give can be counted.
+const maxAgents = 10_000_000
+
 // Tenant is one site, whose name never changes.
 type Tenant struct {
 	Name     string `json:"tenant"`
@@ -53,8 +57,8 @@ func (t *Tenant) Validate() error {
 	if _, err := time.LoadLocation(t.TimeZone); err != nil || t.TimeZone == "Local" {
 		return fmt.Errorf("%q is not a time zone; use an IANA name such as America/Denver: %w", t.TimeZone, InvalidParameter)
 	}
-	if t.Agents != nil && (*t.Agents < 0 || *t.Agents > 10_000_000) {
-		return fmt.Errorf("%d is not a number of agents: %w", *t.Agents, InvalidParameter)
+	if t.Agents != nil && (*t.Agents < 0 || *t.Agents > maxAgents) {
+		return fmt.Errorf("%d is not a number of agents; one is 0 to %d: %w", *t.Agents, int64(maxAgents), InvalidParameter)
 	}
 	if t.EgressOverride != nil && *t.EgressOverride < 0 {
 		return fmt.Errorf("%d is not a number of bytes: %w", *t.EgressOverride, InvalidParameter)

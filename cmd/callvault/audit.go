@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"callvault/account"
 
@@ -16,7 +15,7 @@ import (
 )
 
 func auditCommand(o *options) *cobra.Command {
-	return group("audit", "Who did what, when and from where", auditListCommand(o), auditVerifyCommand(o), auditExportCommand(o))
+	return group("audit", "Who did what, when and from where", "  callvault audit list --who kelly", auditListCommand(o), auditVerifyCommand(o), auditExportCommand(o))
 }
 
 func auditListCommand(o *options) *cobra.Command {
@@ -61,18 +60,13 @@ func auditListCommand(o *options) *cobra.Command {
 	return c
 }
 
-// eventRow is an entry as a row of a table. What came from outside is kept from
-// breaking the table.
+// eventRow is an entry as a row of a table.
 func eventRow(e *account.Event) []string {
 	action := e.Action
 	if e.Times > 1 {
 		action += fmt.Sprintf(" (%d times)", e.Times)
 	}
-	row := []string{strconv.FormatInt(e.Seq, 10), moment(e.At), e.Who, e.Via, e.From, action, e.Tenant, e.Recording, e.Detail}
-	for i := range row {
-		row[i] = strings.ReplaceAll(row[i], "\t", " ")
-	}
-	return row
+	return []string{strconv.FormatInt(e.Seq, 10), moment(e.At), e.Who, e.Via, e.From, action, e.Tenant, e.Recording, e.Detail}
 }
 
 // chain is what came of audit verify, as --json prints it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,8 +10,12 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+
+	"callvault"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // options are the flags that every command has.
@@ -35,6 +40,12 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 		Args:          noArguments,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if o.data == "" {
+				return usageError{errors.New("--data is empty; name the folder of the archive")}
+			}
+			return nil
+		},
 	}
 	root.PersistentFlags().StringVar(&o.data, "data", envOr("CALLVAULT_DATA", "callvault-data"), "folder of the archive (CALLVAULT_DATA)")
 	root.PersistentFlags().StringVar(&o.database, "database", os.Getenv("CALLVAULT_DATABASE"), "the database instead: postgres://USER@HOST/NAME (CALLVAULT_DATABASE)")
@@ -46,9 +57,10 @@ func newCommand() *cobra.Command {
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print tables as JSON")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		serveCommand(o), workerCommand(o), demoCommand(o), tenantCommand(o), userCommand(o), auditCommand(o), importCommand(o),
-		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), exportCommand(o), verifyCommand(o), rebuildCommand(o), moveCommand(o), versionCommand(),
+		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), exportCommand(o), verifyCommand(o), rebuildCommand(o), moveCommand(o), versionCommand(o),
 	)
 	return root
 }
@@ -60,21 +72,38 @@ func envOr(name, otherwise string) string {
 	return otherwise
 }
 
+// helpCommand is help COMMAND, for which there must be such a command.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Explain a command",
+		Example: "  callvault help tenant add",
+		RunE: func(c *cobra.Command, args []string) error {
+			asked, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("there is no command %q", strings.Join(args, " "))}
+			}
+			asked.InitDefaultHelpFlag()
+			return asked.Help()
+		},
+	}
+}
+
 // noArguments and the like tell a wrong number of arguments as a wrong usage.
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	if c.HasSubCommands() {
-		return usageError{fmt.Errorf("there is no command %q", strings.TrimSpace(c.CommandPath()+" "+args[0]))}
+		return usageError{fmt.Errorf("there is no command %q", c.CommandPath()+" "+args[0])}
 	}
-	return usageError{fmt.Errorf("%s takes no arguments, and was given %q", c.CommandPath(), args)}
+	return usageError{fmt.Errorf("%s takes no arguments, and was given %q", words(c), args)}
 }
 
 func oneArgument(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usageError{fmt.Errorf("%s takes one argument, %s, and was given %d", c.CommandPath(), what, len(args))}
+			return usageError{fmt.Errorf("%s takes one argument, %s, and was given %d", words(c), what, len(args))}
 		}
 		return nil
 	}
@@ -83,17 +112,38 @@ func oneArgument(what string) cobra.PositionalArgs {
 func someArguments(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usageError{fmt.Errorf("%s needs %s", c.CommandPath(), what)}
+			return usageError{fmt.Errorf("%s needs %s", words(c), what)}
 		}
 		return nil
 	}
 }
 
-// group is a command that only has others below it.
-func group(use, short string, below ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: noArguments, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+// words is a command as it is called, without the program's name.
+func words(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ") }
+
+// setsNothing tells whether none of a command's own flags was given.
+func setsNothing(c *cobra.Command) bool {
+	nothing := true
+	c.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) { nothing = nothing && !flag.Changed })
+	return nothing
+}
+
+// group is a command that only has others below it; the example is of one of them.
+func group(use, short, example string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Example: example, Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
 	c.AddCommand(below...)
 	return c
+}
+
+// asUsage makes a wrong usage of what is refused because it was given wrongly.
+func asUsage(err error) error {
+	if errors.Is(err, callvault.InvalidParameter) {
+		return usageError{err}
+	}
+	return err
 }
 
 // statusNumber is how a callvault.Code stands in the text of an error, otherStatus
@@ -118,14 +168,29 @@ func printJSON(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
-// printTable prints rows under a header, in columns.
+// printTable prints rows under a header, in columns. What came from outside can
+// neither break the table nor command the terminal.
 func printTable(w io.Writer, header []string, rows [][]string) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, strings.Join(header, "\t"))
 	for _, row := range rows {
-		fmt.Fprintln(table, strings.Join(row, "\t"))
+		for i, cell := range row {
+			if i > 0 {
+				fmt.Fprint(table, "\t")
+			}
+			fmt.Fprint(table, strings.Map(printable, cell))
+		}
+		fmt.Fprintln(table)
 	}
 	return table.Flush()
+}
+
+// printable is a character of a table's cell; a space for what is none.
+func printable(c rune) rune {
+	if unicode.IsControl(c) {
+		return ' '
+	}
+	return c
 }
 
 // byteCount writes a number of bytes for people.
@@ -135,10 +200,10 @@ func byteCount(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	value, prefix := float64(n)/unit, 0
-	for value >= unit && prefix < 4 {
+	for value >= unit && prefix < 5 {
 		value, prefix = value/unit, prefix+1
 	}
-	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[prefix])
+	return fmt.Sprintf("%.1f %cB", value, "kMGTPE"[prefix])
 }
 
 // moment writes Unix milliseconds for people, in UTC; a dash for never.

@@ -45,7 +45,9 @@ func run() int {
 	log.SetOutput(io.Discard) // net/http tells there of what a source sent unasked
 	// Requests at a service have contexts of their own, which are not patient.
 	ctx = database.Patient(ctx)
-	err := newCommand().ExecuteContext(account.As(ctx, account.Actor{Who: operator(), Via: account.ViaCommandLine}))
+	root := newCommand()
+	root.SetArgs(commandFirst(root, os.Args[1:]))
+	err := root.ExecuteContext(account.As(ctx, account.Actor{Who: operator(), Via: account.ViaCommandLine}))
 	if err == nil {
 		return exitDone
 	}
@@ -57,7 +59,7 @@ func run() int {
 	case errors.Is(err, errIncomplete):
 		return exitIncomplete
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "callvault: %v (see --help)\n", err)
+		fmt.Fprintf(os.Stderr, "callvault: %s (see --help)\n", forPeople(err))
 		return exitUsage
 	case errors.Is(archive.StorageError(err), callvault.InsufficientStorage):
 		err = fmt.Errorf("no room is left on the disk; make room and run it again: %w", err)

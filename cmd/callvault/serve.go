@@ -37,11 +37,8 @@ func serveCommand(o *options) *cobra.Command {
   callvault serve --listen :8443 --tls-cert cert.pem --tls-key key.pem --metrics-listen 127.0.0.1:9090`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if (flags.tlsCert == "") != (flags.tlsKey == "") {
-				return usageError{errors.New("--tls-cert and --tls-key come together")}
-			}
-			if flags.redirect && o.audio == "" {
-				return usageError{errors.New("--audio-redirect needs --audio s3://...: there is no other place to send clients to")}
+			if err := flags.check(o); err != nil {
+				return usageError{err}
 			}
 			log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 			config, err := readConfig(o)
@@ -71,6 +68,21 @@ func serveCommand(o *options) *cobra.Command {
 	c.Flags().BoolVar(&flags.redirect, "audio-redirect", false, "answer the API's requests for audio with 307 and an address in the store of --audio, good for a minute")
 	c.Flags().Int64Var(&flags.maxUpload, "max-upload", server.DefaultMaxUpload, "the most bytes of an upload's body")
 	return c
+}
+
+// check tells what of the flags cannot be meant.
+func (f *serveFlags) check(o *options) error {
+	switch {
+	case f.listen == "":
+		return errors.New("--listen is empty; name an address such as 127.0.0.1:8080")
+	case (f.tlsCert == "") != (f.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key come together")
+	case f.redirect && o.audio == "":
+		return errors.New("--audio-redirect needs --audio s3://...: there is no other place to send clients to")
+	case f.maxUpload < 1:
+		return fmt.Errorf("--max-upload %d lets nothing in; user set NAME --can read takes the capability to write away", f.maxUpload)
+	}
+	return nil
 }
 
 // service is a server with what it works with.
@@ -145,14 +157,14 @@ func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 	listener, err := server.Listen(ctx, flags.listen)
 	if err != nil {
 		s.release()
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("%w; name a free address of this machine with --listen", err)
 	}
 	scheme := "http"
 	if flags.tlsCert != "" {
 		pair, err := tls.LoadX509KeyPair(flags.tlsCert, flags.tlsKey)
 		if err != nil {
 			s.release()
-			return errors.Join(fmt.Errorf("TLS: %w", err), listener.Close())
+			return errors.Join(fmt.Errorf("TLS: %s and %s: %w", flags.tlsCert, flags.tlsKey, err), listener.Close())
 		}
 		scheme = "https"
 		listener = tls.NewListener(listener, &tls.Config{
@@ -172,7 +184,7 @@ func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 		extra, err := net.Listen("tcp", flags.metricsListen)
 		if err != nil {
 			s.release()
-			return errors.Join(fmt.Errorf("listen for metrics: %w", err), listener.Close())
+			return errors.Join(fmt.Errorf("%w; name a free address of this machine with --metrics-listen", err), listener.Close())
 		}
 		listeners[extra] = s.server.MetricsHandler()
 		s.log.Info("metrics", "url", "http://"+extra.Addr().String()+"/metrics")

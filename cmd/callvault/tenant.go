@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"callvault"
@@ -14,7 +13,7 @@ import (
 )
 
 func tenantCommand(o *options) *cobra.Command {
-	return group("tenant", "Sites", tenantAddCommand(o), tenantSetCommand(o), tenantListCommand(o),
+	return group("tenant", "Sites", "  callvault tenant add acme-ns --agents 25", tenantAddCommand(o), tenantSetCommand(o), tenantListCommand(o),
 		tenantUsageCommand(o), tenantResetCommand(o))
 }
 
@@ -39,7 +38,7 @@ func (f *tenantFlags) apply(flags *pflag.FlagSet, t *callvault.Tenant) (err erro
 		}
 		switch flag.Name {
 		case "agents":
-			t.Agents, err = numberOr(f.agents, "none")
+			t.Agents, err = numberOr(f.agents, "none", "a number of agents, or none")
 		case "title":
 			t.Title = f.title
 		case "time-zone":
@@ -50,7 +49,7 @@ func (f *tenantFlags) apply(flags *pflag.FlagSet, t *callvault.Tenant) (err erro
 			t.EgressOff = f.egressLimit == "off"
 			t.EgressOverride = nil
 			if !t.EgressOff {
-				t.EgressOverride, err = numberOr(f.egressLimit, "auto")
+				t.EgressOverride, err = numberOr(f.egressLimit, "auto", "a number of bytes, off, or auto")
 			}
 		}
 		if err != nil {
@@ -60,14 +59,15 @@ func (f *tenantFlags) apply(flags *pflag.FlagSet, t *callvault.Tenant) (err erro
 	return err
 }
 
-// numberOr reads a number, or the word that stands for there being none.
-func numberOr(text, none string) (*int64, error) {
+// numberOr reads a number, or the word that stands for there being none; what says
+// what the text may be.
+func numberOr(text, none, what string) (*int64, error) {
 	if text == none {
 		return nil, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return nil, fmt.Errorf("%q is neither a number nor %s", text, none)
+		return nil, fmt.Errorf("%q is not %s", text, what)
 	}
 	return &n, nil
 }
@@ -92,7 +92,7 @@ func tenantAddCommand(o *options) *cobra.Command {
 				return err
 			}
 			return withVault(c.Context(), o, func(v *vault) error {
-				return v.accounts.AddTenant(c.Context(), tenant, time.Now())
+				return asUsage(v.accounts.AddTenant(c.Context(), tenant, time.Now()))
 			})
 		},
 	}
@@ -108,10 +108,13 @@ func tenantSetCommand(o *options) *cobra.Command {
 		Example: "  callvault tenant set acme-ns --egress-limit off",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if setsNothing(c) {
+				return usageError{fmt.Errorf("say what to change of %s, such as --agents 30", args[0])}
+			}
 			return withVault(c.Context(), o, func(v *vault) error {
-				return v.accounts.SetTenant(c.Context(), args[0], func(t *callvault.Tenant) error {
+				return asUsage(v.accounts.SetTenant(c.Context(), args[0], func(t *callvault.Tenant) error {
 					return flags.apply(c.Flags(), t)
-				})
+				}))
 			})
 		},
 	}
@@ -158,7 +161,7 @@ func tenantRow(t *callvault.Tenant) []string {
 	if zone == "" {
 		zone = "UTC"
 	}
-	return []string{t.Name, agents, zone, request, egress, strings.ReplaceAll(t.Title, "\t", " ")}
+	return []string{t.Name, agents, zone, request, egress, t.Title}
 }
 
 func tenantUsageCommand(o *options) *cobra.Command {

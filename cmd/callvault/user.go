@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"callvault"
@@ -13,15 +15,15 @@ import (
 )
 
 func userCommand(o *options) *cobra.Command {
-	return group("user", "Service users with their authentication keys, and people", userAddCommand(o), userSetCommand(o), userListCommand(o),
-		userRefreshCommand(o), userInviteCommand(o), userEnableCommand(o, true), userEnableCommand(o, false), userRemoveCommand(o))
+	return group("user", "Service users with their authentication keys, and people", "  callvault user add robot --tenant acme-ns",
+		userAddCommand(o), userSetCommand(o), userListCommand(o), userRefreshCommand(o), userInviteCommand(o), userEnableCommand(o, true), userEnableCommand(o, false), userRemoveCommand(o))
 }
 
 // userFlags are the grant and capabilities of a service user or a person as flags.
 type userFlags struct {
-	tenants, agents, skills []string
-	allTenants              bool
-	can, requestLimit       string
+	tenants, agents, skills, can []string
+	allTenants                   bool
+	requestLimit                 string
 }
 
 func (f *userFlags) add(flags *pflag.FlagSet) {
@@ -29,7 +31,7 @@ func (f *userFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.allTenants, "all-tenants", false, "he may reach all tenants, also those to come")
 	flags.StringArrayVar(&f.agents, "agent", nil, "only recordings of this agent (repeat for more)")
 	flags.StringArrayVar(&f.skills, "skill", nil, "only recordings of this skill (repeat for more)")
-	flags.StringVar(&f.can, "can", "", "capabilities, separated by commas: read (of a new user), write, admin; of a person: listen (of a new one), download, admin")
+	flags.StringArrayVar(&f.can, "can", nil, "capabilities, separated by commas: read (of a new user), write, admin; of a person: listen (of a new one), download, admin")
 	flags.StringVar(&f.requestLimit, "request-limit", "on", "limit of 3 lists in 10 s: on or off; people have none")
 }
 
@@ -60,18 +62,18 @@ func (f *userFlags) apply(flags *pflag.FlagSet, u holder) (err error) {
 		}
 		switch flag.Name {
 		case "tenant":
-			u.Tenants, u.AllTenants = f.tenants, false
+			u.Tenants, u.AllTenants = eachOnce(f.tenants), false
 		case "all-tenants":
 			u.AllTenants = f.allTenants
 			if f.allTenants {
 				u.Tenants = nil
 			}
 		case "agent":
-			u.Agents = withoutEmpty(f.agents)
+			u.Agents, err = narrowing(f.agents)
 		case "skill":
-			u.Skills = withoutEmpty(f.skills)
+			u.Skills, err = narrowing(f.skills)
 		case "can":
-			*u.can, err = u.parse(f.can)
+			*u.can, err = u.parse(strings.Join(f.can, ","))
 		case "request-limit":
 			if u.requestLimit == nil {
 				err = errors.New("a person has no such limit")
@@ -86,11 +88,24 @@ func (f *userFlags) apply(flags *pflag.FlagSet, u holder) (err error) {
 	return err
 }
 
-// withoutEmpty makes --agent "" take the narrowing away.
-func withoutEmpty(words []string) []string {
-	var kept []string
+// narrowing is the agents or skills that a grant is narrowed to; one empty name
+// alone takes the narrowing away.
+func narrowing(names []string) ([]string, error) {
+	if len(names) == 1 && names[0] == "" {
+		return nil, nil
+	}
+	for _, name := range names {
+		if strings.TrimSpace(name) == "" {
+			return nil, errors.New("one of the names is empty")
+		}
+	}
+	return eachOnce(names), nil
+}
+
+// eachOnce is the words in their order without those that were there before.
+func eachOnce(words []string) (kept []string) {
 	for _, word := range words {
-		if word != "" {
+		if !slices.Contains(kept, word) {
 			kept = append(kept, word)
 		}
 	}
@@ -115,6 +130,11 @@ once, for three days; user invite makes another.`,
 			if url != "" && !person {
 				return usageError{errors.New("--url is for the link of a --person")}
 			}
+			if slices.Contains(flags.agents, "") || slices.Contains(flags.skills, "") {
+				// Of a user who is there it takes the narrowing away; here it is a variable
+				// that was not set, and would grant everything.
+				return usageError{errors.New("--agent and --skill need a name")}
+			}
 			user := callvault.ServiceUser{
 				Name: args[0], Can: []callvault.Capability{callvault.Read}, Enabled: true, RequestLimit: true,
 			}
@@ -127,15 +147,15 @@ once, for three days; user invite makes another.`,
 				return err
 			}
 			if !who.AllTenants && len(who.Tenants) == 0 {
-				return usageError{fmt.Errorf("say which tenants %s may reach: --tenant T, or --all-tenants", args[0])}
+				return usageError{fmt.Errorf("say which tenants %q may reach: --tenant T, or --all-tenants", args[0])}
 			}
 			return withVault(c.Context(), o, func(v *vault) error {
 				if person {
 					ticket, err := v.accounts.AddPerson(c.Context(), somebody, time.Now())
-					return printLink(c, url, ticket, err)
+					return printLink(c, url, ticket, asUsage(err))
 				}
 				key, err := v.accounts.AddUser(c.Context(), user, time.Now())
-				return printKey(c, key, err)
+				return printKey(c, key, asUsage(err))
 			})
 		},
 	}
@@ -163,8 +183,11 @@ func userSetCommand(o *options) *cobra.Command {
 		Example: "  callvault user set robot --tenant acme-ns --tenant acme-sf --can read,write",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if setsNothing(c) {
+				return usageError{fmt.Errorf("say what to change of %s, such as --can read,write", args[0])}
+			}
 			return withVault(c.Context(), o, func(v *vault) error {
-				return v.setHolder(c.Context(), args[0], func(h holder, _ *bool) error { return flags.apply(c.Flags(), h) })
+				return asUsage(v.setHolder(c.Context(), args[0], func(h holder, _ *bool) error { return flags.apply(c.Flags(), h) }))
 			})
 		},
 	}

@@ -68,20 +68,31 @@ func (v *vault) listed(ctx context.Context) ([]listedUser, error) {
 		u, kind := &users[i], account.ServiceUser
 		form := struct {
 			*callvault.ServiceUser
-			Kind string `json:"kind"`
-		}{u, kind}
+			LastUsed *int64 `json:"lastUsedAt"`
+			Kind     string `json:"kind"`
+		}{u, orNull(u.LastUsed), kind}
 		list = append(list, listedUser{u.Name, kind, u.Enabled, u.Can, &u.Grant, "key of " + moment(u.Refreshed), u.LastUsed, form})
 	}
 	for i := range people {
 		p, kind := &people[i], account.Person
 		form := struct {
 			*callvault.Person
-			Kind string `json:"kind"`
-		}{p, kind}
+			InvitedUntil *int64 `json:"invitedUntil"`
+			LastUsed     *int64 `json:"lastUsedAt"`
+			Kind         string `json:"kind"`
+		}{p, orNull(p.InvitedUntil), orNull(p.LastUsed), kind}
 		list = append(list, listedUser{p.Name, kind, p.Enabled, p.Can, &p.Grant, passwordWords(p), p.LastUsed, form})
 	}
 	slices.SortFunc(list, func(a, b listedUser) int { return cmp.Compare(a.name, b.name) })
 	return list, nil
+}
+
+// orNull makes a time of 0, which is never, null in JSON.
+func orNull(ms int64) *int64 {
+	if ms == 0 {
+		return nil
+	}
+	return &ms
 }
 
 // fillLists makes the empty lists of a grant [] in JSON, never null.

@@ -25,7 +25,7 @@ func version() string {
 	return v
 }
 
-func versionCommand() *cobra.Command {
+func versionCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version, and whether this machine can encode audio",
@@ -35,6 +35,11 @@ func versionCommand() *cobra.Command {
 			encoder, err := audio.Library()
 			if err != nil {
 				encoder = err.Error()
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), map[string]string{
+					"version": version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH, "encoder": encoder,
+				})
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "callvault %s (%s %s/%s)\nencoder: %s\n",
 				version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, encoder)
