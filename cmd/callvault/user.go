@@ -171,8 +171,10 @@ func printKey(c *cobra.Command, key string, err error) error {
 		return err
 	}
 	fmt.Fprintln(c.ErrOrStderr(), "the authentication key; it is not shown again:")
-	_, err = fmt.Fprintln(c.OutOrStdout(), key)
-	return err
+	if _, err = fmt.Fprintln(c.OutOrStdout(), key); err != nil {
+		return fmt.Errorf("the key is made, but nobody has seen it: make another with user refresh: %w", err)
+	}
+	return nil
 }
 
 func userSetCommand(o *options) *cobra.Command {
