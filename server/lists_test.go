@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -183,6 +184,13 @@ func TestListForms(t *testing.T) {
 		if head.StatusCode != 200 || len(head.body) != 0 || head.Header.Get("Content-Type") != c.wantType {
 			t.Errorf("HEAD %s: %d %s", what, head.StatusCode, head.Header.Get("Content-Type"))
 		}
+	}
+	old := w.request(http.MethodGet, list, "Accept", "application/x-ndjson")
+	old.ProtoMajor, old.ProtoMinor = 1, 0
+	recorder := httptest.NewRecorder()
+	w.server.ServeHTTP(recorder, old)
+	if diff := cmp.Diff(array, recorder.Body.String()); diff != "" {
+		t.Errorf("lines for HTTP/1.0, which cannot tell that they broke off:\n%s", diff)
 	}
 	const nothing = "recordings?startTime=2001-01-01T00:00:00Z&endTime=2001-01-02T00:00:00Z"
 	if got := w.get(api + nothing); string(got.body) != "[]" {
