@@ -126,7 +126,7 @@ func TestFailedSaveLosesNothing(t *testing.T) {
 	m, tenant := newMemory(t), site("acme", 1000)
 	send(t, m, tenant, 100, t0)
 	for range 3 {
-		_, _ = m.Admit(ctx, "tenant/acme", t0)
+		_, _ = m.Admit(ctx, "tenant/acme", t0.Add(time.Hour))
 	}
 	// The windows are written before the trigger stops the transaction.
 	exec(t, m, `CREATE TRIGGER stop BEFORE INSERT ON egress BEGIN SELECT RAISE(ABORT, 'stopped'); END`)
@@ -148,7 +148,7 @@ func TestFailedSaveLosesNothing(t *testing.T) {
 	if got := used(t, again, tenant, t0.Add(time.Hour)); got != 110 {
 		t.Errorf("%d bytes were saved, want 110", got)
 	}
-	if _, err := again.Admit(ctx, "tenant/acme", t0); !errors.Is(err, callvault.TooManyRequests) {
+	if _, err := again.Admit(ctx, "tenant/acme", t0.Add(time.Hour)); !errors.Is(err, callvault.TooManyRequests) {
 		t.Errorf("the window was not saved: %v", err)
 	}
 }
