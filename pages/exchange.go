@@ -5,19 +5,19 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"callvault"
+	"callvault/delivery"
 )
 
 // exchange is one request and its answer.
 type exchange struct {
 	r    *http.Request
-	out  *response
+	out  *delivery.Response
 	id   string
 	page string // the route's name
 	now  time.Time
@@ -33,7 +33,7 @@ func (p *Pages) newExchange(w http.ResponseWriter, r *http.Request, page string)
 	var id [8]byte
 	rand.Read(id[:])
 	x := &exchange{r: r, id: hex.EncodeToString(id[:]), page: page, now: time.Now()}
-	x.out = &response{ResponseWriter: w, control: http.NewResponseController(w)}
+	x.out = delivery.NewResponse(w, delivery.Patience{})
 	header := w.Header()
 	header.Set("X-Request-Id", x.id)
 	for name, value := range headers {
@@ -89,82 +89,13 @@ func (x *exchange) redirect(path string) error {
 	return nil
 }
 
-// response is an http.ResponseWriter that remembers what the log tells of an
-// answer, and gives up on a client who takes too long for the next bytes.
-type response struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	status  int
-	bytes   int64
-	hurried time.Time
-}
-
-// stall is how long a client may take for the next bytes.
-const stall = 30 * time.Second
-
-// WriteHeader sends the status and the headers.
-func (w *response) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write sends bytes of the body.
-func (w *response) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	w.hurry()
-	n, err := w.ResponseWriter.Write(b)
-	w.bytes += int64(n)
-	return n, err
-}
-
-// sendAtOnce is how many bytes of a file are handed to the kernel at a time, so
-// that a slow client's deadline can be moved on between them.
-const sendAtOnce = 64 << 10
-
-// ReadFrom sends what src has, a file by sendfile.
-func (w *response) ReadFrom(src io.Reader) (sent int64, err error) {
-	to, fast := w.ResponseWriter.(io.ReaderFrom)
-	limited, bounded := src.(*io.LimitedReader)
-	if !fast || !bounded {
-		return io.Copy(struct{ io.Writer }{w}, src)
-	}
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	for limited.N > 0 {
-		w.hurry()
-		part := io.LimitedReader{R: limited.R, N: min(limited.N, sendAtOnce)}
-		n, err := to.ReadFrom(&part)
-		sent, w.bytes, limited.N = sent+n, w.bytes+n, limited.N-n
-		if err != nil || part.N > 0 {
-			return sent, err
-		}
-	}
-	return sent, nil
-}
-
-// hurry moves the client's deadline on: setting it costs more than a small write.
-func (w *response) hurry() {
-	if now := time.Now(); now.Sub(w.hurried) > time.Second {
-		w.hurried = now
-		_ = w.control.SetWriteDeadline(now.Add(stall)) // a connection without deadlines is the tests'
-	}
-}
-
-// Unwrap is for http.ResponseController.
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
 // finish logs an exchange, and makes an answer of a panic.
 func (p *Pages) finish(x *exchange) {
 	fault := recover()
 	if fault != nil && fault != http.ErrAbortHandler {
 		p.Log.Error("panic", "request_id", x.id, "panic", fault)
 		x.err = errPanic
-		if x.out.status == 0 {
+		if x.out.Status == 0 {
 			p.fail(x, errPanic)
 			fault = nil
 		}
@@ -191,12 +122,12 @@ func (p *Pages) log(x *exchange) {
 		slog.String("request_id", x.id), slog.String("remote", x.from()),
 		slog.String("method", x.r.Method), slog.String("page", x.page),
 		slog.String("user", user), slog.String("tenant", x.tenant), slog.String("key", x.key),
-		slog.Int("status", x.out.status), slog.Int64("bytes", x.out.bytes),
+		slog.Int("status", x.out.Status), slog.Int64("bytes", x.out.Bytes),
 		slog.Float64("ms", float64(time.Since(x.now).Microseconds())/1000),
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))
-		if x.out.status >= 500 && x.out.status != int(callvault.BandwidthExceeded) && !errors.Is(x.err, context.Canceled) {
+		if x.out.Status >= 500 && x.out.Status != int(callvault.BandwidthExceeded) && !errors.Is(x.err, context.Canceled) {
 			level = slog.LevelError
 		}
 	}

@@ -40,7 +40,7 @@ var heads = map[callvault.Code]string{
 // wrapped around a Code below 500, or around 509, passes.
 func (p *Pages) fail(x *exchange, err error) {
 	x.err = err
-	if x.out.status != 0 {
+	if x.out.Status != 0 {
 		panic(http.ErrAbortHandler) // bytes have left: only a broken connection tells the truth
 	}
 	code := codeOf(err)

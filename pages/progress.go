@@ -108,7 +108,7 @@ func (p *Pages) streamProgress(x *exchange) error {
 			_, err = fmt.Fprint(x.out, ": here\n\n")
 		}
 		if err == nil {
-			err = x.out.control.Flush()
+			err = x.out.Control.Flush()
 		}
 		if err != nil || !p.rest(x, turned, next) {
 			return nil

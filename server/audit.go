@@ -23,7 +23,7 @@ func (s *Server) note(w *response, r *http.Request, e account.Event) {
 
 // noteList tells the audit trail what was listed, also when it broke off.
 func (s *Server) noteList(w *response, r *http.Request, action string, q *query) {
-	if w.status != http.StatusOK || r.Method == http.MethodHead {
+	if w.Status != http.StatusOK || r.Method == http.MethodHead {
 		return
 	}
 	at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00") }
@@ -31,5 +31,5 @@ func (s *Server) noteList(w *response, r *http.Request, action string, q *query)
 	if len(q.tenants) > 1 {
 		detail += " of " + strings.Join(q.tenants, ", ")
 	}
-	s.note(w, r, account.Event{Action: action, Detail: detail, Bytes: w.bytes})
+	s.note(w, r, account.Event{Action: action, Detail: detail, Bytes: w.Bytes})
 }

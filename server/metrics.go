@@ -55,10 +55,10 @@ func (s *Server) Register(more prometheus.Collector) { s.metrics.registry.MustRe
 
 // count counts an answer.
 func (m *metrics) count(w *response, took time.Duration) {
-	status := strconv.Itoa(w.status)
+	status := strconv.Itoa(w.Status)
 	m.requests.WithLabelValues(w.endpoint, status).Inc()
 	m.seconds.WithLabelValues(w.endpoint).Observe(took.Seconds())
-	if w.status == 429 || w.status == 509 {
+	if w.Status == 429 || w.Status == 509 {
 		m.refused.WithLabelValues(status).Inc()
 	}
 }

@@ -30,7 +30,7 @@ const retryUnavailable = 5 * time.Second
 // around one that is meant for clients, passes.
 func (s *Server) answer(w *response, err error) {
 	w.err = err
-	if w.status != 0 {
+	if w.Status != 0 {
 		// Bytes have left: only a broken connection tells the client the truth.
 		panic(http.ErrAbortHandler)
 	}

@@ -72,7 +72,7 @@ func (s *Server) Stopping() { s.stopping.Store(true) }
 
 // Limits on what a client may take of an operator's machine, beyond the API's
 // own: headers must come within headerTime and fit into maxHeader bytes, a body
-// that no handler reads for longer is not waited for after stall, an idle
+// that no handler reads for longer is not waited for after delivery.Stall, an idle
 // connection is closed after idleTime.
 const (
 	headerTime = 10 * time.Second
@@ -86,7 +86,7 @@ func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       stall, // Server moves it on while an upload comes
+		ReadTimeout:       delivery.Stall, // Server moves it on while an upload comes
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
