@@ -43,6 +43,7 @@ type Run struct {
 	listMu     sync.Mutex // for what was listed
 	plainLists bool       // the source has no call-recording-info
 
+	allListed atomic.Bool                        // all lists were asked for, where others take the turns
 	share     *Share                             // who else takes the tenants' turns; nil when this run does
 	launch    func(context.Context, *turn) error // starts a tenant's turn
 	slots     chan struct{}
@@ -234,7 +235,9 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 			listErr = r.unlessStopped(r.lists(waiting))
 		}
 		if listErr == nil && r.share != nil {
-			listErr = r.unlessStopped(r.awaitTurns(waiting))
+			if listErr = r.handAll(work); listErr == nil {
+				listErr = r.unlessStopped(r.awaitTurns(waiting))
+			}
 		}
 		if listErr != nil && (sourceStops(listErr) || errors.As(listErr, new(ownFault))) {
 			return listErr

@@ -38,9 +38,27 @@ func (c *Collector) StartShared(ctx context.Context, source *Source, began int64
 	return c.start(ctx, &Run{source: source, began: began, span: Always, share: share})
 }
 
-// hand hands a turn to the others.
+// hand hands a turn to the others: as in a run that takes its turns itself, not
+// before the lists have told which recordings are the most urgent (turn.awaitLists).
 func (r *Run) hand(ctx context.Context, t *turn) error {
+	waits := r.source.Pace > 0 && time.Now().UnixMilli() < r.began+soon.Milliseconds()
+	if waits && !r.allListed.Load() {
+		return nil
+	}
 	return r.share.Hand(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
+}
+
+// handAll hands out all turns: the lists are over.
+func (r *Run) handAll(ctx context.Context) error {
+	r.allListed.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.turns {
+		if err := r.hand(ctx, t); err != nil {
+			return ownFault{err}
+		}
+	}
+	return nil
 }
 
 // awaitTurns waits until the others have taken all turns, or found that the source

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,7 @@ type clocked struct {
 	http.RoundTripper
 	mu    sync.Mutex
 	asked map[string][]time.Time // by tenant
+	keys  []string               // in the order of asking
 }
 
 // RoundTrip answers a request.
@@ -84,6 +86,7 @@ func (c *clocked) RoundTrip(r *http.Request) (*http.Response, error) {
 	if parts := strings.Split(r.URL.Path, "/"); len(parts) > 6 {
 		c.mu.Lock()
 		c.asked[parts[5]] = append(c.asked[parts[5]], time.Now())
+		c.keys = append(c.keys, parts[6])
 		c.mu.Unlock()
 	}
 	return c.RoundTripper.RoundTrip(r)
@@ -162,6 +165,23 @@ func TestSharedRun(t *testing.T) {
 				t.Errorf("a second run asked for audio %d times", audio)
 			}
 		})
+	}
+}
+
+// TestSharedOrder: a turn is handed out when the lists have told of what is urgent,
+// though its tenant was known before.
+func TestSharedOrder(t *testing.T) {
+	s := newSource()
+	s.add("acme-ns", "known", ago(time.Hour))
+	sh := share(t, s, 50*time.Millisecond, time.Minute)
+	complete(t, sh.run(t))
+	for i := range 4 {
+		s.add("acme-ns", fmt.Sprintf("r%d", i), ago(time.Duration(20*i+2)*time.Hour))
+	}
+	s.recordings[4].Status = callvault.PendingDeleteTime
+	complete(t, sh.run(t))
+	if want := []string{"known", "r3", "r0", "r1", "r2"}; !slices.Equal(sh.clock.keys, want) {
+		t.Errorf("asked for %v, want %v", sh.clock.keys, want)
 	}
 }
 
