@@ -46,10 +46,7 @@ func TestCompletenessInTheBrowser(t *testing.T) {
 func (c *collected) spend(name string, shares ...int64) {
 	c.Helper()
 	limit := int64(100_000_000)
-	err := c.accounts.SetTenant(c.Context(), name, func(t *callvault.Tenant) error { t.EgressOverride = &limit; return nil })
-	if err != nil {
-		c.Fatal(err)
-	}
+	c.limitEgress(name, &limit)
 	tenant, err := c.accounts.Tenant(c.Context(), name)
 	if err != nil {
 		c.Fatal(err)

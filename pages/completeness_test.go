@@ -289,10 +289,7 @@ func TestUsagePage(t *testing.T) {
 	c.origin.add("acme-ns", "r", daysAgo(3))
 	c.collect()
 	limit := int64(1000)
-	err := c.accounts.SetTenant(t.Context(), "acme-ns", func(t *callvault.Tenant) error { t.EgressOverride = &limit; return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.limitEgress("acme-ns", &limit)
 	tenant, err := c.accounts.Tenant(t.Context(), "acme-ns")
 	if err != nil {
 		t.Fatal(err)

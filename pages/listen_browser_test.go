@@ -158,23 +158,16 @@ func TestWhatGoesWrongIsSaid(t *testing.T) {
 	w := newWorld(t)
 	w.keep(recording("one", began), nil, clip().Audio)
 	limit := int64(100)
-	set := func(limit *int64) {
-		err := w.accounts.SetTenant(t.Context(), "acme-ns", func(tenant *callvault.Tenant) error {
-			tenant.EgressOverride = limit
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(&limit)
+	w.limitEgress("acme-ns", &limit)
 	b := w.openBrowser(w.addPerson("Lena Listener", callvault.Grant{AllTenants: true}, callvault.Listen))
 	b.open("/recordings/acme-ns/one#t=5")
 	b.do(chromedp.Click(`[data-part=play]`))
 	b.until(`!document.querySelector("[data-part=trouble]").hidden && document.querySelector("[data-part=why]").textContent !== ""`)
-	t.Log(eval[string](b, `document.querySelector("[data-part=why]").textContent`))
+	if why := eval[string](b, `document.querySelector("[data-part=why]").textContent`); !strings.Contains(why, "once the limit is raised") {
+		t.Errorf("why nothing plays: %s", why)
+	}
 	b.inspect("recording-refused")
-	set(nil) // an operator lifts the limit: the same button goes on at the same place
+	w.limitEgress("acme-ns", nil) // an operator lifts the limit: the same button goes on at the same place
 	b.do(chromedp.Click(`[data-part=again]`))
 	b.until(`document.querySelector("audio").currentTime > 5.3 && document.querySelector("[data-part=trouble]").hidden`)
 	b.do(chromedp.KeyEvent("k"))

@@ -10,6 +10,7 @@ import (
 
 	"callvault"
 	"callvault/archive"
+	"callvault/meter"
 )
 
 // problem is an error as its page tells it.
@@ -71,10 +72,10 @@ func (p *Pages) fail(x *exchange, err error) {
 }
 
 // sayWhen tells in the headers after how many seconds to come back, if the error
-// knows, and returns them; else 0.
+// knows and that would help, and returns them; else 0.
 func (x *exchange) sayWhen(err error) int64 {
 	var wait callvault.Wait
-	if !errors.As(err, &wait) {
+	if !errors.As(err, &wait) || errors.Is(err, meter.ErrNeverFits) {
 		return 0
 	}
 	x.out.Header().Set("Retry-After", strconv.FormatInt(wait.RetryAfter(), 10))

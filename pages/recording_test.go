@@ -101,13 +101,7 @@ func TestBeyondTheEgressLimit(t *testing.T) {
 	w := newWorld(t)
 	w.keep(recording("one", began), nil, clip().Audio)
 	limit := int64(len(clip().Audio))
-	err := w.accounts.SetTenant(t.Context(), "acme-ns", func(tenant *callvault.Tenant) error {
-		tenant.EgressOverride = &limit
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.limitEgress("acme-ns", &limit)
 	reader := w.signedIn("lena", callvault.Listen, callvault.Download)
 	reader.get("/recordings/acme-ns/one/audio").want(t, "within", http.StatusOK)
 	got := reader.send(http.MethodGet, "/recordings/acme-ns/one/audio", http.Header{"Accept": {"application/json"}}, nil)
@@ -118,6 +112,13 @@ func TestBeyondTheEgressLimit(t *testing.T) {
 	reader.get("/recordings/acme-ns/one/download").want(t, "download beyond", 509, "<h1>", "Not before <time datetime=")
 	if got := w.events(account.ActionDownload); len(got) != 0 {
 		t.Errorf("what was refused counts as downloaded: %v", got)
+	}
+	limit-- // now no waiting helps, and none is promised
+	w.limitEgress("acme-ns", &limit)
+	got = reader.send(http.MethodGet, "/recordings/acme-ns/one/audio", http.Header{"Accept": {"application/json"}}, nil)
+	got.want(t, "more than the limit", 509, "only once the limit is raised")
+	if wait := got.header.Get("Retry-After"); wait != "" {
+		t.Errorf("Retry-After: %s, though that will not help", wait)
 	}
 }
 

@@ -101,6 +101,15 @@ func (w *world) addTenant(tenant callvault.Tenant) {
 	}
 }
 
+// limitEgress sets a tenant's egress limit, in bytes; nil lifts it.
+func (w *world) limitEgress(tenant string, limit *int64) {
+	w.Helper()
+	err := w.accounts.SetTenant(w.Context(), tenant, func(t *callvault.Tenant) error { t.EgressOverride = limit; return nil })
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
 // addPerson makes a person who reaches what the grant says, and returns a link
 // that signs him in.
 func (w *world) addPerson(name string, grant callvault.Grant, can ...callvault.Capability) (link string) {
