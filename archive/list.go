@@ -12,15 +12,19 @@ import (
 )
 
 // Lists are read a page at a time, so that a client who stalls holds neither a
-// connection nor a transaction. A page of recordings is some 250 KB.
+// connection nor a transaction. The first page is small, since a client waits for
+// it; each that follows has twice the rows of the one before, up to pageGrowth
+// times those of the first, since a page takes a trip to the database. A first page
+// of recordings is some 250 KB.
 const (
 	pageRecordings = 512
 	pageCalls      = 128
+	pageGrowth     = 4
 )
 
-// lists are the statements that requests run.
+// lists are the statements that requests run for one recording.
 type lists struct {
-	find, audio, all, ofTenant, calls *sql.Stmt
+	find, audio *sql.Stmt
 }
 
 // granted is the part of a WHERE clause that a grant adds: $1 to $3 are JSON
@@ -30,27 +34,20 @@ const granted = `(tenant IN (SELECT key FROM json_each($1)) OR $1 IS NULL)
 	AND (agent IN (SELECT key FROM json_each($2)) OR $2 IS NULL)
 	AND (skill IN (SELECT key FROM json_each($3)) OR $3 IS NULL)`
 
-// listAll and listOfTenant give a page as one text, a recording a line: a row a
-// recording costs more in the driver than in the database. JSON has no newlines.
-const listAll = `SELECT coalesce(string_agg(json, '
-'), '') FROM (
-	SELECT json FROM recordings INDEXED BY recordings_by_start
+// listAll gives a page, a recording a line: JSON has no newlines.
+const listAll = `SELECT json AS line FROM recordings INDEXED BY recordings_by_start
 	WHERE ` + granted + ` AND (start_ms, recording_key, tenant) > ($4, $5, $6) AND start_ms < $7
-	ORDER BY start_ms, recording_key, tenant LIMIT $8) AS page`
+	ORDER BY start_ms, recording_key, tenant LIMIT $8`
 
 // listOfTenant reads the table itself, which is clustered in this order; $6 is
 // its tenant.
-const listOfTenant = `SELECT coalesce(string_agg(json, '
-'), '') FROM (
-	SELECT json FROM recordings
+const listOfTenant = `SELECT json AS line FROM recordings
 	WHERE ` + granted + ` AND tenant = $6 AND (start_ms, recording_key) > ($4, $5) AND start_ms < $7
-	ORDER BY start_ms, recording_key LIMIT $8) AS page`
+	ORDER BY start_ms, recording_key LIMIT $8`
 
 func prepareLists(ctx context.Context, db *sql.DB) (*lists, error) {
 	l := &lists{}
-	for query, statement := range map[string]**sql.Stmt{
-		findEntry: &l.find, findAudio: &l.audio, listAll: &l.all, listOfTenant: &l.ofTenant, listCalls: &l.calls,
-	} {
+	for query, statement := range map[string]**sql.Stmt{findEntry: &l.find, findAudio: &l.audio} {
 		var err error
 		if *statement, err = db.PrepareContext(ctx, query); err != nil {
 			return nil, fmt.Errorf("prepare %.60q: %w", query, err)
@@ -92,22 +89,22 @@ func nameSet(names []string) string {
 // start in the span, ascending by (startTime, recordingKey). The bytes are valid
 // until the next. An error ends the list; what came before it is no whole list.
 func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[[]byte, error] {
-	statement, tenant := a.lists.all, ""
+	query, tenant := listAll, ""
 	if !grant.AllTenants && len(grant.Tenants) == 1 {
-		statement, tenant = a.lists.ofTenant, grant.Tenants[0]
+		query, tenant = listOfTenant, grant.Tenants[0]
 	}
 	filter := grantArgs(grant)
 	if tenant != "" {
 		filter[0] = nil // the statement asks for the tenant itself
 	}
 	after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
-	return pages(pageRecordings, func(last []byte) (page []byte, err error) {
+	return pages(pageRecordings, func(page, last []byte, size int) (_ []byte, err error) {
 		if last != nil {
 			err = json.Unmarshal(last, &after)
 		}
 		if err == nil {
-			args := append(filter[:3:3], after.StartTime, after.RecordingKey, after.TenantName, span.To, pageRecordings)
-			err = statement.QueryRowContext(ctx, args...).Scan(&page)
+			args := append(filter[:3:3], after.StartTime, after.RecordingKey, after.TenantName, span.To, size)
+			page, err = a.db.Lines(ctx, page, query, args...)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list of recordings: %w", err)
@@ -116,20 +113,24 @@ func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *ca
 	})
 }
 
-// pages yields the lines of pages of size lines, each the page that next gives
-// for the last line of the one before, nil before the first.
-func pages(size int, next func(last []byte) ([]byte, error)) iter.Seq2[[]byte, error] {
+// pages yields the lines of pages, the first of size lines. next appends to page
+// the size lines that follow last, which is nil before the first.
+func pages(size int, next func(page, last []byte, size int) ([]byte, error)) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		var last []byte
-		for {
-			page, err := next(last)
-			if err != nil {
+		var page, last []byte
+		most := pageGrowth * size
+		for size := size; ; size = min(2*size, most) {
+			var err error
+			if page, err = next(page[:0], last, size); err != nil {
 				yield(nil, err)
 				return
 			}
 			n := 0
 			for line := range bytes.SplitSeq(page, []byte{'\n'}) {
-				if len(line) == 0 || !yield(line, nil) {
+				if len(line) == 0 {
+					break
+				}
+				if !yield(line, nil) {
 					return
 				}
 				n, last = n+1, line
@@ -145,8 +146,7 @@ func pages(size int, next func(last []byte) ([]byte, error)) iter.Seq2[[]byte, e
 // its own JSON has none yet. $4 to $6 are the call after which it begins, $7 the
 // end of the stretch of calls that can have a recording in the span $8 to $9, $10
 // the size of the page.
-const listCalls = `SELECT coalesce(string_agg(replace(json, '"recordings":[]', '"recordings":[' || recordings || ']'), '
-'), '') FROM (
+const listCalls = `SELECT replace(json, '"recordings":[]', '"recordings":[' || recordings || ']') AS line FROM (
 	SELECT json, (SELECT string_agg(json, ',') FROM (
 		SELECT json FROM recordings INDEXED BY recordings_by_call
 		WHERE tenant = calls.tenant AND call_key = calls.call_key AND ` + granted + `
@@ -165,15 +165,15 @@ func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvau
 	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // so that the margins fit
 	var after callvault.Call
 	var lead, reach int64
-	return pages(pageCalls, func(last []byte) (page []byte, err error) {
+	return pages(pageCalls, func(page, last []byte, size int) (_ []byte, err error) {
 		if last != nil {
 			err = json.Unmarshal(last, &after)
 		} else if lead, reach, err = a.callMargins(ctx); err == nil {
 			after.StartTime = span.From - reach // no key is empty
 		}
 		if err == nil {
-			args := append(grantArgs(grant), after.StartTime, after.CallKey, after.TenantName, span.To+lead, span.From, span.To, pageCalls)
-			err = a.lists.calls.QueryRowContext(ctx, args...).Scan(&page)
+			args := append(grantArgs(grant), after.StartTime, after.CallKey, after.TenantName, span.To+lead, span.From, span.To, size)
+			page, err = a.db.Lines(ctx, page, listCalls, args...)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list of calls: %w", err)
