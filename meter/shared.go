@@ -31,13 +31,18 @@ type Shared struct {
 	mu        sync.Mutex
 	counts    map[string]*Counts // as Memory's
 	running   map[int64]struct{} // reservations that are not settled
-	unsettled []charge           // could not be written yet
+	unsettled []*charge          // not written yet
 	swept     time.Time
+
+	settling sync.Mutex // held by who changes reservations that are there
 }
 
 // charge is the end of a reservation: the bytes that were sent, and when, in Unix
 // milliseconds; 0 is the database's now.
-type charge struct{ id, sent, at int64 }
+type charge struct {
+	id, sent, at int64
+	tried        bool // it was to be written once; settling must be held
+}
 
 // Reservations of a process that does not renew them any more stand for holdTime;
 // until then what it was sending counts as sent.
@@ -177,35 +182,55 @@ func (m *Shared) ledger(ctx context.Context, tenant *callvault.Tenant, now time.
 	return l, ms, nil
 }
 
-// charged ends a reservation and charges what was sent, once, however often it
-// runs: one that is not there any more is charged already.
-const charged = `WITH ended AS (DELETE FROM reservations WHERE id = $1 RETURNING tenant, epoch)
+// charged ends reservations and charges what was sent, once, however often it
+// runs: those that are not there any more are charged already. Rows of the egress
+// are taken in their order, so that no two statements wait for each other.
+const charged = `WITH ended AS (
+		DELETE FROM reservations AS r USING unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[])) AS c (id, sent, at_ms)
+		WHERE r.id = c.id
+		RETURNING r.tenant, r.epoch, coalesce(nullif(c.at_ms, 0), clock_ms()) / 3600000 AS hour, c.sent)
 	INSERT INTO egress (tenant, epoch, hour, bytes)
-	SELECT tenant, epoch, ` + clock + ` / 3600000, CAST($3 AS BIGINT) FROM ended WHERE CAST($3 AS BIGINT) > 0
+	SELECT tenant, epoch, hour, CAST(sum(sent) AS BIGINT) FROM ended WHERE sent > 0
+	GROUP BY tenant, epoch, hour ORDER BY tenant, epoch, hour
 	ON CONFLICT (tenant, epoch, hour) DO UPDATE SET bytes = egress.bytes + excluded.bytes`
 
-// settle charges a download. What cannot be written now is kept for Run.
+// settle charges a download. Those that end while others are charged wait, and
+// then are charged together. What cannot be written now is kept for Run.
 func (m *Shared) settle(id, sent int64, now time.Time) {
-	c := charge{id: id, sent: sent}
+	c := &charge{id: id, sent: sent}
 	if m.told {
 		c.at = now.UnixMilli()
 	}
-	err := m.write(context.Background(), c)
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	delete(m.running, id)
-	if err != nil {
-		m.unsettled = append(m.unsettled, c)
+	m.unsettled = append(m.unsettled, c)
+	m.mu.Unlock()
+	m.settling.Lock()
+	defer m.settling.Unlock()
+	if !c.tried {
+		_ = m.write(context.Background()) // Run tells of it, when it fares no better
 	}
 }
 
-func (m *Shared) write(ctx context.Context, c charge) error {
-	var at any
-	if c.at > 0 {
-		at = c.at
+// write charges all that is not charged yet. m.settling must be held.
+func (m *Shared) write(ctx context.Context) error {
+	m.mu.Lock()
+	left := m.unsettled
+	m.mu.Unlock()
+	if len(left) == 0 {
+		return nil
 	}
-	_, err := m.db.ExecContext(ctx, charged, c.id, at, c.sent)
-	return err
+	var ids, sent, at []int64
+	for _, c := range left {
+		ids, sent, at, c.tried = append(ids, c.id), append(sent, c.sent), append(at, c.at), true
+	}
+	if _, err := m.db.ExecContext(ctx, charged, ids, sent, at); err != nil {
+		return fmt.Errorf("charge egress: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unsettled = m.unsettled[len(left):]
+	return nil
 }
 
 // Hours are the audio bytes of the tenant that count at now, by hour, the oldest
@@ -255,23 +280,15 @@ func (m *Shared) Run(ctx context.Context) error {
 
 // catchUp writes what could not be written at once.
 func (m *Shared) catchUp(ctx context.Context) error {
-	m.mu.Lock()
-	left := m.unsettled
-	m.unsettled = nil
-	m.mu.Unlock()
-	for i, c := range left {
-		if err := m.write(ctx, c); err != nil {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.unsettled = append(m.unsettled, left[i:]...)
-			return fmt.Errorf("charge egress: %w", err)
-		}
-	}
-	return nil
+	m.settling.Lock()
+	defer m.settling.Unlock()
+	return m.write(ctx)
 }
 
 // renew lets the reservations of this process stand for longer.
 func (m *Shared) renew(ctx context.Context) error {
+	m.settling.Lock()
+	defer m.settling.Unlock()
 	m.mu.Lock()
 	ids := slices.Collect(maps.Keys(m.running))
 	for _, c := range m.unsettled {

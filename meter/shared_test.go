@@ -238,3 +238,37 @@ func TestResetOverNodes(t *testing.T) {
 		t.Errorf("used %d after the reset, want 10", got)
 	}
 }
+
+// Downloads that end while others are charged are charged together, each once and
+// to its own tenant and time.
+func TestChargedTogether(t *testing.T) {
+	m := nodes(t)[0]
+	m.told = true
+	tenants := []*callvault.Tenant{site("acme", 1000), site("other", 1000)}
+	var wait sync.WaitGroup
+	m.settling.Lock() // as by one who charges
+	for i := range int64(12) {
+		r, err := m.Reserve(ctx, tenants[i%2], 50, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait.Go(func() { r.Settle(i, t0.Add(time.Duration(i/6)*time.Hour)) })
+	}
+	for waiting := 0; waiting < 12; time.Sleep(time.Millisecond) {
+		m.mu.Lock()
+		waiting = len(m.unsettled)
+		m.mu.Unlock()
+	}
+	m.settling.Unlock()
+	wait.Wait()
+	hour := t0.UnixMilli() / hourMs
+	for i, want := range [][]Hour{{{hour, 0 + 2 + 4}, {hour + 1, 6 + 8 + 10}}, {{hour, 1 + 3 + 5}, {hour + 1, 7 + 9 + 11}}} {
+		got, err := m.Hours(ctx, tenants[i], t0.Add(time.Hour))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("hours of %s (-want +got): %s %v", tenants[i].Name, diff, err)
+		}
+	}
+	if n := count(t, &database.DB{Reader: m.db}, `SELECT count(*) FROM reservations`); n != 0 || len(m.unsettled) != 0 {
+		t.Errorf("%d reservations and %d charges are left, want none", n, len(m.unsettled))
+	}
+}
