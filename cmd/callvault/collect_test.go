@@ -46,6 +46,12 @@ func pacedCollector(t *testing.T, clips int) (data string) {
 	return data
 }
 
+// heldBelow is how many recordings of acme-ns have their audio in a data folder.
+func heldBelow(data string) int {
+	held, _ := filepath.Glob(filepath.Join(data, "audio", "acme-ns", "*", "*", "*", "*.opus"))
+	return len(held)
+}
+
 // Ctrl-C ends a run soon, and another process is kept from the source until then.
 func TestInterruptedCollect(t *testing.T) {
 	data := pacedCollector(t, 8)
@@ -55,11 +61,7 @@ func TestInterruptedCollect(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
-		if held, _ := filepath.Glob(filepath.Join(data, "audio", "acme-ns", "*", "*", "*", "*.opus")); len(held) > 0 {
-			break
-		}
-	}
+	eventually(t, "a recording held", func() bool { return heldBelow(data) > 0 })
 	if _, stderr, status := runOn(t, data, "collect"); status != 1 || !strings.Contains(stderr, fmt.Sprintf("process %d since", c.Process.Pid)) {
 		t.Errorf("a second run exits with %d: %s", status, stderr)
 	}

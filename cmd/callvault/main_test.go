@@ -186,6 +186,20 @@ func command(args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: self, Args: append([]string{"callvault"}, args...)}
 }
 
+// patience is how long something is waited for that comes in a moment, but on a
+// busy machine.
+const patience = 5 * time.Minute
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never %s", what)
+		}
+	}
+}
+
 // start starts a service, and returns when it serves.
 func start(c *exec.Cmd) (*process, error) {
 	p := &process{Cmd: c, log: make(chan string, 1)}
@@ -219,7 +233,7 @@ func start(c *exec.Cmd) (*process, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: %s", p.Cmd.Wait(), <-p.log)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		return nil, errors.Join(errors.New("it does not serve"), p.Process.Kill())
 	}
 	return p, nil
@@ -237,7 +251,7 @@ func (p *process) wait() error {
 // runOn runs a command to its end on a data folder.
 func runOn(t *testing.T, data string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c := command(append([]string{"--data", data}, args...)...)
 	var out, errs strings.Builder

@@ -79,10 +79,11 @@ func TestThreeNodes(t *testing.T) {
 
 	// The request limit.
 	must(t, data, "tenant", "set", "acme-ns", "--request-limit", "on")
+	began := time.Now()
 	answers, _ := spread(t, all, 40, key, path)
 	passed, refused := countStatus(answers, http.StatusOK), countStatus(answers, http.StatusTooManyRequests)
-	if passed != 3 || refused != 37 {
-		t.Errorf("of 40 at once %d pass and %d are refused, want 3 and 37", passed, refused)
+	if most := 3 + 3*int(time.Since(began)/(10*time.Second)); passed < 3 || passed > most || passed+refused != 40 {
+		t.Errorf("of 40 at once %d pass and %d are refused, want %d to pass", passed, refused, most)
 	}
 	for _, answer := range answers {
 		after, err := strconv.Atoi(answer.Header.Get("Retry-After"))
@@ -128,14 +129,10 @@ func TestNodesOutliveTheDatabase(t *testing.T) {
 	back := func(what string) {
 		t.Helper()
 		for _, node := range all {
-			for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-				if status, _ := fetch(t, http.DefaultClient, request(t, http.MethodGet, node.url+path, key, nil)); status == http.StatusOK {
-					break
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("%s: a node does not serve again", what)
-				}
-			}
+			eventually(t, "serving again, "+what, func() bool {
+				status, _ := fetch(t, http.DefaultClient, request(t, http.MethodGet, node.url+path, key, nil))
+				return status == http.StatusOK
+			})
 		}
 	}
 	back("before")

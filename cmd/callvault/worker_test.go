@@ -114,7 +114,7 @@ func (s *standing) held() (n int) {
 // await asks for the status until it is as wanted.
 func await(t *testing.T, data, what string, wanted func(*standing) bool) *standing {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		var now standing
 		if err := json.Unmarshal([]byte(must(t, data, "status", "--json")), &now); err != nil {
@@ -138,7 +138,7 @@ func (s *standing) all(want int) bool {
 // runner is which of the workers is at the run over the source.
 func runner(t *testing.T, db *sql.DB, workers []*exec.Cmd) int {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		var name string
 		err := db.QueryRow(`SELECT coalesce(max(application_name), '') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 			WHERE locktype = 'advisory' AND objsubid = 1 AND a.datname = current_database()
@@ -230,7 +230,7 @@ func TestJobThatNobodyIsAt(t *testing.T) {
 	worker(t, "--data", dir)
 	until := func(what, statement string) {
 		t.Helper()
-		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 			result, err := db.Exec(statement)
 			if err == nil {
 				if n, _ := result.RowsAffected(); n == 1 {
