@@ -309,7 +309,7 @@ func TestRun(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- m.Run(running) }()
 	send(t, m, tenant, 1, t0)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		u, err := ReadUsage(ctx, m.db, tenant, t0)
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("not saved by itself: %+v, %v", u, err)

@@ -194,7 +194,7 @@ func (w *world) used(tenant string) int64 {
 // all bytes a moment before they are charged.
 func (w *world) charged(tenant string, want int64) int64 {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); w.used(tenant) < want && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); w.used(tenant) < want && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	return w.used(tenant)

@@ -132,7 +132,7 @@ func TestRequestLog(t *testing.T) {
 // logSince is what was logged since then, once there is something: a client may
 // have its answer before.
 func (w *world) logSince(before int) string {
-	for deadline := time.Now().Add(5 * time.Second); len(w.log.String()) == before && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); len(w.log.String()) == before && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	return w.log.String()[before:]
