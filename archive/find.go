@@ -37,7 +37,7 @@ const findEntry = `SELECT ` + entryColumns + ` FROM recordings WHERE tenant = $1
 // findUpload names its index, as other statements with an order do: left to
 // itself SQLite reads the whole tenant, which is in that order.
 const findUpload = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_upload
-	WHERE tenant = $1 AND upload_sha256 = $2 ORDER BY start_ms, recording_key LIMIT 1`
+	WHERE tenant = $1 AND upload_sha256 = $2 AND length(upload_sha256) > 0 ORDER BY start_ms, recording_key LIMIT 1`
 
 // Find returns a tenant's recording, or callvault.NotFound.
 func (a *Archive) Find(ctx context.Context, tenant, key string) (*Entry, error) {

@@ -1,0 +1,9 @@
+-- +goose Up
+
+-- What was only noted has no upload to be found by, and need not be written here.
+DROP INDEX recordings_by_upload;
+CREATE INDEX recordings_by_upload ON recordings (tenant, upload_sha256) WHERE length(upload_sha256) > 0;
+
+-- +goose Down
+DROP INDEX recordings_by_upload;
+CREATE INDEX recordings_by_upload ON recordings (tenant, upload_sha256);
