@@ -27,6 +27,10 @@ const (
 	pauseTime   = time.Second      // after a connection failed, before the next is tried
 )
 
+// idleParameter is what lets PostgreSQL end a session that is not heard of. The URL
+// may set another time for those of locks.
+const idleParameter = "idle_session_timeout"
+
 // The connections of a process to PostgreSQL: pool_max_conns in the URL sets
 // another number. Half of them read, a quarter write, and a quarter are relaxed.
 // Each lock that is held has one more.
@@ -41,11 +45,16 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	lockIdle := idleTime.String()
+	if given, is := config.RuntimeParams[idleParameter]; is {
+		lockIdle = given
+		delete(config.RuntimeParams, idleParameter) // other connections may be idle
+	}
 	db := &DB{
 		Reader:  pool(config, conns-2*(conns/4), map[string]string{"default_transaction_read_only": "on"}),
 		writer:  pool(config, conns/4, map[string]string{"idle_in_transaction_session_timeout": "120s"}),
 		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off"}),
-		locks:   pool(config, 0, map[string]string{"idle_session_timeout": idleTime.String()}),
+		locks:   pool(config, 0, map[string]string{idleParameter: lockIdle}),
 		name:    fmt.Sprintf("database %s on %s", config.Database, config.Host),
 	}
 	db.locks.SetMaxIdleConns(-1)

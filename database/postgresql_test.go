@@ -151,6 +151,26 @@ func TestPostgreSQLRestarts(t *testing.T) {
 	}
 }
 
+// The URL may say how soon a lock is taken from who is not heard of; it says nothing
+// of other connections.
+func TestLockOfTheUnheard(t *testing.T) {
+	t.Parallel()
+	place := databasetest.PostgreSQL(t)
+	silent, other := open(t, place+"&idle_session_timeout=300ms"), open(t, place)
+	if _, err := silent.Lock("mine", nil); err != nil {
+		t.Fatal(err)
+	}
+	release, err := other.WaitLock(t.Context(), "mine", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	var left string
+	if err := silent.Reader.QueryRow("SHOW idle_session_timeout").Scan(&left); err != nil || left != "0" {
+		t.Errorf("a connection that reads ends after %s, %v", left, err)
+	}
+}
+
 // A lock ends with the connection that took it, and its holder hears of it. One
 // that is released is not lost.
 func TestLockIsLost(t *testing.T) {
