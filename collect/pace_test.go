@@ -409,15 +409,15 @@ func TestManyTenants(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(time.Duration(each)*source.Pace/2, func() {
+		var told time.Duration
+		half := time.Duration(each) * source.Pace / 2
+		time.AfterFunc(half, func() {
 			view := r.View()
+			told = view.Left
 			for _, one := range view.Tenants {
 				if behind := view.Tenants[0].Done - one.Done; behind > 3 || behind < -3 {
 					t.Errorf("half way %s has %d, %s has %d", one.Tenant, one.Done, view.Tenants[0].Tenant, view.Tenants[0].Done)
 				}
-			}
-			if want := time.Duration(each) * source.Pace / 2; view.Left < want*8/10 || view.Left > want*12/10 {
-				t.Errorf("half way %v are said to be left, want about %v", view.Left, want)
 			}
 		})
 		report, err := r.Wait(t.Context())
@@ -425,8 +425,12 @@ func TestManyTenants(t *testing.T) {
 			t.Fatal(err)
 		}
 		complete(t, report)
-		if took, most := time.Since(began), time.Duration(each+8)*source.Pace; took > most || report.Held != tenants*each {
+		took, most := time.Since(began), time.Duration(each+8)*source.Pace
+		if took > most || report.Held != tenants*each {
 			t.Errorf("%d held in %v, want all within %v", report.Held, took, most)
+		}
+		if left := took - half; told < left*8/10 || told > left*12/10 {
+			t.Errorf("half way %v were said to be left, it took %v", told, left)
 		}
 		s.check(t)
 	})
