@@ -287,7 +287,7 @@ func (w *world) fill(n int) {
 	must(w.t, w.db.Tx(context.Background(), func(tx *sql.Tx) error {
 		copied, err := tx.Prepare(`INSERT INTO recordings SELECT tenant, start_ms + CAST($1 AS BIGINT), $2, call_key, status, agent, skill,
 			replace(replace(json, '"startTime":' || start_ms, '"startTime":' || (start_ms + CAST($1 AS BIGINT))), '"tagData":""', '"tagData":"' || $3 || '"'),
-			bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms FROM recordings WHERE recording_key = 'a'`)
+			bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms FROM recordings WHERE tenant = 'acme-ns' AND recording_key = 'a'`)
 		for i := 1; i <= n && err == nil; i++ {
 			_, err = copied.Exec(i, fmt.Sprint("k", i), rand.Text()+rand.Text()+rand.Text())
 		}
