@@ -1,25 +1,24 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"strings"
 
 	"callvault"
 )
 
 // Lists are read a page at a time, so that a client who stalls holds neither a
 // connection nor a transaction. The first page is small, since a client waits for
-// it; each that follows has twice the rows of the one before, up to pageGrowth
-// times those of the first, since a page takes a trip to the database. A first page
-// of recordings is some 250 KB.
+// it; each that follows has twice the rows of the one before, since a page takes a
+// trip to the database, up to some 1 MB.
 const (
-	pageRecordings = 512
-	pageCalls      = 128
-	pageGrowth     = 4
+	firstPage      = 32
+	pageCalls      = 512
+	pageRecordings = 2048
 )
 
 // lists are the statements that requests run for one recording.
@@ -86,9 +85,9 @@ func nameSet(names []string) string {
 }
 
 // Recordings yields, in the published JSON form, the granted recordings that
-// start in the span, ascending by (startTime, recordingKey). The bytes are valid
-// until the next. An error ends the list; what came before it is no whole list.
-func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[[]byte, error] {
+// start in the span, ascending by (startTime, recordingKey). An error ends the list;
+// what came before it is no whole list.
+func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
 	query, tenant := listAll, ""
 	if !grant.AllTenants && len(grant.Tenants) == 1 {
 		query, tenant = listOfTenant, grant.Tenants[0]
@@ -98,44 +97,57 @@ func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *ca
 		filter[0] = nil // the statement asks for the tenant itself
 	}
 	after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
-	return pages(pageRecordings, func(page, last []byte, size int) (_ []byte, err error) {
-		if last != nil {
-			err = json.Unmarshal(last, &after)
+	return pages(pageRecordings, func(last string, size int) (lines string, err error) {
+		if last != "" {
+			err = json.Unmarshal([]byte(last), &after)
 		}
 		if err == nil {
 			args := append(filter[:3:3], after.StartTime, after.RecordingKey, after.TenantName, span.To, size)
-			page, err = a.db.Lines(ctx, page, query, args...)
+			lines, err = a.db.Lines(ctx, query, args...)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list of recordings: %w", err)
+			return "", fmt.Errorf("list of recordings: %w", err)
 		}
-		return page, nil
+		return lines, nil
 	})
 }
 
-// pages yields the lines of pages, the first of size lines. next appends to page
-// the size lines that follow last, which is nil before the first.
-func pages(size int, next func(page, last []byte, size int) ([]byte, error)) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		var page, last []byte
-		most := pageGrowth * size
-		for size := size; ; size = min(2*size, most) {
-			var err error
-			if page, err = next(page[:0], last, size); err != nil {
-				yield(nil, err)
+// pages yields the lines of pages of most lines at most. next reads the size lines
+// that follow last, which is empty before the first. A page is read while the one
+// before it is sent.
+func pages(most int, next func(last string, size int) (string, error)) iter.Seq2[string, error] {
+	type page struct {
+		lines string
+		err   error
+	}
+	return func(yield func(string, error) bool) {
+		size := firstPage
+		coming := make(chan page, 1)
+		read := func(last string) {
+			lines, err := next(last, size)
+			coming <- page{lines, err}
+		}
+		read("")
+		for {
+			got := <-coming
+			if got.err != nil {
+				yield("", got.err)
 				return
 			}
-			n := 0
-			for line := range bytes.SplitSeq(page, []byte{'\n'}) {
-				if len(line) == 0 {
-					break
-				}
-				if !yield(line, nil) {
+			more := strings.Count(got.lines, "\n")+1 == size
+			if more {
+				size = min(2*size, most)
+				go read(got.lines[strings.LastIndexByte(got.lines, '\n')+1:])
+			}
+			for line := range strings.SplitSeq(got.lines, "\n") {
+				if line != "" && !yield(line, nil) {
+					if more {
+						<-coming // which must not outlive the list
+					}
 					return
 				}
-				n, last = n+1, line
 			}
-			if n < size {
+			if !more {
 				return
 			}
 		}
@@ -161,24 +173,24 @@ const listCalls = `SELECT replace(json, '"recordings":[]', '"recordings":[' || r
 // recording starts in the span, each with all its granted recordings, ascending
 // by (startTime, callKey). The bytes are valid until the next. An error ends the
 // list; what came before it is no whole list.
-func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[[]byte, error] {
+func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
 	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // so that the margins fit
 	var after callvault.Call
 	var lead, reach int64
-	return pages(pageCalls, func(page, last []byte, size int) (_ []byte, err error) {
-		if last != nil {
-			err = json.Unmarshal(last, &after)
+	return pages(pageCalls, func(last string, size int) (lines string, err error) {
+		if last != "" {
+			err = json.Unmarshal([]byte(last), &after)
 		} else if lead, reach, err = a.callMargins(ctx); err == nil {
 			after.StartTime = span.From - reach // no key is empty
 		}
 		if err == nil {
 			args := append(grantArgs(grant), after.StartTime, after.CallKey, after.TenantName, span.To+lead, span.From, span.To, size)
-			page, err = a.db.Lines(ctx, page, listCalls, args...)
+			lines, err = a.db.Lines(ctx, listCalls, args...)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list of calls: %w", err)
+			return "", fmt.Errorf("list of calls: %w", err)
 		}
-		return page, nil
+		return lines, nil
 	})
 }
 

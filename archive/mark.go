@@ -298,7 +298,7 @@ func markPage(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	page, err := queryEntries(ctx, tx, unmarkedPage, last.Tenant, last.Start, last.Key, pageRecordings)
+	page, err := queryEntries(ctx, tx, unmarkedPage, last.Tenant, last.Start, last.Key, pageEntries)
 	if err != nil {
 		return err
 	}
@@ -317,7 +317,7 @@ func markPage(ctx context.Context, tx *sql.Tx) error {
 	if err := m.write(ctx, tx); err != nil {
 		return err
 	}
-	if len(page) < pageRecordings {
+	if len(page) < pageEntries {
 		_, err = tx.ExecContext(ctx, `DELETE FROM unmarked`)
 	} else {
 		_, err = tx.ExecContext(ctx, `UPDATE unmarked SET tenant = $1, start_ms = $2, recording_key = $3`, last.Tenant, last.Start, last.Key)

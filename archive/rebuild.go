@@ -242,7 +242,7 @@ func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error
 	for {
 		page, err := queryEntries(ctx, a.db.Reader, `SELECT `+entryColumns+` FROM recordings
 			WHERE (tenant, start_ms, recording_key) > ($1, $2, $3) ORDER BY tenant, start_ms, recording_key LIMIT $4`,
-			tenant, startMs, key, pageRecordings)
+			tenant, startMs, key, pageEntries)
 		if err != nil {
 			return fmt.Errorf("rows without files: %w", err)
 		}
@@ -260,7 +260,7 @@ func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error
 		if err := a.dropRows(ctx, gone, done); err != nil {
 			return err
 		}
-		if len(page) < pageRecordings {
+		if len(page) < pageEntries {
 			return nil
 		}
 	}

@@ -182,7 +182,7 @@ func (h *hunt) run(ctx context.Context) error {
 		}
 		if n == h.next {
 			stretch = max(1, top-h.at.Start)
-			h.next = min(2*h.next, pageRecordings)
+			h.next = min(2*h.next, pageEntries)
 		} else {
 			h.at = place{Start: from}
 			stretch *= widening

@@ -81,7 +81,7 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 			default:
 				whole = append(whole, entry)
 			}
-			if len(whole) == pageRecordings {
+			if len(whole) == pageEntries {
 				if err := a.noteRead(ctx, whole, now); err != nil {
 					yield(Checked{}, err)
 					return
@@ -130,7 +130,7 @@ func (a *Archive) filed(ctx context.Context, s Selection) iter.Seq2[*Entry, erro
 		for {
 			page, err := queryEntries(ctx, a.db.Reader, `SELECT `+entryColumns+` FROM recordings WHERE `+selected+`
 				AND (tenant, start_ms, recording_key) > ($4, $5, $6) ORDER BY tenant, start_ms, recording_key LIMIT $7`,
-				s.Tenant, s.Span.From, s.Span.To, tenant, startMs, key, pageRecordings)
+				s.Tenant, s.Span.From, s.Span.To, tenant, startMs, key, pageEntries)
 			if err != nil {
 				yield(nil, fmt.Errorf("recordings with files: %w", err))
 				return
@@ -142,7 +142,7 @@ func (a *Archive) filed(ctx context.Context, s Selection) iter.Seq2[*Entry, erro
 					return
 				}
 			}
-			if len(page) < pageRecordings {
+			if len(page) < pageEntries {
 				return
 			}
 		}
@@ -153,6 +153,9 @@ func (a *Archive) filed(ctx context.Context, s Selection) iter.Seq2[*Entry, erro
 type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
+
+// pageEntries is how many entries are read at a time by who goes through them all.
+const pageEntries = 512
 
 func queryEntries(ctx context.Context, db queryer, query string, args ...any) ([]*Entry, error) {
 	rows, err := db.QueryContext(ctx, query, args...)

@@ -16,29 +16,29 @@ func TestLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t, place)
-			lines := func(page, query string, args ...any) string {
+			lines := func(query string, args ...any) string {
 				t.Helper()
-				got, err := db.Lines(t.Context(), []byte(page), query, args...)
+				got, err := db.Lines(t.Context(), query, args...)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return string(got)
+				return got
 			}
 			const query = `SELECT key AS line FROM json_each($1) WHERE key <> $2 OR CAST($3 AS BIGINT) IS NULL ORDER BY key DESC`
 			names := `{"b": true, "a": true, "` + long + `": true}`
-			if got, want := lines("before\n", query, names, "a", int64(1)), "before\n"+long+"\nb\n"; got != want {
+			if got, want := lines(query, names, "a", int64(1)), long+"\nb"; got != want {
 				t.Errorf("%d bytes, %.20q…, want %.20q…", len(got), got, want)
 			}
-			if got := lines("", query, `{"a": true}`, "a\x00", nil); got != "a\n" {
+			if got := lines(query, `{"a": true}`, "a\x00", nil); got != "a" {
 				t.Errorf("%q, want a line", got)
 			}
-			if got := lines("", query, `{}`, "a", nil); got != "" {
+			if got := lines(query, `{}`, "a", nil); got != "" {
 				t.Errorf("%q of no rows", got)
 			}
-			if _, err := db.Lines(t.Context(), nil, `SELECT line FROM nowhere`); err == nil {
+			if _, err := db.Lines(t.Context(), `SELECT line FROM nowhere`); err == nil {
 				t.Error("no error of a table that is not there")
 			}
-			if got := lines("", query, `{"a": true}`, "b", nil); got != "a\n" {
+			if got := lines(query, `{"a": true}`, "b", nil); got != "a" {
 				t.Errorf("%q after an error", got)
 			}
 		})
@@ -48,7 +48,7 @@ func TestLines(t *testing.T) {
 // Who stalls between two pages holds no connection: there are fewer than lists.
 func TestLinesHoldNoConnection(t *testing.T) {
 	db := open(t, databasetest.PostgreSQL(t))
-	if _, err := db.Lines(t.Context(), nil, `SELECT 'a' AS line`); err != nil {
+	if _, err := db.Lines(t.Context(), `SELECT 'a' AS line`); err != nil {
 		t.Fatal(err)
 	}
 	if n := db.Reader.Stats().InUse; n != 0 {

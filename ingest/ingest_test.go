@@ -75,7 +75,7 @@ func (w *world) recordings() (list []callvault.Recording) {
 	for row, err := range w.archive.Recordings(w.Context(), always, &everything) {
 		w.must(err)
 		var r callvault.Recording
-		w.must(json.Unmarshal(row, &r))
+		w.must(json.Unmarshal([]byte(row), &r))
 		list = append(list, r)
 	}
 	return list
@@ -96,7 +96,7 @@ func (w *world) calls() (list []callvault.Call) {
 	for row, err := range w.archive.Calls(w.Context(), always, &everything) {
 		w.must(err)
 		var c callvault.Call
-		w.must(json.Unmarshal(row, &c))
+		w.must(json.Unmarshal([]byte(row), &c))
 		list = append(list, c)
 	}
 	return list

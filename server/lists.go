@@ -125,7 +125,7 @@ var (
 
 // sendList streams a list. An error before the first row is an ordinary answer;
 // after it the connection is broken off, so that the list does not look whole.
-func sendList(w *response, r *http.Request, rows iter.Seq2[[]byte, error]) error {
+func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error {
 	form := arrayForm
 	if prefersLines(r.Header.Values("Accept")) && r.ProtoAtLeast(1, 1) { // to HTTP/1.0 lines that broke off would look whole
 		form = linesForm
@@ -150,19 +150,28 @@ func sendList(w *response, r *http.Request, rows iter.Seq2[[]byte, error]) error
 	return encoder.close()
 }
 
+// early is how many bytes of a list leave without waiting for more.
+const early = 4 << 10
+
 // write writes the rows. Nothing is written before the first row is there.
-func (form *listForm) write(to io.Writer, rows iter.Seq2[[]byte, error]) error {
+func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error]) error {
 	buffer := newBuffer(to)
-	before := form.open
+	before, begun := form.open, false
 	for row, err := range rows {
 		if err != nil {
 			return err
 		}
 		buffer.WriteString(before)
-		if _, err := buffer.Write(row); err != nil {
+		if _, err := buffer.WriteString(row); err != nil {
 			return err
 		}
 		before = form.between
+		if !begun && buffer.Buffered() >= early {
+			if err := buffer.Flush(); err != nil {
+				return err
+			}
+			begun = true
+		}
 	}
 	switch {
 	case before == form.between:

@@ -295,6 +295,24 @@ func (w *world) fill(n int) {
 	}))
 }
 
+// TestListsBeginAtOnce: the first rows leave without those that fill the buffer.
+func TestListsBeginAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fill(100)
+	conn := w.dial(t)()
+	w.ask(conn, "GET", list)
+	answer := bufio.NewReader(conn)
+	for line := ""; line != "\r\n"; {
+		var err error
+		line, err = answer.ReadString('\n')
+		must(t, err)
+	}
+	var size int
+	if _, err := fmt.Fscanf(answer, "%x\r\n", &size); err != nil || size < 4<<10 || size > 5<<10 {
+		t.Errorf("the first of some 50 KB are %d bytes, %v", size, err)
+	}
+}
+
 // TestBrokenListNeverLooksWhole takes the database away under a list that a
 // client has read a part of.
 func TestBrokenListNeverLooksWhole(t *testing.T) {

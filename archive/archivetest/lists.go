@@ -197,7 +197,7 @@ func listsEndEarly(s *suite) {
 		}
 		last = err
 	}
-	if n > 513 || !errors.Is(last, context.Canceled) {
+	if n > 480 || !errors.Is(last, context.Canceled) {
 		s.Errorf("cancelled in mid-list: %d rows, %v", n, last)
 	}
 }

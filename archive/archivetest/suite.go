@@ -148,7 +148,7 @@ func (s *suite) recordings(a *archive.Archive, span callvault.Span, grant callva
 	var list []string
 	for row, err := range a.Recordings(s.Context(), span, &grant) {
 		s.must(err)
-		list = append(list, string(row))
+		list = append(list, row)
 	}
 	return list
 }
@@ -158,7 +158,7 @@ func (s *suite) calls(a *archive.Archive, span callvault.Span, grant callvault.G
 	var list []string
 	for call, err := range a.Calls(s.Context(), span, &grant) {
 		s.must(err)
-		list = append(list, string(call))
+		list = append(list, call)
 	}
 	return list
 }

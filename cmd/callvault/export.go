@@ -129,7 +129,7 @@ func (e *exporter) exportAll(ctx context.Context, span callvault.Span) error {
 			return err
 		}
 		var r callvault.Recording
-		if err := json.Unmarshal(row, &r); err != nil {
+		if err := json.Unmarshal([]byte(row), &r); err != nil {
 			return err
 		}
 		if err := e.export(ctx, &r); err != nil {
