@@ -36,7 +36,8 @@ type DB struct {
 	// Reader serves reads; it is refused every write.
 	Reader *sql.DB
 	// Relaxed serves single statements of which the last second may be lost when
-	// the database's machine loses its power. It is nil unless Shared.
+	// the database's machine loses its power. They are planned once, whatever they
+	// are given: planning takes longer than they do. It is nil unless Shared.
 	Relaxed *sql.DB
 
 	writer *sql.DB

@@ -53,7 +53,7 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 	db := &DB{
 		Reader:  pool(config, conns-2*(conns/4), map[string]string{"default_transaction_read_only": "on"}),
 		writer:  pool(config, conns/4, map[string]string{"idle_in_transaction_session_timeout": "120s"}),
-		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off"}),
+		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off", "plan_cache_mode": "force_generic_plan"}),
 		locks:   pool(config, 0, map[string]string{idleParameter: lockIdle}),
 		name:    fmt.Sprintf("database %s on %s", config.Database, config.Host),
 	}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,22 +24,16 @@ type Shared struct {
 	// told makes it decide by the time that callers name, for tests.
 	told bool
 
-	asking asking
+	asking    *database.Together[*decision]
+	reserving *database.Together[*reserving]
 
 	mu        sync.Mutex
 	counts    map[string]*Counts // as Memory's
-	running   map[int64]struct{} // reservations that are not settled
+	running   map[int64]charge   // reservations that are not settled
 	unsettled []*charge          // not written yet
 	swept     time.Time
 
 	settling sync.Mutex // held by who changes reservations that are there
-}
-
-// charge is the end of a reservation: the bytes that were sent, and when, in Unix
-// milliseconds; 0 is the database's now.
-type charge struct {
-	id, sent, at int64
-	tried        bool // it was to be written once; settling must be held
 }
 
 // Reservations of a process that does not renew them any more stand for holdTime;
@@ -53,19 +45,21 @@ const (
 
 // NewShared returns the meter of a shared database.
 func NewShared(db *database.DB) *Shared {
-	return &Shared{db: db.Relaxed, opened: time.Now(), asking: newAsking(), counts: map[string]*Counts{}, running: map[int64]struct{}{}}
+	m := &Shared{db: db.Relaxed, opened: time.Now(), counts: map[string]*Counts{}, running: map[int64]charge{}}
+	m.asking, m.reserving = database.NewTogether(m.decideAll), database.NewTogether(m.reserveAll)
+	return m
 }
 
 // clock is the time by which statements decide, in Unix milliseconds: $2, or the
-// database's where that is null.
-const clock = `coalesce(CAST($2 AS BIGINT), clock_ms())`
+// database's where that is 0.
+const clock = `coalesce(nullif(CAST($2 AS BIGINT), 0), clock_ms())`
 
 // at is that $2.
-func (m *Shared) at(now time.Time) any {
+func (m *Shared) at(now time.Time) int64 {
 	if m.told {
 		return now.UnixMilli()
 	}
-	return nil
+	return 0
 }
 
 // admit is Window.Admit in SQL, for subjects that are all different. It gives a
@@ -85,7 +79,9 @@ const refused = `SELECT subject, first_ms, second_ms, third_ms, ` + clock + ` FR
 // Admit decides on a request that counts against subject, as Memory.Admit does.
 func (m *Shared) Admit(ctx context.Context, subject string, now time.Time) (Standing, error) {
 	for range 3 {
-		d, err := m.decide(ctx, subject, m.at(now))
+		d := &decision{subject: subject, at: m.at(now)}
+		m.asking.Ask(ctx, d)
+		err := d.err
 		if err == nil && d.window[2] > d.ms {
 			err = m.bringBack(ctx, d)
 		}
@@ -136,24 +132,21 @@ func (m *Shared) Counts(_ context.Context, tenant string) (all Counts, since tim
 // Reserve sets bytes aside for a download, as Memory.Reserve does, whichever
 // process sends the others.
 func (m *Shared) Reserve(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) (*Reservation, error) {
-	bytes = max(0, bytes)
-	var limit *int64
+	r := &reserving{charge: charge{id: rand.Int64(), tenant: tenant.Name, epoch: tenant.UsageEpoch, at: m.at(now)}, bytes: max(0, bytes)}
 	if most, limited := tenant.EgressLimit(); limited {
-		limit = &most
+		r.limit = &most
 	}
-	id, fits := rand.Int64(), false
-	err := m.db.QueryRowContext(ctx, `SELECT reserve_egress($1, $3, $4, $5, $6, `+clock+`, $7)`,
-		id, m.at(now), tenant.Name, tenant.UsageEpoch, bytes, limit, holdTime.Milliseconds()).Scan(&fits)
-	if err != nil {
-		return nil, fmt.Errorf("egress of %s: %w", tenant.Name, err)
+	m.reserving.Ask(ctx, r)
+	if r.err != nil {
+		return nil, fmt.Errorf("egress of %s: %w", tenant.Name, r.err)
 	}
-	if !fits {
-		return nil, m.refuse(ctx, tenant, bytes, now)
+	if !r.fits {
+		return nil, m.refuse(ctx, tenant, r.bytes, now)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.running[id] = struct{}{}
-	return &Reservation{settle: func(sent int64, now time.Time) { m.settle(id, sent, now) }}, nil
+	m.running[r.id] = r.charge
+	return &Reservation{settle: func(sent int64, now time.Time) { m.settle(r.charge, sent, now) }}, nil
 }
 
 // refuse says when the bytes will fit.
@@ -182,28 +175,13 @@ func (m *Shared) ledger(ctx context.Context, tenant *callvault.Tenant, now time.
 	return l, ms, nil
 }
 
-// charged ends reservations and charges what was sent, once, however often it
-// runs: those that are not there any more are charged already. Rows of the egress
-// are taken in their order, so that no two statements wait for each other.
-const charged = `WITH ended AS (
-		DELETE FROM reservations AS r USING unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[])) AS c (id, sent, at_ms)
-		WHERE r.id = c.id
-		RETURNING r.tenant, r.epoch, coalesce(nullif(c.at_ms, 0), clock_ms()) / 3600000 AS hour, c.sent)
-	INSERT INTO egress (tenant, epoch, hour, bytes)
-	SELECT tenant, epoch, hour, CAST(sum(sent) AS BIGINT) FROM ended WHERE sent > 0
-	GROUP BY tenant, epoch, hour ORDER BY tenant, epoch, hour
-	ON CONFLICT (tenant, epoch, hour) DO UPDATE SET bytes = egress.bytes + excluded.bytes`
-
 // settle charges a download. Those that end while others are charged wait, and
 // then are charged together. What cannot be written now is kept for Run.
-func (m *Shared) settle(id, sent int64, now time.Time) {
-	c := &charge{id: id, sent: sent}
-	if m.told {
-		c.at = now.UnixMilli()
-	}
+func (m *Shared) settle(c charge, sent int64, now time.Time) {
+	c.sent, c.at = sent, m.at(now)
 	m.mu.Lock()
-	delete(m.running, id)
-	m.unsettled = append(m.unsettled, c)
+	delete(m.running, c.id)
+	m.unsettled = append(m.unsettled, &c)
 	m.mu.Unlock()
 	m.settling.Lock()
 	defer m.settling.Unlock()
@@ -220,11 +198,13 @@ func (m *Shared) write(ctx context.Context) error {
 	if len(left) == 0 {
 		return nil
 	}
-	var ids, sent, at []int64
+	var all charges
 	for _, c := range left {
-		ids, sent, at, c.tried = append(ids, c.id), append(sent, c.sent), append(at, c.at), true
+		all.add(c)
+		c.tried = true
 	}
-	if _, err := m.db.ExecContext(ctx, charged, ids, sent, at); err != nil {
+	_, err := m.db.ExecContext(ctx, `SELECT settle_together($1, $2, $3, $4, $5)`, all.ids, all.tenants, all.epochs, all.sent, all.at)
+	if err != nil {
 		return fmt.Errorf("charge egress: %w", err)
 	}
 	m.mu.Lock()
@@ -290,16 +270,20 @@ func (m *Shared) renew(ctx context.Context) error {
 	m.settling.Lock()
 	defer m.settling.Unlock()
 	m.mu.Lock()
-	ids := slices.Collect(maps.Keys(m.running))
+	var all charges
+	for _, c := range m.running {
+		all.add(&c)
+	}
 	for _, c := range m.unsettled {
-		ids = append(ids, c.id)
+		all.add(c)
 	}
 	m.mu.Unlock()
-	if len(ids) == 0 {
+	if len(all.ids) == 0 {
 		return nil
 	}
-	slices.Sort(ids)
-	_, err := m.db.ExecContext(ctx, `UPDATE reservations SET until_ms = clock_ms() + $1 WHERE id = ANY($2)`, holdTime.Milliseconds(), ids)
+	_, err := m.db.ExecContext(ctx, `UPDATE reservations AS r SET until_ms = clock_ms() + $1
+		FROM unnest(CAST($2 AS BIGINT[]), CAST($3 AS TEXT[]), CAST($4 AS BIGINT[])) AS c (id, tenant, epoch)
+		WHERE r.tenant = c.tenant AND r.epoch = c.epoch AND r.id = c.id`, holdTime.Milliseconds(), all.ids, all.tenants, all.epochs)
 	if err != nil {
 		return fmt.Errorf("renew reservations: %w", err)
 	}

@@ -272,3 +272,69 @@ func TestChargedTogether(t *testing.T) {
 		t.Errorf("%d reservations and %d charges are left, want none", n, len(m.unsettled))
 	}
 }
+
+// Downloads that begin together have one limit, each tenant's its own; what does not
+// fit leaves room for what does.
+func TestReservedTogether(t *testing.T) {
+	m := nodes(t)[0]
+	send(t, m, site("acme", 1000), 400, time.Now())
+	limit := func(n int64) *int64 { return &n }
+	var group []*reserving
+	for i, r := range []reserving{
+		{charge: charge{tenant: "acme"}, bytes: 500, limit: limit(1000), fits: true},
+		{charge: charge{tenant: "other"}, bytes: 700, limit: limit(1000), fits: true},
+		{charge: charge{tenant: "acme"}, bytes: 101, limit: limit(1000)},
+		{charge: charge{tenant: "acme"}, bytes: 100, limit: limit(1000), fits: true},
+		{charge: charge{tenant: "acme"}, bytes: 1, limit: limit(1000)},
+		{charge: charge{tenant: "acme"}, bytes: 0, limit: limit(1000), fits: true},
+		{charge: charge{tenant: "acme"}, bytes: 1 << 60, fits: true},
+		{charge: charge{tenant: "acme", epoch: 1}, bytes: 1000, limit: limit(1000), fits: true},
+		{charge: charge{tenant: "other"}, bytes: 301, limit: limit(1000)},
+	} {
+		r.id = int64(i)
+		group = append(group, &r)
+	}
+	want := map[int64]bool{}
+	for _, r := range group {
+		want[r.id], r.fits = r.fits, false
+	}
+	m.reserveAll(ctx, group)
+	got := map[int64]bool{}
+	for _, r := range group {
+		got[r.id] = r.fits
+		if r.err != nil {
+			t.Error(r.err)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("which fit (-want +got): %s", diff)
+	}
+	if rows := count(t, &database.DB{Reader: m.db}, `SELECT count(*) FROM reservations`); rows != 6 {
+		t.Errorf("%d reservations, want 6", rows)
+	}
+}
+
+// Of requests that come together for one tenant three pass, the others are refused;
+// another's passes beside them.
+func TestDecidedTogether(t *testing.T) {
+	m := nodes(t)[0]
+	var group []*decision
+	for i := range 12 {
+		group = append(group, &decision{subject: []string{"tenant/acme", "tenant/other"}[i/11]})
+	}
+	m.decideAll(ctx, group)
+	passed := map[string]int{}
+	for _, d := range group {
+		if d.err != nil {
+			t.Error(d.err)
+		}
+		if d.passes {
+			passed[d.subject]++
+		} else if opens := d.window.Opens(d.ms); opens <= d.ms || opens > d.ms+periodMs {
+			t.Errorf("refused at %d until %d", d.ms, opens)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"tenant/acme": 3, "tenant/other": 1}, passed); diff != "" {
+		t.Errorf("passed (-want +got): %s", diff)
+	}
+}
