@@ -18,6 +18,10 @@ const noteBatch = 500
 // shortestSlice is the stretch of time that is not halved any further.
 const shortestSlice = int64(time.Minute / time.Millisecond)
 
+// listWithin is how long a list may take to come, however it trickles; a shorter
+// stretch of time is asked for then.
+const listWithin = time.Hour
+
 // told is a recording with its call, as a list tells of it.
 type told struct {
 	recording callvault.Recording
@@ -107,6 +111,8 @@ func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 	l := listing{piece, time.Now().UnixMilli()}
 	keep := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, listWithin)
+	defer cancel()
 	var batch []entry
 	var bad badItems
 	for t, err := range r.tell(ctx, piece) {

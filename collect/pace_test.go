@@ -275,6 +275,23 @@ func TestTrickle(t *testing.T) {
 	})
 }
 
+// TestListTrickles: nor does a list keep its source for ever.
+func TestListTrickles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 1)
+		v, source := newVault(t, tempDir(t)), from(t, trickling{s, "call-recording-info"})
+		began := time.Now()
+		report := v.run(t, source)
+		if took := time.Since(began); report.Result != collect.Incomplete || took > 24*time.Hour {
+			t.Errorf("%s after %v", report.Result, took)
+		}
+		if len(report.Problems) != 1 || !strings.Contains(report.Problems[0].Reason, "timed out") {
+			t.Errorf("%+v", report.Problems)
+		}
+	})
+}
+
 // TestClosedByItsLedger: where a 509 does not say when room frees, the bytes that
 // were fetched do: nothing is asked for until they age out. A limit that proves wrong
 // is forgotten.
