@@ -61,6 +61,7 @@ const (
 	ActionImport         = "import"
 	ActionExport         = "export"
 	ActionSettle         = "settle"
+	ActionReopen         = "reopen"
 	ActionCertify        = "certify"
 	ActionMove           = "move"
 )

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"callvault"
 	"callvault/client"
 	"callvault/collect"
 	"callvault/database/databasetest"
@@ -190,45 +189,6 @@ func TestSourceGoesDown(t *testing.T) {
 	}
 }
 
-// TestClosedTenant: after a 509 not one more audio request until room frees, over
-// runs; the other tenant goes on.
-func TestClosedTenant(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource()
-		s.retryAfter = true
-		fill(s, "acme-ns", 40)
-		fill(s, "birch-ns", 40)
-		s.cap["acme-ns"] = 20_000
-		dir := tempDir(t)
-		source := from(t, s)
-		for night := range 20 {
-			v, err := open(context.Background(), dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			report := v.run(t, source)
-			if night == 0 {
-				if got := v.status(t, source, "birch-ns"); got.Held != 40 {
-					t.Errorf("the other tenant: %+v", got)
-				}
-				if c := report.Tenants[0].ClosedUntil; c == nil || time.UnixMilli(*c).Sub(s.closed["acme-ns"]).Abs() > 2*time.Second {
-					t.Errorf("closed until %v, want %v", c, s.closed["acme-ns"])
-				}
-				if got := v.status(t, source, "acme-ns"); got.ClosedUntil == nil || got.EgressLimit == nil || *got.EgressLimit != got.EgressUsed {
-					t.Errorf("%+v", got)
-				}
-			}
-			v.close()
-			if report.Result == collect.Complete {
-				break
-			}
-			time.Sleep(24 * time.Hour)
-		}
-		newVault(t, dir).allHeld(t, s)
-		s.check(t)
-	})
-}
-
 // trickling sends the audio of one recording so slowly that it never stalls.
 type trickling struct {
 	*source
@@ -290,123 +250,6 @@ func TestListTrickles(t *testing.T) {
 			t.Errorf("%+v", report.Problems)
 		}
 	})
-}
-
-// TestClosedByItsLedger: where a 509 does not say when room frees, the bytes that
-// were fetched do: nothing is asked for until they age out. A limit that proves wrong
-// is forgotten.
-func TestClosedByItsLedger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource()
-		fill(s, "acme-ns", 9)
-		s.cap["acme-ns"] = int64(len(s.recordings[0].audio) * 3)
-		v, source := newVault(t, tempDir(t)), from(t, s)
-		v.run(t, source)
-		got := v.status(t, source, "acme-ns")
-		if got.Held == 0 || got.ClosedUntil == nil || got.EgressLimit == nil || *got.EgressLimit != got.EgressUsed {
-			t.Fatalf("%+v", got)
-		}
-		if left := time.Until(time.UnixMilli(*got.ClosedUntil)); left < 119*time.Hour || left > 121*time.Hour {
-			t.Errorf("closed for %v", left)
-		}
-		s.counts()
-		for range 4 {
-			time.Sleep(24 * time.Hour)
-			v.run(t, source)
-		}
-		if _, audio := s.counts(); audio > 0 {
-			t.Errorf("%d recordings were asked for while closed", audio)
-		}
-		delete(s.cap, "acme-ns")
-		time.Sleep(25 * time.Hour)
-		complete(t, v.run(t, source))
-		if got := v.status(t, source, "acme-ns"); got.EgressLimit != nil {
-			t.Errorf("%d bytes were had of %d", got.EgressUsed, *got.EgressLimit)
-		}
-		s.check(t)
-	})
-}
-
-// TestProbesAnHour: where nothing tells when room frees, one request an hour.
-func TestProbesAnHour(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource()
-		fill(s, "acme-ns", 3)
-		s.cap["acme-ns"] = 0
-		v, source := newVault(t, tempDir(t)), from(t, s)
-		schedule, err := collect.ParseSchedule("0 1 * * *", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Hour)
-		defer cancel()
-		if err := v.Serve(ctx, source, schedule, func(*collect.Report) {}); err != nil {
-			t.Error(err)
-		}
-		if s.audio < 20 || s.audio > 26 {
-			t.Errorf("%d audio requests in a day", s.audio)
-		}
-		s.cap["acme-ns"] = 1 << 20
-		time.Sleep(time.Hour)
-		complete(t, v.run(t, source))
-		s.check(t)
-	})
-}
-
-// TestConfiguredCap: a tenant whose agents are told is never asked for more than
-// its limit allows, and goes on when its own ledger says so.
-func TestConfiguredCap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource()
-		fill(s, "acme-ns", 9)
-		size := int64(callvault.EgressPerAgent / 4)
-		for _, r := range s.recordings {
-			r.Size, r.well.Size = size, size // three fit; the list errs, which makes them doubtful
-		}
-		v, source := newVault(t, tempDir(t)), from(t, s)
-		source.Agents = map[string]int64{"acme-ns": 1}
-		charge(t, v, "acme-ns", callvault.EgressPerAgent-size/2)
-		r, err := v.Start(t.Context(), source, collect.Always)
-		if err != nil {
-			t.Fatal(err)
-		}
-		report, err := r.Wait(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if view := r.View(); view.Later != 9 || view.Left != 0 || !strings.HasPrefix(view.Tenants[0].State, "closed until 2000-01-0") {
-			t.Errorf("the view of a closed tenant is %+v", view)
-		}
-		if report.Held != 0 || s.audio != 0 || report.Tenants[0].ClosedUntil == nil {
-			t.Errorf("%d audio requests, %+v", s.audio, report.Tenants)
-		}
-		if got := v.status(t, source, "acme-ns"); got.ClosedUntil == nil {
-			t.Errorf("%+v", got)
-		}
-		schedule, err := collect.ParseSchedule("0 1 1 7 *", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 6*24*time.Hour)
-		defer cancel()
-		runs := 0
-		if err := v.Serve(ctx, source, schedule, func(r *collect.Report) { runs++ }); err != nil {
-			t.Error(err)
-		}
-		if got := v.status(t, source, "acme-ns"); got.Held != 9 || runs != 1 {
-			t.Errorf("%d runs, %+v", runs, got)
-		}
-		s.check(t)
-	})
-}
-
-// charge notes egress of a tenant that was fetched just now.
-func charge(t *testing.T, v *vault, tenant string, bytes int64) {
-	t.Helper()
-	err := execute(v, `INSERT INTO fetched (tenant, hour, bytes) VALUES ($1, $2, $3)`, tenant, time.Now().UnixMilli()/3_600_000, bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestManyTenants: in the time of one tenant's own recordings all have theirs.
