@@ -124,6 +124,9 @@ func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 	if f.table != "" && told.start.IsZero() && f.row == nil && f.sidecar == "" {
 		return nil, fmt.Errorf("what is known of it may stand in %s, which cannot be read: %w", filepath.Base(f.table), callvault.InvalidParameter)
 	}
+	if f.torn != "" {
+		return nil, fmt.Errorf("two rows tell of it, and differ in %s: take away the wrong one: %w", f.torn, callvault.InvalidParameter)
+	}
 	a := &about{known: told.recording()}
 	if err := readRow(f.row, zone, &a.known); err != nil || f.sidecar == "" {
 		return a, err

@@ -17,6 +17,7 @@ type File struct {
 	sidecar string            // path of a KEY.json; empty when there is none
 	row     map[string]string // of a table, by field; nil when there is none
 	noAudio bool              // metadata of a recording without audio
+	torn    string            // a field of which two rows tell differently
 	table   string            // path of one in its folder that cannot be read, and may tell of it
 }
 
@@ -26,7 +27,7 @@ type File struct {
 func Scan(paths []string) (files []File, failures map[string]error) {
 	s := scan{
 		failures: map[string]error{}, sidecars: map[string]string{}, rows: map[string]map[string]string{},
-		unread: map[string]string{}, seen: map[string]bool{},
+		torn: map[string]string{}, unread: map[string]string{}, seen: map[string]bool{},
 	}
 	for _, path := range paths {
 		root := path
@@ -55,6 +56,7 @@ type scan struct {
 	failures map[string]error
 	sidecars map[string]string            // path of a KEY.json, by its path without ending
 	rows     map[string]map[string]string // row of a table, by path, with its ending or without
+	torn     map[string]string            // a field of which two rows tell differently, by their path
 	unread   map[string]string            // path of a table that cannot be read, by its folder
 	seen     map[string]bool
 }
@@ -101,8 +103,9 @@ func (s *scan) match() []File {
 		f := &s.files[i]
 		stem := withoutEnding(f.Path)
 		f.sidecar, f.row = s.sidecars[stem], s.rows[f.Path]
+		f.torn = s.torn[f.Path]
 		if f.row == nil {
-			f.row = s.rows[stem]
+			f.row, f.torn = s.rows[stem], s.torn[stem]
 		}
 		f.table = s.unread[filepath.Dir(f.Path)]
 		if _, err := os.Stat(stem + ".json"); err == nil && f.sidecar == "" {
@@ -119,7 +122,7 @@ func (s *scan) match() []File {
 		s.files = append(s.files, File{Path: path, sidecar: path, noAudio: true})
 	}
 	for stem, row := range s.rows {
-		s.files = append(s.files, File{Path: stem, row: row, noAudio: true})
+		s.files = append(s.files, File{Path: stem, row: row, torn: s.torn[stem], noAudio: true})
 	}
 	slices.SortFunc(s.files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return s.files

@@ -229,6 +229,21 @@ func TestUnreadableCSV(t *testing.T) {
 	}
 }
 
+// TestTwoRowsOfOneFile: which of them is right is not for the program to guess.
+func TestTwoRowsOfOneFile(t *testing.T) {
+	w := newWorld(t)
+	w.write("a.opus", archivetest.Opus(0, time.Second))
+	w.write("b.opus", archivetest.Opus(1, time.Second))
+	w.write("list.csv", []byte("file,agent,skill\na.opus,Ann,\na.opus,Bob,\nb.opus,Cid,Sales\nb.opus,Cid,\n,,\n"))
+	outcomes, refused := w.imported()
+	if outcomes[archive.Added] != 1 || len(refused) != 1 || !strings.Contains(fmt.Sprint(refused["a.opus"]), "differ in agent") {
+		t.Fatalf("imported %v, refused %v", outcomes, refused)
+	}
+	if r := w.only(); r.Agent != "Cid" || r.Skill != "Sales" {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestFilesThatTellNothing(t *testing.T) {
 	w := newWorld(t)
 	path := w.write("voice memo.opus", second)

@@ -132,18 +132,29 @@ func withoutGuard(text string) string {
 	return text
 }
 
-// place keeps a row for its audio; false when it tells of none.
+// place keeps a row for its audio; false when it tells of none. Two that tell of one
+// audio complete each other; where they differ neither is believed.
 func (s *scan) place(dir string, row map[string]string) bool {
+	path := ""
 	switch {
 	case row["file"] != "" && filepath.IsAbs(row["file"]):
-		s.rows[filepath.Clean(row["file"])] = row
+		path = filepath.Clean(row["file"])
 	case row["file"] != "":
-		s.rows[filepath.Join(dir, row["file"])] = row
+		path = filepath.Join(dir, row["file"])
 	case row["recordingKey"] != "":
-		s.rows[filepath.Join(dir, row["recordingKey"])] = row
+		path = filepath.Join(dir, row["recordingKey"])
 	default:
 		return false
 	}
+	for field, value := range s.rows[path] {
+		switch {
+		case row[field] == "":
+			row[field] = value
+		case value != "" && value != row[field]:
+			s.torn[path] = field
+		}
+	}
+	s.rows[path] = row
 	return true
 }
 
