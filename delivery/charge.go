@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"callvault"
@@ -24,6 +25,7 @@ type chargedWriter struct {
 	size        int64 // of the whole audio
 	reservation *meter.Reservation
 	sent        int64
+	fetched     bool // the audio comes from another machine
 	elsewhere   bool // it was told where to read the audio
 	err         error
 }
@@ -44,7 +46,7 @@ func (c *chargedWriter) WriteHeader(status int) {
 			return
 		}
 		if remote, ok := c.d.Audio.(archive.Remote); ok && c.err == nil && c.d.Format == Opus && !severalRanges(c.Header()) {
-			c.err = remote.Fetch(length) // from where http.ServeContent has sought to
+			c.fetched, c.err = true, remote.Fetch(length) // from where http.ServeContent has sought to
 		}
 	}
 	if c.err == nil {
@@ -104,13 +106,27 @@ func (c *chargedWriter) Write(p []byte) (int, error) {
 }
 
 // ReadFrom sends a file, unless the answer was refused.
-func (c *chargedWriter) ReadFrom(src io.Reader) (int64, error) {
+func (c *chargedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	if c.err != nil || c.elsewhere {
 		return 0, errRefused
 	}
-	n, err := io.Copy(c.ResponseWriter, src) // by the ReadFrom that it has
+	if c.fetched {
+		n, err = copyFetched(c.ResponseWriter, src)
+	} else {
+		n, err = io.Copy(c.ResponseWriter, src) // by the ReadFrom that it has
+	}
 	c.sent += n
 	return n, err
+}
+
+// buffers are for what is fetched from elsewhere, which the kernel cannot send by
+// itself: a new one each time would be most of what such an answer leaves behind.
+var buffers = sync.Pool{New: func() any { return new([sendAtOnce]byte) }}
+
+func copyFetched(dst io.Writer, src io.Reader) (int64, error) {
+	buffer := buffers.Get().(*[sendAtOnce]byte)
+	defer buffers.Put(buffer)
+	return io.CopyBuffer(onlyWriter{dst}, src, buffer[:])
 }
 
 // settle charges what really left.
