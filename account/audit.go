@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -128,10 +129,7 @@ func (a *Accounts) Record(ctx context.Context, e Event) error {
 	return a.db.Tx(ctx, func(tx *sql.Tx) error { return record(ctx, tx, e) })
 }
 
-const (
-	eventColumns = `seq, at_ms, who, via, remote, action, tenant, recording_key, detail, times, bytes, hash`
-	insertEvent  = `INSERT INTO audit (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
-)
+const eventColumns = `seq, at_ms, who, via, remote, action, tenant, recording_key, detail, times, bytes, hash`
 
 // record adds events to the chain. Whoever holds the head's row adds next, so
 // that the chain is one, also where transactions run side by side.
@@ -142,19 +140,17 @@ func record(ctx context.Context, tx *sql.Tx, events ...Event) error {
 	if err != nil {
 		return fmt.Errorf("audit trail: %w", err)
 	}
-	insert, err := tx.PrepareContext(ctx, insertEvent)
-	if err != nil {
-		return fmt.Errorf("audit trail: %w", err)
-	}
-	defer insert.Close()
 	hash := Hash(stored)
+	rows := make([][]any, len(events))
 	for i := range events {
 		e := &events[i]
 		e.complete(ctx)
 		e.Seq = seq - int64(len(events)-1-i)
 		hash = e.chained(hash)
-		_, err := insert.ExecContext(ctx, e.Seq, e.At, e.Who, e.Via, e.From, e.Action, e.Tenant, e.Recording, e.Detail, e.Times, e.Bytes, hash[:])
-		if err != nil {
+		rows[i] = []any{e.Seq, e.At, e.Who, e.Via, e.From, e.Action, e.Tenant, e.Recording, e.Detail, e.Times, e.Bytes, slices.Clone(hash[:])}
+	}
+	for values, args := range database.Rows(rows) {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO audit (`+eventColumns+`) `+values, args...); err != nil {
 			return fmt.Errorf("audit trail: %w", err)
 		}
 	}
