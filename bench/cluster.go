@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,28 +18,28 @@ const (
 	clusterClients    = 32 // at once: the S3 server on the same machine is what takes its time
 )
 
-// clustered measures what stands over PostgreSQL and S3: the list, the audio beside
-// the least that brings objects to clients, three services beside one, and the
+// clustered measures what stands over PostgreSQL and S3: the audio beside the least
+// that brings objects to clients, three services beside one, the list, and the
 // decisions of the request limit.
 func clustered(ctx context.Context, b *bench) error {
-	server, err := b.startPostgreSQL(ctx, "shared_buffers=512MB", "max_connections=200", "synchronous_commit=off")
-	if err != nil {
-		return err
+	return errors.Join(overPostgreSQL((*bench).clusterAudio)(ctx, b), overPostgreSQL((*bench).clusterList)(ctx, b), clusterDecisions(ctx, b))
+}
+
+// overPostgreSQL measures over a PostgreSQL of its own.
+func overPostgreSQL(part func(*bench, context.Context, *postgreSQL) error) func(context.Context, *bench) error {
+	return func(ctx context.Context, b *bench) error {
+		server, err := b.startPostgreSQL(ctx, "shared_buffers=512MB", "max_connections=200", "synchronous_commit=off")
+		if err != nil {
+			return err
+		}
+		defer server.stop()
+		return part(b, ctx, server)
 	}
-	defer server.stop()
-	store, err := b.startS3(ctx)
-	if err != nil {
-		return err
-	}
-	defer store.stop()
-	if err := b.clusterAudio(ctx, server, store); err != nil {
-		return fmt.Errorf("audio: %w", err)
-	}
-	if err := b.clusterList(ctx, server); err != nil {
-		return fmt.Errorf("list: %w", err)
-	}
+}
+
+func clusterDecisions(ctx context.Context, _ *bench) error {
 	table("decisions over PostgreSQL, 32 at once, and what one UPDATE of a row takes: go test -bench, target ≥ 20,000 decisions/s")
-	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(SharedAdmit|BareUpdate)$", "./meter")
+	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(SharedAdmit|BareUpdate)$", "-benchtime", "3s", "./meter")
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	return command.Run()
 }
@@ -55,7 +56,12 @@ func (b *bench) node(ctx context.Context, name string, l *loaded, store *process
 }
 
 // clusterAudio fills a folder, moves it into PostgreSQL and S3, and asks for it there.
-func (b *bench) clusterAudio(ctx context.Context, server *postgreSQL, store *process) error {
+func (b *bench) clusterAudio(ctx context.Context, server *postgreSQL) error {
+	store, err := b.startS3(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.stop()
 	l, err := b.load(ctx, "clustered", func(l *loading) error { return l.withAudio(workingSet) })
 	if err != nil {
 		return err

@@ -107,8 +107,9 @@ func (p *postgreSQL) await(ctx context.Context) error {
 	return fmt.Errorf("PostgreSQL does not answer: %w", err)
 }
 
-// stop ends the server at once, whoever is connected.
+// stop ends the server at once, whoever is connected, and takes its folder away.
 func (p *postgreSQL) stop() {
 	_ = p.command.Process.Signal(syscall.SIGINT) // it may have ended already
 	_ = p.command.Wait()                         // nor does it matter how
+	_ = os.RemoveAll(p.dir)                      // all is removed in the end
 }
