@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 
@@ -39,9 +38,9 @@ func madeCall(r *callvault.Recording) callvault.Call {
 // the later above the earlier. A made one is that of its first recording, widened
 // to span the others, in whichever order they came. It returns the call as it is
 // now and as it was, nil when it was not known.
-func saveCall(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *callRow) (now, before *callRow, err error) {
+func (b *batch) saveCall(ctx context.Context, earlier, entry *Entry, given *callRow) (now, before *callRow, err error) {
 	r := &entry.Recording
-	if before, err = findCall(ctx, tx, r); err != nil {
+	if before, err = b.call(ctx, r); err != nil {
 		return nil, nil, err
 	}
 	switch {
@@ -50,7 +49,7 @@ func saveCall(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *cal
 	case before != nil && before.given:
 		now = before
 	default:
-		if now, err = callOfRecordings(ctx, tx, r, 1); err != nil {
+		if now, err = callOfRecordings(ctx, b.tx, r, 1); err != nil {
 			return nil, nil, err
 		}
 		now.widen(madeCall(r))
@@ -59,36 +58,39 @@ func saveCall(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *cal
 		}
 	}
 	if stays(earlier, entry) && before.tells(now) {
-		err = touchCall(ctx, tx, now)
+		err = touchCall(ctx, b.tx, now)
 	} else {
-		err = writeCall(ctx, tx, now)
+		err = writeCall(ctx, b.tx, now)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
+	b.calls[callName(r)] = now
 	if before != nil && before.caller() != now.caller() {
-		err = markCall(ctx, tx, &now.call)
+		err = markCall(ctx, b.tx, &now.call)
 	}
 	return now, before, err
 }
 
 // remakeCall brings the call of a recording that was taken away, or that told
 // otherwise until now, up to date.
-func remakeCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording) error {
-	row, err := findCall(ctx, tx, r)
+func (b *batch) remakeCall(ctx context.Context, r *callvault.Recording) error {
+	row, err := b.call(ctx, r)
 	if err != nil {
 		return err
 	}
-	made, err := callOfRecordings(ctx, tx, r, math.MaxInt64)
+	made, err := callOfRecordings(ctx, b.tx, r, math.MaxInt64)
 	switch {
 	case err != nil:
 		return err
 	case made == nil:
-		return deleteCall(ctx, tx, r)
-	case row != nil && row.given:
-		return writeCall(ctx, tx, row)
+		b.calls[callName(r)] = nil
+		return deleteCall(ctx, b.tx, r)
+	case row == nil || !row.given:
+		row = made
 	}
-	return writeCall(ctx, tx, made)
+	b.calls[callName(r)] = row
+	return writeCall(ctx, b.tx, row)
 }
 
 const findOfCall = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_call
@@ -122,36 +124,53 @@ func (row *callRow) widen(other callvault.Call) {
 	row.call.EndTime = max(row.call.EndTime, other.EndTime)
 }
 
-// findCall returns the row of a recording's call, nil when there is none.
-func findCall(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*callRow, error) {
-	row, err := scanCall(tx.QueryRowContext(ctx, findCallRow, r.TenantName, r.CallKey))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
+// callOf returns the row of a call, nil when there is none.
+func callOf(ctx context.Context, db queryer, tenant, callKey string) (*callRow, error) {
+	found, err := queryCalls(ctx, db, findCall, tenant, callKey)
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", r.CallKey, err)
+		return nil, fmt.Errorf("call %s: %w", callKey, err)
 	}
-	return row, nil
+	for _, row := range found {
+		return row, nil
+	}
+	return nil, nil
 }
 
-const findCallRow = `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`
+const findCall = `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`
 
-func scanCall(row *sql.Row) (*callRow, error) {
-	var published []byte
-	call := &callRow{}
-	err := row.Scan(&call.given, &published, &call.updatedMs)
-	if err == nil {
-		err = json.Unmarshal(published, &call.call)
+// findCalls is findCall for the tenants and keys that are the rows of values.
+func findCalls(values string) string {
+	return `SELECT given, json, updated_ms FROM (` + values + `) AS asked CROSS JOIN calls INDEXED BY calls_by_key
+		WHERE tenant = column1 AND call_key = column2`
+}
+
+func queryCalls(ctx context.Context, db queryer, query string, args ...any) (found []*callRow, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
 	}
-	return call, err
+	defer rows.Close()
+	for rows.Next() {
+		var published sql.RawBytes
+		row := &callRow{}
+		if err := rows.Scan(&row.given, &published, &row.updatedMs); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(published, &row.call); err != nil {
+			return nil, err
+		}
+		found = append(found, row)
+	}
+	return found, rows.Err()
 }
 
 // writeCall writes the row of a call that has recordings.
 func writeCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
 	c := &row.call
 	_, err := tx.ExecContext(ctx, `INSERT INTO calls (tenant, call_key, start_ms, given, json, updated_ms, lead_ms, reach_ms)
-		SELECT $1, $2, CAST($3 AS BIGINT), CAST($4 AS BOOLEAN), $5, CAST($6 AS BIGINT), CAST($3 AS BIGINT) - min(start_ms), max(start_ms) - CAST($3 AS BIGINT)
-		FROM recordings WHERE tenant = $1 AND call_key = $2
+		VALUES ($1, $2, $3, $4, $5, $6,
+			$3 - (SELECT min(start_ms) FROM recordings INDEXED BY recordings_by_call WHERE tenant = $1 AND call_key = $2),
+			(SELECT max(start_ms) FROM recordings INDEXED BY recordings_by_call WHERE tenant = $1 AND call_key = $2) - $3)
 		ON CONFLICT (tenant, call_key) DO UPDATE SET start_ms = excluded.start_ms, given = excluded.given, json = excluded.json,
 		lead_ms = excluded.lead_ms, reach_ms = excluded.reach_ms, updated_ms = excluded.updated_ms`,
 		c.TenantName, c.CallKey, c.StartTime, row.given, string(c.AppendJSON(nil)), row.updatedMs)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/database"
 )
 
 // Entry is a recording as it is kept here.
@@ -34,6 +35,12 @@ const entryColumns = `json, audio_ms, sha256, upload_sha256, path, added_ms, rea
 
 const findEntry = `SELECT ` + entryColumns + ` FROM recordings WHERE tenant = $1 AND recording_key = $2`
 
+// findEntries is findEntry for the tenants and keys that are the rows of values.
+func findEntries(values string) string {
+	return `SELECT ` + entryColumns + ` FROM (` + values + `) AS asked CROSS JOIN recordings INDEXED BY recordings_by_key
+		WHERE tenant = column1 AND recording_key = column2`
+}
+
 // findUpload names its index, as other statements with an order do: left to
 // itself SQLite reads the whole tenant, which is in that order.
 const findUpload = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_upload
@@ -49,6 +56,26 @@ func (a *Archive) Find(ctx context.Context, tenant, key string) (*Entry, error) 
 		return nil, fmt.Errorf("recording %s of %s: %w", key, tenant, err)
 	}
 	return entry, nil
+}
+
+// FindAll returns those of a tenant's recordings with these keys that are known, by
+// their keys.
+func (a *Archive) FindAll(ctx context.Context, tenant string, keys []string) (map[string]*Entry, error) {
+	asked := make([][]any, len(keys))
+	for i, key := range keys {
+		asked[i] = []any{tenant, key}
+	}
+	all := make(map[string]*Entry, len(keys))
+	for values, args := range database.Rows(asked) {
+		found, err := queryEntries(ctx, a.db.Reader, findEntries(values), args...)
+		if err != nil {
+			return nil, fmt.Errorf("recordings of %s: %w", tenant, err)
+		}
+		for _, entry := range found {
+			all[entry.Recording.RecordingKey] = entry
+		}
+	}
+	return all, nil
 }
 
 const findAudio = `SELECT status, agent, skill, bytes, sha256, path, added_ms FROM recordings WHERE tenant = $1 AND recording_key = $2`

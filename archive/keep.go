@@ -154,10 +154,13 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 	err := a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error {
 		var keys []string
 		var files []*os.File
-		var marks marking
+		b, err := readBatch(ctx, tx, group, ofKeeping)
+		if err != nil {
+			return err
+		}
 		for _, k := range group {
 			k.unstage(a.blobs)
-			if k.err = a.place(ctx, tx, k, &marks); k.err != nil && !refusal(k.err) {
+			if k.err = a.place(ctx, b, k); k.err != nil && !refusal(k.err) {
 				return k.err
 			}
 			keys, files = append(keys, k.keys...), append(files, k.files...)
@@ -165,7 +168,7 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 		if len(keys) == 0 {
 			return nil
 		}
-		if err := marks.write(ctx, tx); err != nil {
+		if err := b.end(ctx); err != nil {
 			return err
 		}
 		put = true
@@ -220,9 +223,9 @@ func refusal(err error) bool {
 }
 
 // place decides on one intake, writes its rows, and stages its blobs.
-func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping, marks *marking) error {
+func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
 	r := &k.in.Recording
-	earlier, err := findRow(ctx, tx, r)
+	earlier, err := b.row(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -231,7 +234,7 @@ func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping, marks *mark
 		k.entry = earlier
 		return err
 	}
-	call, err := findCall(ctx, tx, r)
+	call, err := b.call(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -246,7 +249,7 @@ func (a *Archive) place(ctx context.Context, tx *sql.Tx, k *keeping, marks *mark
 			k.stale = earlier.path + sidecarEnding
 		}
 	}
-	if err := marks.replaceRow(ctx, tx, earlier, k.entry, side.given()); err != nil {
+	if err := b.replaceRow(ctx, earlier, k.entry, side.given()); err != nil {
 		return err
 	}
 	return a.stage(k, &side)

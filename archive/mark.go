@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"iter"
 	"math/bits"
 	"slices"
-	"strconv"
 
 	"callvault"
+	"callvault/database"
 )
 
 // The kinds of marks. A party is somebody in a call who is not its agent; the
@@ -130,23 +129,6 @@ func (c *rowChange) formerMarks() []mark {
 	return marksOf(&c.earlier.Recording, caller)
 }
 
-// markRows is how many rows one statement writes: of a few lengths, so that
-// few statements are prepared for however many rows.
-var markRows = []int{256, 32, 4, 1}
-
-// inFew yields a list in pieces of those lengths.
-func inFew[T any](list []T) iter.Seq[[]T] {
-	return func(yield func([]T) bool) {
-		for _, n := range markRows {
-			for ; len(list) >= n; list = list[n:] {
-				if !yield(list[:n]) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // write writes what was collected.
 func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
 	var distinct []mark
@@ -157,10 +139,8 @@ func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
 			distinct = append(distinct, one)
 		}
 	}
-	for part := range inFew(distinct) {
-		if err := nameMarks(ctx, tx, part); err != nil {
-			return err
-		}
+	if err := nameMarks(ctx, tx, distinct); err != nil {
+		return err
 	}
 	var all [][]any
 	for i := range m.list {
@@ -175,30 +155,12 @@ func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
 
 // insertAll inserts rows that may be there already.
 func insertAll(ctx context.Context, tx *sql.Tx, into string, all [][]any) error {
-	for part := range inFew(all) {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO "+into+" VALUES "+valueRows(part)+" ON CONFLICT DO NOTHING", slices.Concat(part...)...); err != nil {
+	for values, args := range database.Rows(all) {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO "+into+" "+values+" ON CONFLICT DO NOTHING", args...); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// valueRows are the rows of a VALUES clause, of numbered parameters.
-func valueRows(rows [][]any) string {
-	var clause []byte
-	n := 0
-	for i, row := range rows {
-		if i > 0 {
-			clause = append(clause, ", "...)
-		}
-		for j := range row {
-			clause = append(clause, "(,"[min(j, 1)], '$')
-			n++
-			clause = strconv.AppendInt(clause, int64(n), 10)
-		}
-		clause = append(clause, ')')
-	}
-	return string(clause)
 }
 
 // caller is who called, as the call tells it; nothing of no call.
@@ -230,29 +192,38 @@ func nameMarks(ctx context.Context, tx *sql.Tx, list []mark) error {
 		byID[m.id] = m
 		all = append(all, []any{m.id, m.tenant, m.kind, m.value})
 	}
-	added, err := tx.QueryContext(ctx, `INSERT INTO marked_values (mark, tenant, kind, value) VALUES `+valueRows(all)+
-		` ON CONFLICT DO NOTHING RETURNING mark`, slices.Concat(all...)...)
-	if err != nil {
-		return fmt.Errorf("values: %w", err)
-	}
-	defer added.Close()
-	for added.Next() {
-		var id int64
-		if err := added.Scan(&id); err != nil {
+	for values, args := range database.Rows(all) {
+		added, err := queryIDs(ctx, tx, `INSERT INTO marked_values (mark, tenant, kind, value) `+values+` ON CONFLICT DO NOTHING RETURNING mark`, args...)
+		if err != nil {
 			return fmt.Errorf("values: %w", err)
 		}
-		m := byID[id]
-		for _, word := range m.searchWords() {
-			words = append(words, []any{m.kind, m.tenant, word, m.id})
+		for _, id := range added {
+			m := byID[id]
+			for _, word := range m.searchWords() {
+				words = append(words, []any{m.kind, m.tenant, word, m.id})
+			}
 		}
-	}
-	if err := errors.Join(added.Err(), added.Close()); err != nil {
-		return fmt.Errorf("values: %w", err)
 	}
 	if err := insertAll(ctx, tx, "marked_words (kind, tenant, word, mark)", words); err != nil {
 		return fmt.Errorf("words: %w", err)
 	}
 	return nil
+}
+
+func queryIDs(ctx context.Context, tx *sql.Tx, query string, args ...any) (ids []int64, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
 }
 
 // markCall gives the recordings of a call the mark of who called.
@@ -302,19 +273,22 @@ func markPage(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	var m marking
+	b, err := readBatch(ctx, tx, page, ofEntry)
+	if err != nil {
+		return err
+	}
 	for _, entry := range page {
 		r := &entry.Recording
-		call, err := findCall(ctx, tx, r)
+		call, err := b.call(ctx, r)
 		if err != nil {
 			return err
 		}
-		if err := m.row(ctx, tx, rowChange{entry: entry, now: call}); err != nil {
+		if err := b.marks.row(ctx, tx, rowChange{entry: entry, now: call}); err != nil {
 			return err
 		}
 		last = place{Start: r.StartTime, Key: r.RecordingKey, Tenant: r.TenantName}
 	}
-	if err := m.write(ctx, tx); err != nil {
+	if err := b.end(ctx); err != nil {
 		return err
 	}
 	if len(page) < pageEntries {

@@ -2,8 +2,6 @@ package archive
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,14 +37,8 @@ func (a *Archive) fits(ctx context.Context, m *matcher, r *callvault.Recording) 
 	if m.party.suits(r.CallingParty) || m.party.suits(r.ReceivingParty) || m.party.suits(r.Agent) {
 		return true, nil
 	}
-	call, err := scanCall(a.db.Reader.QueryRowContext(ctx, findCallRow, r.TenantName, r.CallKey))
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("call %s: %w", r.CallKey, err)
-	}
-	return m.party.suits(call.caller()), nil
+	call, err := callOf(ctx, a.db.Reader, r.TenantName, r.CallKey)
+	return call != nil && m.party.suits(call.caller()), err
 }
 
 // long tells whether the length, in milliseconds, is one that is asked for.

@@ -22,15 +22,17 @@ type Note struct {
 // What was only noted has no files; it is told again by who told it.
 func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held []bool, err error) {
 	held = make([]bool, len(notes))
-	folders := foldersOf(notes, func(n Note) *callvault.Recording { return &n.Recording })
-	err = a.alter(ctx, folders, func(tx *sql.Tx) error {
-		var marks marking
+	err = a.alter(ctx, foldersOf(notes, ofNote), func(tx *sql.Tx) error {
+		b, err := readBatch(ctx, tx, notes, ofNote)
+		if err != nil {
+			return err
+		}
 		for i := range notes {
-			if held[i], err = marks.note(ctx, tx, &notes[i], now.UnixMilli()); err != nil {
+			if held[i], err = b.note(ctx, &notes[i], now.UnixMilli()); err != nil {
 				return err
 			}
 		}
-		return marks.write(ctx, tx)
+		return b.end(ctx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("note recordings: %w", StorageError(err))
@@ -38,10 +40,12 @@ func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held [
 	return held, nil
 }
 
+func ofNote(n Note) *callvault.Recording { return &n.Recording }
+
 // note notes one recording; a row that says the same already is not written.
-func (m *marking) note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (held bool, err error) {
+func (b *batch) note(ctx context.Context, n *Note, nowMs int64) (held bool, err error) {
 	r := &n.Recording
-	earlier, err := findRow(ctx, tx, r)
+	earlier, err := b.row(ctx, r)
 	if err != nil {
 		return false, err
 	}
@@ -53,14 +57,14 @@ func (m *marking) note(ctx context.Context, tx *sql.Tx, n *Note, nowMs int64) (h
 		if given == nil {
 			return earlier.Held, nil
 		}
-		_, _, err := saveCall(ctx, tx, earlier, earlier, given)
+		_, _, err := b.saveCall(ctx, earlier, earlier, given)
 		return earlier.Held, err
 	}
 	entry := &Entry{Recording: *r, Added: nowMs}
 	if earlier != nil {
 		entry.path = earlier.path
 	}
-	return false, m.replaceRow(ctx, tx, earlier, entry, given)
+	return false, b.replaceRow(ctx, earlier, entry, given)
 }
 
 // call is the note's call as it is kept, nil when it came without one.
@@ -83,7 +87,11 @@ func (n *Note) call(nowMs int64) (*callRow, error) {
 // status and size, stay. What was known until now is kept in the sidecar.
 func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 	return a.alter(ctx, []string{FileName(n.Recording.TenantName)}, func(tx *sql.Tx) error {
-		earlier, err := findRow(ctx, tx, &n.Recording)
+		b, err := readBatch(ctx, tx, []Note{*n}, ofNote)
+		if err != nil {
+			return err
+		}
+		earlier, err := b.row(ctx, &n.Recording)
 		if err != nil {
 			return err
 		}
@@ -108,11 +116,10 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 		if given != nil {
 			side.Call, side.CallGiven = given.call, true
 		}
-		var marks marking
-		if err := marks.replaceRow(ctx, tx, earlier, &entry, given); err != nil {
+		if err := b.replaceRow(ctx, earlier, &entry, given); err != nil {
 			return err
 		}
-		if err := marks.write(ctx, tx); err != nil {
+		if err := b.end(ctx); err != nil {
 			return err
 		}
 		return a.putSidecar(ctx, earlier.path, side)

@@ -18,7 +18,7 @@ func TestNoStatementReadsTheWholeTenant(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, query := range []string{findEntry, findAudio, findUpload, findOfCall, listAll, listOfTenant, listCalls,
+	for _, query := range []string{findEntry, findEntries("VALUES ($1, $2), ($3, $4)"), findCall, findCalls("VALUES ($1, $2), ($3, $4)"), findAudio, findUpload, findOfCall, listAll, listOfTenant, listCalls,
 		byMark, byTenant, byTime, latestByMark, latestByTenant, latestByTime, countMarks, findMarks, findValues, knownTenants,
 		(&trail{marks: []int64{1}, probes: [][]int64{{2}, {3}}}).query(), (&trail{tenants: []string{""}}).query(), (&trail{}).query(),
 		findPeaks, findRemarks, countSpan, sortedHashes, unmarkedPage} {

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,12 +57,12 @@ func (a *Archive) FindCall(ctx context.Context, tenant, callKey string, grant *c
 	if !grant.MayReach(tenant) {
 		return nil, missing
 	}
-	row, err := scanCall(a.db.Reader.QueryRowContext(ctx, findCallRow, tenant, callKey))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, missing
-	}
+	row, err := callOf(ctx, a.db.Reader, tenant, callKey)
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", callKey, err)
+		return nil, err
+	}
+	if row == nil {
+		return nil, missing
 	}
 	entries, err := queryEntries(ctx, a.db.Reader, findOfCall, tenant, callKey, int64(math.MaxInt64))
 	if err != nil {

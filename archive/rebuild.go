@@ -40,10 +40,10 @@ type HeldHour struct {
 func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebuilt)) (Rebuilt, error) {
 	done := Rebuilt{Recent: map[HeldHour]int64{}, Faults: []Checked{}}
 	recent := now.Add(-callvault.EgressWindow - time.Hour).UnixMilli()
-	var batch []*sidecar
+	var sides []*sidecar
 	flush := func() error {
-		err := a.takeIn(ctx, batch)
-		batch = batch[:0]
+		err := a.takeIn(ctx, sides)
+		sides = sides[:0]
 		progress(done)
 		return err
 	}
@@ -62,7 +62,7 @@ func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebu
 			hour := held.HeldAt / time.Hour.Milliseconds()
 			done.Recent[HeldHour{side.Recording.TenantName, side.Source, hour}] += held.Bytes
 		}
-		if batch = append(batch, side); len(batch) == rebuildBatch {
+		if sides = append(sides, side); len(sides) == rebuildBatch {
 			if err := flush(); err != nil {
 				return done, err
 			}
@@ -151,22 +151,25 @@ func (a *Archive) readFiles(ctx context.Context, path string) (side *sidecar, wh
 }
 
 // takeIn writes the rows of sidecars.
-func (a *Archive) takeIn(ctx context.Context, batch []*sidecar) error {
-	folders := foldersOf(batch, func(s *sidecar) *callvault.Recording { return &s.Recording })
-	err := a.alter(ctx, folders, func(tx *sql.Tx) error {
-		var marks marking
-		for _, side := range batch {
-			if err := a.takeInOne(ctx, tx, side, &marks); err != nil {
+func (a *Archive) takeIn(ctx context.Context, sides []*sidecar) error {
+	ofSidecar := func(s *sidecar) *callvault.Recording { return &s.Recording }
+	err := a.alter(ctx, foldersOf(sides, ofSidecar), func(tx *sql.Tx) error {
+		b, err := readBatch(ctx, tx, sides, ofSidecar)
+		if err != nil {
+			return err
+		}
+		for _, side := range sides {
+			if err := a.takeInOne(ctx, b, side); err != nil {
 				return err
 			}
 		}
-		return marks.write(ctx, tx)
+		return b.end(ctx)
 	})
 	return StorageError(err)
 }
 
-func (a *Archive) takeInOne(ctx context.Context, tx *sql.Tx, side *sidecar, marks *marking) error {
-	earlier, err := findRow(ctx, tx, &side.Recording)
+func (a *Archive) takeInOne(ctx context.Context, b *batch, side *sidecar) error {
+	earlier, err := b.row(ctx, &side.Recording)
 	if err != nil {
 		return err
 	}
@@ -184,10 +187,10 @@ func (a *Archive) takeInOne(ctx context.Context, tx *sql.Tx, side *sidecar, mark
 	if earlier != nil && earlier.Held && earlier.SHA256 == entry.SHA256 {
 		entry.Read = earlier.Read
 	}
-	if err := saveRemarks(ctx, tx, &side.Recording, side.Remarks); err != nil {
+	if err := saveRemarks(ctx, b.tx, &side.Recording, side.Remarks); err != nil {
 		return err
 	}
-	return marks.replaceRow(ctx, tx, earlier, entry, side.given())
+	return b.replaceRow(ctx, earlier, entry, side.given())
 }
 
 // latest reads the later one of the sidecars at the paths; nil when none is there.
@@ -274,8 +277,12 @@ func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) er
 	dropped := 0
 	err := a.alter(ctx, foldersOf(gone, ofEntry), func(tx *sql.Tx) error {
 		dropped = 0
+		b, err := readBatch(ctx, tx, gone, ofEntry)
+		if err != nil {
+			return err
+		}
 		for _, entry := range gone {
-			now, err := findRow(ctx, tx, &entry.Recording)
+			now, err := b.row(ctx, &entry.Recording)
 			if err != nil {
 				return err
 			}
@@ -288,7 +295,8 @@ func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) er
 			if err := deleteRow(ctx, tx, now); err != nil {
 				return err
 			}
-			if err := remakeCall(ctx, tx, &now.Recording); err != nil {
+			b.rows[rowName(&now.Recording)] = nil
+			if err := b.remakeCall(ctx, &now.Recording); err != nil {
 				return err
 			}
 			if err := deleteMarks(ctx, tx, &now.Recording, marksOf(&now.Recording, "")); err != nil {

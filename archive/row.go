@@ -56,25 +56,6 @@ func folderOf(path string) string {
 
 func ofEntry(e *Entry) *callvault.Recording { return &e.Recording }
 
-// replaceRow writes a recording's row in the place of an earlier one, if there is
-// one, and brings the calls of both up to date. given is nil when the recording
-// came without a call. Its marks are written by write.
-func (m *marking) replaceRow(ctx context.Context, tx *sql.Tx, earlier, entry *Entry, given *callRow) error {
-	if err := writeRow(ctx, tx, earlier, entry); err != nil {
-		return err
-	}
-	if earlier != nil && !sameInCall(earlier, entry) {
-		if err := remakeCall(ctx, tx, &earlier.Recording); err != nil {
-			return err
-		}
-	}
-	now, before, err := saveCall(ctx, tx, earlier, entry, given)
-	if err != nil {
-		return err
-	}
-	return m.row(ctx, tx, rowChange{earlier, entry, now, before})
-}
-
 // sameInCall tells whether a call that is made of its recordings is the same of
 // both forms of one.
 func sameInCall(a, b *Entry) bool {
