@@ -23,20 +23,18 @@ type refusedBody struct {
 // Error is why it was not admitted.
 func (e *refusedBody) Error() string { return e.reason }
 
-// begin waits until the item may be asked for, and returns what the archive knows
-// of it; nil when there is nothing to ask for.
-func (t *turn) begin(ctx, waiting context.Context, it *item) (*archive.Entry, error) {
-	entry, err := t.r.c.archive.Find(ctx, it.tenant, it.key)
+// begin waits until the item, of which the archive knows entry, may be asked for.
+// asks is false when there is nothing to ask for.
+func (t *turn) begin(ctx, waiting context.Context, it *item, entry *archive.Entry) (asks bool, err error) {
 	switch {
-	case err == nil && entry.Held:
+	case entry == nil:
+		return false, t.forget(ctx, it)
+	case entry.Held:
 		t.note(it, held, "") // by a run that was killed before it could write so
-		return nil, nil
-	case errors.Is(err, callvault.NotFound):
-		return nil, t.forget(ctx, it)
-	case err != nil:
-		return nil, err
+		return false, nil
 	}
-	return entry, t.ready(waiting, it)
+	err = t.ready(waiting, it)
+	return err == nil, err
 }
 
 // fetch asks for one recording, whose turn has come, as often as transient failures

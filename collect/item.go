@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 
 	"callvault"
+	"callvault/database"
 )
 
 // state is how a recording stands.
@@ -112,15 +114,32 @@ func (c *Collector) alter(ctx context.Context, tenants []string, fn func(*sql.Tx
 	})
 }
 
-func findItem(ctx context.Context, tx *sql.Tx, tenant, key string) (*item, error) {
-	found, err := scanItem(tx.QueryRowContext(ctx, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND recording_key = $2`, tenant, key))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+// findItems is a query for the items of the tenants and keys that are the rows of
+// values.
+func findItems(values string) string {
+	return `SELECT ` + itemColumns + ` FROM (` + values + `) AS asked CROSS JOIN items WHERE tenant = column1 AND recording_key = column2`
+}
+
+// name tells items apart.
+func (i *item) name() [2]string { return [2]string{i.tenant, i.key} }
+
+// knownItems reads items anew, by their names; those that are known.
+func knownItems(ctx context.Context, db queryer, items iter.Seq[*item]) (map[[2]string]*item, error) {
+	var names [][]any
+	for it := range items {
+		names = append(names, []any{it.tenant, it.key})
 	}
-	if err != nil {
-		return nil, fmt.Errorf("ledger of %s: %w", key, err)
+	known := make(map[[2]string]*item, len(names))
+	for values, args := range database.Rows(names) {
+		found, err := queryItems(ctx, db, findItems(values), args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range found {
+			known[it.name()] = it
+		}
 	}
-	return found, nil
+	return known, nil
 }
 
 func scanItem(row interface{ Scan(...any) error }) (*item, error) {
@@ -160,7 +179,12 @@ func (i *item) setState(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-func queryItems(ctx context.Context, db *sql.DB, query string, args ...any) ([]*item, error) {
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func queryItems(ctx context.Context, db queryer, query string, args ...any) ([]*item, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
@@ -179,14 +203,13 @@ func queryItems(ctx context.Context, db *sql.DB, query string, args ...any) ([]*
 
 // refresh reads items anew.
 func (c *Collector) refresh(ctx context.Context, items []*item) (fresh []*item, err error) {
+	known, err := knownItems(ctx, c.db.Reader, slices.Values(items))
 	for _, it := range items {
-		found, err := queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items WHERE tenant = $1 AND recording_key = $2`, it.tenant, it.key)
-		if err != nil {
-			return nil, err
+		if now := known[it.name()]; now != nil {
+			fresh = append(fresh, now)
 		}
-		fresh = append(fresh, found...)
 	}
-	return fresh, nil
+	return fresh, err
 }
 
 // nextDue returns the tenant's next items to fetch that were not tried since

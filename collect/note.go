@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
 	"time"
 
 	"callvault"
@@ -72,18 +73,19 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 	}
 	var changed []entry
 	var fresh []*item // due, and not so before
-	tenants := make([]string, len(batch))
-	for i := range batch {
-		tenants[i] = batch[i].item.tenant
+	tenants := make([]string, 0, len(batch))
+	for it := range itemsOf(batch) {
+		tenants = append(tenants, it.tenant)
 	}
 	err = r.c.alter(ctx, tenants, func(tx *sql.Tx) error {
 		changed, fresh = nil, nil
+		all, err := knownItems(ctx, tx, itemsOf(batch))
+		if err != nil {
+			return err
+		}
 		for i, e := range batch {
 			it := *e.item // as it is written now
-			known, err := findItem(ctx, tx, it.tenant, it.key)
-			if err != nil {
-				return err
-			}
+			known := all[it.name()]
 			if known != nil && known.state == held && !isHeld[i] {
 				isHeld[i] = r.c.holds(ctx, &it) // since it was noted
 			}
@@ -97,6 +99,7 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 			if err := it.write(ctx, tx); err != nil {
 				return err
 			}
+			all[it.name()] = &it
 		}
 		return nil
 	})
@@ -107,6 +110,16 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 		return err
 	}
 	return r.wake(ctx, fresh)
+}
+
+func itemsOf(batch []entry) iter.Seq[*item] {
+	return func(yield func(*item) bool) {
+		for i := range batch {
+			if !yield(batch[i].item) {
+				return
+			}
+		}
+	}
 }
 
 // holds tells whether the archive holds an item.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"callvault/archive"
 	"callvault/meter"
 
 	"golang.org/x/sync/errgroup"
@@ -156,6 +157,10 @@ func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool)
 	if paced {
 		abreast = make(chan struct{}, abreastPaced)
 	}
+	ahead := 1 // are looked up in the archive together
+	if t.r.source.Pace == 0 {
+		ahead = keepAbreast
+	}
 	fetches, ctx := errgroup.WithContext(ctx)
 	var over atomic.Pointer[error]
 	ends := func(err error) error {
@@ -166,16 +171,23 @@ func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool)
 		return err
 	}
 	var fault error
-	for _, it := range items {
+	var inArchive map[string]*archive.Entry
+	for i, it := range items {
 		abreast <- struct{}{}
 		if over.Load() != nil || ctx.Err() != nil || paced && !final && t.hasMore() {
 			break
 		}
-		entry, err := t.begin(ctx, waiting, it)
+		if i%ahead == 0 {
+			if inArchive, fault = t.lookUp(ctx, items[i:min(i+ahead, len(items))]); fault != nil {
+				break
+			}
+		}
+		entry := inArchive[it.key]
+		asks, err := t.begin(ctx, waiting, it, entry)
 		if fault = ends(err); err != nil {
 			break
 		}
-		if entry == nil {
+		if !asks {
 			<-abreast
 			continue
 		}
@@ -193,6 +205,15 @@ func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool)
 		return *ended
 	}
 	return err
+}
+
+// lookUp returns what the archive knows of items, by their keys.
+func (t *turn) lookUp(ctx context.Context, items []*item) (map[string]*archive.Entry, error) {
+	keys := make([]string, len(items))
+	for i, it := range items {
+		keys[i] = it.key
+	}
+	return t.r.c.archive.FindAll(ctx, t.site.tenant, keys)
 }
 
 // hasMore tells whether the turn was woken since it last asked the ledger.
