@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -85,10 +84,8 @@ be read; each is named, with the reason.`,
 			if err != nil {
 				return err
 			}
-			return withCollector(context.WithoutCancel(c.Context()), o, flags.sources, func(_ *vault, collector *collect.Collector, sources []scheduled) error {
-				if os.Getenv("GOGC") == "" {
-					debug.SetGCPercent(50) // a run waits for disks and sources, not for the processor
-				}
+			return withCollector(context.WithoutCancel(c.Context()), o, flags.sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
+				v.db.Reader.SetMaxOpenConns(2) // a run reads little, and each connection keeps pages in memory
 				runs, err := startRuns(c.Context(), collector, sources, span, flags.wait)
 				if err != nil {
 					return err
