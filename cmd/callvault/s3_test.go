@@ -68,6 +68,10 @@ func awayAndBack(t *testing.T, server *s3test.Server, p *process, path, key stri
 	if err := server.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	// Of a stopped process other threads go on until one has met the signal.
+	if _, err := syscall.Wait4(server.Process.Pid, nil, syscall.WUNTRACED, nil); err != nil {
+		t.Fatal(err)
+	}
 	answer, err := http.DefaultClient.Do(request(t, http.MethodGet, p.url+path, key, nil))
 	if err != nil {
 		t.Fatal(err)
