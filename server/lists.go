@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -143,7 +144,7 @@ func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error
 		return nil
 	}
 	encoder := newCoder(w, coding)
-	if err := form.write(encoder, rows); err != nil {
+	if err := form.write(encoder, rows, w.Control.Flush); err != nil {
 		encoder.abandon()
 		return err
 	}
@@ -153,8 +154,9 @@ func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error
 // early is how many bytes of a list leave without waiting for more.
 const early = 4 << 10
 
-// write writes the rows. Nothing is written before the first row is there.
-func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error]) error {
+// write writes the rows. Nothing is written before the first row is there; leave
+// sends the first of what was written on its way.
+func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error], leave func() error) error {
 	buffer := newBuffer(to)
 	before, begun := form.open, false
 	for row, err := range rows {
@@ -167,7 +169,7 @@ func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error]) error {
 		}
 		before = form.between
 		if !begun && buffer.Buffered() >= early {
-			if err := buffer.Flush(); err != nil {
+			if err := errors.Join(buffer.Flush(), leave()); err != nil {
 				return err
 			}
 			begun = true
