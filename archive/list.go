@@ -171,8 +171,8 @@ const listCalls = `SELECT replace(json, '"recordings":[]', '"recordings":[' || r
 
 // Calls yields, in the published JSON form, the calls of which a granted
 // recording starts in the span, each with all its granted recordings, ascending
-// by (startTime, callKey). The bytes are valid until the next. An error ends the
-// list; what came before it is no whole list.
+// by (startTime, callKey). An error ends the list; what came before it is no whole
+// list.
 func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
 	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // so that the margins fit
 	var after callvault.Call
