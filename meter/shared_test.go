@@ -144,6 +144,38 @@ func TestDownloadsOverThreeNodesCannotOvershoot(t *testing.T) {
 	}
 }
 
+// Who sets egress aside waits for who is about to: of two that each leave too little
+// for the other one is refused, however close they come.
+func TestReservationsOfOneTenantWaitForEachOther(t *testing.T) {
+	m := nodes(t)[0]
+	first, err := m.db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Rollback()
+	_, err = first.Exec(`SELECT reserve_together(ARRAY[1::BIGINT], ARRAY['acme'], ARRAY[0::BIGINT], ARRAY[600::BIGINT],
+		ARRAY[1000::BIGINT], ARRAY[0::BIGINT], 60000)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error, 1)
+	go func() {
+		_, err := m.Reserve(ctx, site("acme", 1000), 600, time.Now())
+		second <- err
+	}()
+	waits := &database.DB{Reader: m.db}
+	for len(second) == 0 && count(t, waits, `SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database AND datname = current_database()
+		WHERE locktype = 'advisory' AND NOT granted`) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := first.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; !errors.Is(err, callvault.BandwidthExceeded) {
+		t.Errorf("the second: %v, want no room", err)
+	}
+}
+
 // What a process reserved that is no more is free again a minute later.
 func TestReservationOfADeadProcess(t *testing.T) {
 	place := databasetest.PostgreSQL(t)
