@@ -16,11 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// history writes what many runs have left: a recording every step since first, each
-// held but every hundredth, and all of it listed finally.
-func history(t *testing.T, v *vault, source *collect.Source, step time.Duration) (starts []time.Time) {
+// history writes what many runs have left by now: a recording every step since the
+// source's first, each held but every hundredth, and all of it listed finally.
+func history(t *testing.T, v *vault, source *collect.Source, step time.Duration, now time.Time) (starts []time.Time) {
 	t.Helper()
-	now := time.Now()
 	err := v.db.Tx(t.Context(), func(tx *sql.Tx) error {
 		for at := source.Since; at < now.UnixMilli(); at += step.Milliseconds() {
 			state := "held"
@@ -55,17 +54,17 @@ func TestYearsOfHistory(t *testing.T) {
 			if err != nil {
 				t.Skip(err)
 			}
-			v, source := newVault(t, tempDir(t)), from(t, newSource())
-			source.Since = time.Now().AddDate(-3, 0, 0).UnixMilli() + rand.Int64N(1e7)
+			v, source, now := newVault(t, tempDir(t)), from(t, newSource()), time.Now()
+			source.Since = now.AddDate(-3, 0, 0).UnixMilli() + rand.Int64N(1e7)
 			listed, lacking := map[string]int{}, map[string]int{}
-			for i, start := range history(t, v, source, 101*time.Minute) {
+			for i, start := range history(t, v, source, 101*time.Minute, now) {
 				day := start.In(zone).Format(time.DateOnly)
 				listed[day]++
 				if i%100 == 99 {
 					lacking[day]++
 				}
 			}
-			days, err := v.Calendar(t.Context(), &collect.Scope{Source: source, Tenant: "acme-ns", Zone: zone}, collect.Always, time.Now())
+			days, err := v.Calendar(t.Context(), &collect.Scope{Source: source, Tenant: "acme-ns", Zone: zone}, collect.Always, now)
 			if err != nil || len(days) < 3*365 {
 				t.Fatalf("%d days, %v", len(days), err)
 			}
