@@ -60,6 +60,14 @@ func translate(query string) string {
 	return indexHint.ReplaceAllString(query, "")
 }
 
+// ResetSession implements driver.SessionResetter. pgx asks a connection that was
+// idle whether it is still there, which is no statement that limits could bound.
+func (s session) ResetSession(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wordTime)
+	defer cancel()
+	return s.Conn.ResetSession(ctx)
+}
+
 // PrepareContext implements driver.ConnPrepareContext.
 func (s session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	return s.Conn.PrepareContext(ctx, translate(query))

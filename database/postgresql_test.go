@@ -252,10 +252,15 @@ func TestWaitingTakesOneConnection(t *testing.T) {
 	waits.Wait()
 }
 
-// A database that stands still is given up, by all who wait for it.
+// A database that stands still is given up, by all who wait for it, whether their
+// connections are new or were idle for a while.
 func TestPostgreSQLStandsStill(t *testing.T) {
 	server := databasetest.Start(t)
 	db := open(t, server.Database(t)+"&pool_max_conns=4")
+	if err := db.Reader.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond) // pgx trusts one that was idle for a second
 	server.Freeze(t)
 	var wait sync.WaitGroup
 	for range 20 {

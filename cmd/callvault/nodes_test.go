@@ -30,10 +30,11 @@ func nodes(t *testing.T, server *databasetest.Server) (data, key, path string, a
 func spread(t *testing.T, all []*process, n int, key, path string) (answers []*http.Response, bodies []string) {
 	t.Helper()
 	answers, bodies = make([]*http.Response, n), make([]string, n)
+	client := &http.Client{Timeout: 2 * time.Minute}
 	var wait sync.WaitGroup
 	for i := range n {
 		wait.Go(func() {
-			answer, err := http.DefaultClient.Do(request(t, http.MethodGet, all[i%len(all)].url+path, key, nil))
+			answer, err := client.Do(request(t, http.MethodGet, all[i%len(all)].url+path, key, nil))
 			if err != nil {
 				t.Error(err)
 				return
@@ -140,6 +141,7 @@ func TestNodesOutliveTheDatabase(t *testing.T) {
 	away("killed", 60)
 	server.Start(t)
 	back("started again")
+	time.Sleep(1500 * time.Millisecond) // so that connections are idle, which are looked at before their next use
 	server.Freeze(t)
 	away("stopped", 60)
 	server.Thaw(t)
