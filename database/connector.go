@@ -68,6 +68,13 @@ func (s session) ResetSession(ctx context.Context) error {
 	return s.Conn.ResetSession(ctx)
 }
 
+// Ping implements driver.Pinger: pgx's is no statement either.
+func (s session) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wordTime)
+	defer cancel()
+	return s.Conn.Ping(ctx)
+}
+
 // PrepareContext implements driver.ConnPrepareContext.
 func (s session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	return s.Conn.PrepareContext(ctx, translate(query))

@@ -23,7 +23,7 @@ import (
 const (
 	answerTime  = 10 * time.Second // for the answer to a statement
 	connectTime = 5 * time.Second  // for a connection; connect_timeout in the URL sets another
-	wordTime    = 3 * time.Second  // for word from a connection that was idle
+	wordTime    = 3 * time.Second  // for word from a connection that nothing else is asked of
 	excludeTime = time.Minute      // for other transactions to end
 	pauseTime   = time.Second      // after a connection failed, before the next is tried
 )

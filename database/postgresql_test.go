@@ -281,6 +281,24 @@ func TestPostgreSQLStandsStill(t *testing.T) {
 	}
 }
 
+// Whether the database is there is answered also when it stands still under
+// connections that were in use just before.
+func TestPingWhileItStandsStill(t *testing.T) {
+	server := databasetest.Start(t)
+	db := open(t, server.Database(t)+"&pool_max_conns=4")
+	for range 2 { // pgx does not trust a new one either
+		if err := db.Reader.Ping(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server.Freeze(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := db.Reader.PingContext(ctx); !database.IsBusy(err) || ctx.Err() != nil {
+		t.Errorf("%v, %v, want busy", err, ctx.Err())
+	}
+}
+
 func TestURLOfTheDatabase(t *testing.T) {
 	for place, want := range map[string]string{
 		"postgres://user:secret@host/db?pool_max_conns=3":   "at least 4",
