@@ -156,6 +156,38 @@ func TestProbesAnHour(t *testing.T) {
 	})
 }
 
+// TestClosedForTooShort: a source that says with each 509 that room frees in a
+// moment, and then has none, is believed once.
+func TestClosedForTooShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		for _, r := range s.recordings {
+			r.fault, r.times = "wait 509 1", -1
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		r, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		report, err := r.Wait(ctx)
+		if err != nil {
+			t.Fatalf("the run did not end: %v, after %d audio requests", err, s.audio)
+		}
+		if c := report.Tenants[0].ClosedUntil; s.audio != 2 || c == nil || time.Until(time.UnixMilli(*c)) < 59*time.Minute {
+			t.Errorf("%d audio requests, %+v", s.audio, report.Tenants)
+		}
+		time.Sleep(time.Hour)
+		newest := s.recordings[len(s.recordings)-1]
+		s.heal()
+		newest.fault, newest.times = "wait 509 1", newest.asked+1 // another has taken the room that there was
+		complete(t, v.run(t, source))
+		s.check(t)
+	})
+}
+
 // TestConfiguredCap: a tenant whose agents are told is never asked for more than
 // its limit allows, and goes on when its own ledger says so.
 func TestConfiguredCap(t *testing.T) {

@@ -203,6 +203,7 @@ func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *
 	}
 	t.mu.Lock()
 	t.held++
+	t.told = 0
 	t.dueSize -= it.size - audio.Info.Bytes
 	t.mu.Unlock()
 	it.doubt, it.size = doubt, audio.Info.Bytes

@@ -32,6 +32,7 @@ type turn struct {
 	dueSize int64  // their bytes
 	failed  int    // recordings in a row that could not be had
 	opens   int64  // when the tenant opens for what it was closed for; 0 if it was not
+	told    int64  // when its source said last that it opens; 0 once it gave audio since
 	bytes   int64
 	fresh   int64   // of bytes, not written yet
 	unlearn bool    // the limit that a 509 taught proved wrong; not written yet
@@ -315,7 +316,8 @@ func (t *turn) done(it *item, n int64) {
 }
 
 // close notes that the source has closed the tenant: until it says, else until its
-// own ledger says that bytes age out, else for an hour.
+// own ledger says that bytes age out, else for an hour. What it says is worth no more
+// than that hour when it had said so before, and then gave no audio.
 func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
 	now := time.Now()
 	t.mu.Lock()
@@ -323,8 +325,12 @@ func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
 		t.site.learned = &used
 	}
 	t.site.closedMs = now.Add(time.Hour).UnixMilli()
+	if misled := 0 < t.told && t.told <= now.UnixMilli(); misled {
+		retryAfter = max(retryAfter, time.Hour)
+	}
 	if retryAfter > 0 {
 		t.site.closedMs = now.Add(retryAfter).UnixMilli()
+		t.told = t.site.closedMs
 	} else if at, some := t.ledger.NextFree(now.UnixMilli()); some {
 		t.site.closedMs = at
 	}
