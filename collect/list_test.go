@@ -3,6 +3,7 @@ package collect_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
@@ -172,6 +173,43 @@ func TestMalformedItems(t *testing.T) {
 		}
 		s.check(t)
 	})
+}
+
+// TestAbsurdNumbers: what a list says of sizes and lengths that nothing has is one
+// witness like any other, and neither keeps the recordings from being held nor the
+// rest from being counted.
+func TestAbsurdNumbers(t *testing.T) {
+	for _, n := range []int64{math.MaxInt64, 1e13} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSource()
+				fill(s, "acme-ns", 7)
+				for _, r := range s.recordings[:2] {
+					r.Size = n
+				}
+				for _, r := range s.recordings[2:4] {
+					r.Duration = n
+				}
+				v, source := newVault(t, tempDir(t)), from(t, s)
+				for _, lacking := range []int64{7, 0} {
+					r, err := v.Start(t.Context(), source, collect.Always)
+					if err != nil {
+						t.Fatal(err)
+					}
+					plan, err := r.Plan(t.Context())
+					if err != nil || plan.Recordings != lacking || plan.Bytes < 0 {
+						t.Errorf("the plan is %+v (%v)", plan, err)
+					}
+					complete(t, v.run(t, source))
+				}
+				v.allHeld(t, s)
+				if got := v.status(t, source, "acme-ns"); got.Held != 7 || got.Doubtful != 4 {
+					t.Errorf("%+v", got)
+				}
+				s.check(t)
+			})
+		})
+	}
 }
 
 // TestStatuses: only what has audio is asked for; what is about to be deleted

@@ -17,6 +17,10 @@ type entry struct {
 	item *item // nil when it cannot be kept
 }
 
+// mostTold is the most bytes, and the most milliseconds, that a list is believed of
+// one recording: 35 years of it. Sums of millions of such do not overflow.
+const mostTold = 1 << 40
+
 // prepare brings what a list tells into the form of this archive: the tenant's
 // name here, a status that says whether the audio is here. It keeps nothing of
 // another source's tenant, and of what cannot be kept it tells bad.
@@ -28,7 +32,7 @@ func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e 
 		return e, err
 	}
 	rec.TenantName = site.tenant
-	rec.Size, rec.Duration = max(0, rec.Size), max(0, rec.Duration)
+	rec.Size, rec.Duration = min(max(0, rec.Size), mostTold), min(max(0, rec.Duration), mostTold)
 	if rec.CallKey == "" {
 		rec.CallKey = rec.RecordingKey // a call of its own
 	}
