@@ -210,7 +210,7 @@ func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 		return err
 	}
 	done := l
-	if bad.refused { // never final, so that all is listed again once the tenant may be collected
+	if bad.refused || bad.total > 0 { // never final, so that what could not be kept is found once it is mended
 		done.at = min(l.at, l.To-1)
 	}
 	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {

@@ -175,6 +175,47 @@ func TestMalformedItems(t *testing.T) {
 	})
 }
 
+// TestMalformedForLong: a list is asked for again, and the run incomplete, for as
+// long as an item of it cannot be read, however long ago its day is.
+func TestMalformedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		s.noCalls = true
+		bad := s.add("acme-ns", "bad", ago(20*24*time.Hour))
+		s.add("acme-ns", "good", ago(20*24*time.Hour))
+		bad.StartTime = -1
+		s.listFault = func(span callvault.Span, _ int) *answer { // as the source would list it
+			if !span.Contains(bad.well.StartTime) {
+				return nil
+			}
+			s.extra = []string{string(bad.AppendJSON(nil))}
+			return nil
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Since = ago(21 * 24 * time.Hour).UnixMilli()
+		for range 3 {
+			s.extra = nil
+			report := v.run(t, source)
+			if got := v.status(t, source, "acme-ns"); report.Result != collect.Incomplete || got.State != collect.DayIncomplete || got.LastCompleteAt != nil {
+				t.Errorf("the run is %s, the tenant %+v", report.Result, got)
+			}
+			time.Sleep(24 * time.Hour)
+		}
+		s.heal()
+		complete(t, v.run(t, source))
+		v.allHeld(t, s)
+		if got := v.status(t, source, "acme-ns"); got.State != collect.DayComplete {
+			t.Errorf("the tenant is %+v", got)
+		}
+		s.counts()
+		complete(t, v.run(t, source))
+		if lists, _ := s.counts(); lists > 7 {
+			t.Errorf("%d lists by a run after all was well", lists)
+		}
+		s.check(t)
+	})
+}
+
 // TestAbsurdNumbers: what a list says of sizes and lengths that nothing has is one
 // witness like any other, and neither keeps the recordings from being held nor the
 // rest from being counted.
