@@ -29,7 +29,7 @@ type coverage struct {
 func (c *Collector) coverage(ctx context.Context, source *Source, now time.Time) (*coverage, error) {
 	known := &coverage{source: source, now: now}
 	var err error
-	if known.listings, err = c.listings(ctx, source.Name); err != nil {
+	if known.listings, err = c.listings(ctx, source.Name, now); err != nil {
 		return nil, err
 	}
 	known.malformed, err = c.malformed(ctx, source.Name)
@@ -85,7 +85,7 @@ func (c *Collector) calendar(ctx context.Context, scope *Scope, known *coverage,
 // First is the first instant that a calendar tells of, in Unix milliseconds: the
 // source's first day, or the first recording's; 0 when there is neither.
 func (c *Collector) First(ctx context.Context, scope *Scope) (ms int64, err error) {
-	listings, err := c.listings(ctx, scope.Source.Name)
+	listings, err := c.listings(ctx, scope.Source.Name, time.Now())
 	if err != nil {
 		return 0, err
 	}

@@ -100,7 +100,7 @@ func (c *Collector) RunDue(ctx context.Context, source *Source, schedule *Schedu
 		return false, nil
 	}
 	since := now.Add(-looksBack)
-	if status.LastRun != nil {
+	if status.LastRun != nil && status.LastRun.StartedAt <= now.UnixMilli() { // else a clock was ahead then
 		since = time.UnixMilli(status.LastRun.StartedAt)
 	}
 	return !schedule.Next(since).After(now), nil

@@ -93,9 +93,15 @@ func (c *Collector) saveSite(ctx context.Context, s *site) error {
 	return nil
 }
 
-// listings returns what was listed of a source, in order of time.
-func (c *Collector) listings(ctx context.Context, source string) ([]listing, error) {
-	rows, err := c.db.Reader.QueryContext(ctx, `SELECT from_ms, to_ms, listed_ms FROM listed WHERE source = $1 ORDER BY from_ms`, source)
+// ahead is how far a clock may have been ahead when something was listed.
+const ahead = time.Hour
+
+// listings returns what was listed of a source until now, in order of time. What was
+// listed at a time that has not come is left out: the clock was wrong, and what is
+// over by now, or is not even here yet, counted as over long ago.
+func (c *Collector) listings(ctx context.Context, source string, now time.Time) ([]listing, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT from_ms, to_ms, listed_ms FROM listed WHERE source = $1 AND listed_ms <= $2 ORDER BY from_ms`,
+		source, now.Add(ahead).UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("listed stretches of %s: %w", source, err)
 	}

@@ -70,6 +70,43 @@ func TestMissedNights(t *testing.T) {
 	})
 }
 
+// TestClockAhead: what a run listed while the clock was a year ahead is not taken
+// for listed once it is right again: neither for the days that come nor for those
+// that were just over.
+func TestClockAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		complete(t, v.run(t, source))
+		year := (365 * 24 * time.Hour).Milliseconds()
+		for _, then := range []string{
+			`UPDATE listed SET to_ms = to_ms + $1 - 600000000, listed_ms = listed_ms + $1 WHERE to_ms = (SELECT max(to_ms) FROM listed)`,
+			`UPDATE sources SET started_ms = started_ms + $1, ended_ms = ended_ms + $1`,
+		} {
+			if err := execute(v, then, year); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		s.add("acme-ns", "of the day", ago(12*time.Hour))
+		s.add("acme-ns", "late", ago(30*time.Hour))
+		if got := v.status(t, source, "acme-ns"); got.State == collect.DayComplete {
+			t.Errorf("the tenant is %s", got.State)
+		}
+		schedule, err := collect.ParseSchedule(time.Now().UTC().Format("4 15 * * *"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if due, err := v.RunDue(t.Context(), source, schedule, time.Now()); !due || err != nil {
+			t.Errorf("a run is due: %v, %v", due, err)
+		}
+		complete(t, v.run(t, source))
+		v.allHeld(t, s)
+		s.check(t)
+	})
+}
+
 // TestPartialRun: a run over some days says nothing of the others.
 func TestPartialRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -72,7 +72,7 @@ func (r *Run) lists(ctx context.Context) error {
 
 // pieces are the stretches of time that are to be listed, the newest first.
 func (r *Run) pieces(ctx context.Context) (pieces []callvault.Span, err error) {
-	listings, err := r.c.listings(ctx, r.source.Name)
+	listings, err := r.c.listings(ctx, r.source.Name, time.Now())
 	span := callvault.Span{From: max(r.source.Since, r.span.From), To: min(r.began, r.span.To)}
 	for _, gap := range wanted(listings, span, r.source.Lookback) {
 		pieces = append(daysOf(gap), pieces...)
@@ -205,7 +205,7 @@ func yieldCall(yield func(told, error) bool, call *client.CallItem, err error) b
 func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 	r.listMu.Lock()
 	defer r.listMu.Unlock()
-	all, err := r.c.listings(ctx, r.source.Name)
+	all, err := r.c.listings(ctx, r.source.Name, time.Now())
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"callvault"
 	"callvault/archive"
@@ -49,7 +50,7 @@ func (c *Collector) Reconcile(ctx context.Context, sources []string, recent map[
 // forget makes the next run list a recording anew of which nothing is known here
 // any more but the ledger's line.
 func (c *Collector) forget(ctx context.Context, it *item) error {
-	all, err := c.listings(ctx, it.source)
+	all, err := c.listings(ctx, it.source, time.Now())
 	if err != nil {
 		return err
 	}
