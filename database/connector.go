@@ -77,8 +77,20 @@ func (s session) Ping(ctx context.Context) error {
 
 // PrepareContext implements driver.ConnPrepareContext.
 func (s session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	return s.Conn.PrepareContext(ctx, translate(query))
+	stmt, err := s.Conn.PrepareContext(ctx, translate(query))
+	if err != nil {
+		return nil, err
+	}
+	return lasting{stmt.(*stdlib.Stmt)}, nil
 }
+
+// lasting is a prepared statement that lasts as long as its connection; prepared
+// again, it is the same one.
+type lasting struct{ *stdlib.Stmt }
+
+// Close implements driver.Stmt. To end a statement pgx waits for PostgreSQL: for
+// each of each connection, one after the other, as a pool is closed.
+func (lasting) Close() error { return nil }
 
 // ExecContext implements driver.ExecerContext.
 func (s session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {

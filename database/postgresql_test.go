@@ -299,6 +299,36 @@ func TestPingWhileItStandsStill(t *testing.T) {
 	}
 }
 
+// Closing a database that stands still does not wait for it, however many of its
+// connections have prepared statements.
+func TestCloseWhileItStandsStill(t *testing.T) {
+	server := databasetest.Start(t)
+	db := open(t, server.Database(t)+"&pool_max_conns=80")
+	stmt, err := db.Reader.PrepareContext(t.Context(), `SELECT revision FROM account_revision`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*sql.Rows
+	for range 40 {
+		rows, err := stmt.Query()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, rows)
+	}
+	for _, rows := range all {
+		rows.Close()
+	}
+	server.Freeze(t)
+	closed := make(chan error)
+	go func() { closed <- db.Close() }()
+	select {
+	case <-closed: // what could not be told to it is no matter
+	case <-time.After(time.Minute):
+		t.Error("it is still being closed")
+	}
+}
+
 func TestURLOfTheDatabase(t *testing.T) {
 	for place, want := range map[string]string{
 		"postgres://user:secret@host/db?pool_max_conns=3":   "at least 4",
