@@ -149,7 +149,7 @@ func (db *DB) Exclude(ctx context.Context, tx *sql.Tx, names ...string) error {
 	}
 	slices.Sort(names) // so that no two wait for each other
 	for _, name := range slices.Compact(names) {
-		if _, err := tx.ExecContext(patience(ctx, excludeTime), `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
+		if _, err := tx.ExecContext(Within(ctx, excludeTime), `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
 			return fmt.Errorf("keep others from %s: %w", name, err)
 		}
 	}

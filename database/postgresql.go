@@ -140,10 +140,13 @@ type (
 // Patient lifts the limit on how long PostgreSQL may take to answer a statement,
 // for work that nobody waits for in a browser: counting all there is takes
 // minutes where there is much.
-func Patient(ctx context.Context) context.Context { return patience(ctx, 0) }
+func Patient(ctx context.Context) context.Context { return Within(ctx, 0) }
 
-// patience sets how long a statement waits for its answer; 0 is for ever.
-func patience(ctx context.Context, limit time.Duration) context.Context {
+// Impatient sets the usual limit again.
+func Impatient(ctx context.Context) context.Context { return Within(ctx, answerTime) }
+
+// Within sets the limit; 0 is none.
+func Within(ctx context.Context, limit time.Duration) context.Context {
 	return context.WithValue(ctx, patienceKey{}, limit)
 }
 

@@ -64,6 +64,7 @@ func (w *runWorker) NextRetry(*river.Job[runJob]) time.Time { return time.Now().
 // Work does a run, or goes on with one.
 func (w *runWorker) Work(ctx context.Context, job *river.Job[runJob]) error {
 	defer w.at.enter(job.ID)()
+	ctx = database.Within(ctx, jobPatience)
 	source, err := w.source(job.Args.Source)
 	if err != nil {
 		return err
@@ -99,6 +100,8 @@ func (s *shift) source(name string) (*collect.Source, error) {
 
 // hand queues a tenant's turn.
 func (s *shift) hand(ctx context.Context, turn collect.Turn) error {
+	ctx, cancel := context.WithTimeout(ctx, littleTime)
+	defer cancel()
 	if _, err := s.queue.Insert(ctx, turnJob(turn), nil); err != nil {
 		return fmt.Errorf("queue the turn of %s: %w", turn.Tenant, err)
 	}
@@ -107,6 +110,8 @@ func (s *shift) hand(ctx context.Context, turn collect.Turn) error {
 
 // over tells whether no turn of the source is queued or taken.
 func (s *shift) over(ctx context.Context, source string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, littleTime)
+	defer cancel()
 	opts := once(turnQueue)
 	left, err := s.queue.JobList(ctx, river.NewJobListParams().Kinds(turnJob{}.Kind()).States(opts.UniqueOpts.ByState...).
 		Where("args->>'source' = @source", river.NamedArgs{"source": source}).First(1))

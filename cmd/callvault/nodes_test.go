@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -146,6 +148,42 @@ func TestNodesOutliveTheDatabase(t *testing.T) {
 	away("stopped", 60)
 	server.Thaw(t)
 	back("going on")
+}
+
+// TestStopWhileTheDatabaseIsLocked: a service that is told to stop while somebody
+// keeps it from writing to PostgreSQL ends, and says what it could not write.
+func TestStopWhileTheDatabaseIsLocked(t *testing.T) {
+	url := databasetest.PostgreSQL(t)
+	t.Setenv("CALLVAULT_DATABASE", url)
+	data, key, path := vaultWithOne(t)
+	p := serving(t, data)
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec(`LOCK TABLE audit_head`); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := fetch(t, http.DefaultClient, request(t, http.MethodGet, p.url+path, key, nil)); status != http.StatusOK {
+		t.Fatalf("a download: %d", status)
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case said := <-p.log:
+		if !strings.Contains(said, "events of the audit trail") {
+			t.Errorf("it said of the audit trail:\n%s", said)
+		}
+	case <-time.After(patience):
+		t.Error("it never ends")
+	}
 }
 
 // TestUploadsOverNodes: of uploads of the same keys to all nodes at once, while

@@ -29,6 +29,11 @@ const (
 	retryAfter = 10 * time.Second
 	stopTime   = 30 * time.Second
 
+	// jobPatience is how long a statement of a job may take: some count all there is.
+	// All else that a shift asks of the database is little.
+	jobPatience = 5 * time.Minute
+	littleTime  = 10 * time.Second
+
 	queueConns = 8
 	manyTries  = 10_000
 )
@@ -56,7 +61,7 @@ type watch struct {
 // renew ends the watch that is on, if one is, and begins another.
 func (s *shift) renew(ctx context.Context) {
 	next := &watch{}
-	next.Context, next.end = context.WithCancel(context.WithoutCancel(ctx))
+	next.Context, next.end = context.WithCancel(database.Within(context.WithoutCancel(ctx), jobPatience))
 	if last := s.watch.Swap(next); last != nil {
 		last.end()
 	}
@@ -76,6 +81,9 @@ func openShift(ctx context.Context, v *vault, with *collecting, turns int) (s *s
 		return nil, errors.New("the database's address cannot be read by the queue") // it may hold a secret
 	}
 	config.MaxConns = queueConns
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = littleTime
+	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
@@ -122,9 +130,9 @@ func (s *shift) openQueue(turns int) (err error) {
 	return err
 }
 
-// work takes jobs until ctx ends; then it gives back what is not finished.
+// work takes jobs until ctx ends; then it gives back what is not finished, within
+// stopTime, whether or not the database takes it.
 func (s *shift) work(ctx context.Context) error {
-	defer s.pool.Close()
 	if _, err := s.collector.Beat(ctx, s.name); err != nil {
 		return err
 	}
@@ -139,7 +147,26 @@ func (s *shift) work(ctx context.Context) error {
 	go func() { stopped <- s.queue.Stop(stopping) }() // takes no more, and waits
 	s.watch.Load().end()
 	err := <-stopped
-	return errors.Join(err, s.collector.Leave(context.WithoutCancel(ctx), s.name))
+	if err != nil {
+		err = fmt.Errorf("the jobs of %s did not end in time; others take them up: %w", s.name, err)
+	}
+	return errors.Join(err, s.collector.Leave(stopping, s.name), s.closePool(stopping))
+}
+
+// closePool closes the queue's connections, and waits until nobody uses them or ctx
+// ends.
+func (s *shift) closePool(ctx context.Context) error {
+	closed := make(chan struct{})
+	go func() {
+		s.pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close the queue: %w", ctx.Err())
+	}
 }
 
 // attend says again and again that the worker is alive, and looks after the queue
@@ -163,11 +190,19 @@ func (s *shift) attend(ctx context.Context) {
 				s.renew(ctx)
 			}
 		case <-tend.C:
-			if err := errors.Join(s.tend(ctx), s.takeUpLost(ctx)); err != nil && ctx.Err() == nil {
+			if err := s.lookAfter(ctx); err != nil && ctx.Err() == nil {
 				s.log.Error("looking after the queue", "error", err)
 			}
 		}
 	}
+}
+
+// lookAfter looks after the queue, for so little time that the worker is heard of
+// meanwhile, also when a connection of the queue leads nowhere.
+func (s *shift) lookAfter(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, littleTime)
+	defer cancel()
+	return errors.Join(s.tend(ctx), s.takeUpLost(ctx))
 }
 
 // tend begins the runs that are due, and takes up the jobs of dead workers, if

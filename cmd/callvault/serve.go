@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"callvault/account"
+	"callvault/database"
 	"callvault/meter"
 	"callvault/pages"
 	"callvault/server"
@@ -56,7 +57,7 @@ func serveCommand(o *options) *cobra.Command {
 					s.release()
 					return err
 				}
-				return s.serve(c.Context(), &flags)
+				return s.serve(database.Impatient(c.Context()), &flags)
 			})
 		},
 	}

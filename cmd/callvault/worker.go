@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callvault/account"
+	"callvault/database"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -50,7 +51,7 @@ that dies was at is taken up by others within a minute. All need the same config
 				if err != nil {
 					return errors.Join(err, with.close())
 				}
-				return errors.Join(s.run(c.Context()), with.close())
+				return errors.Join(s.run(database.Impatient(c.Context())), with.close())
 			})
 		},
 	}
@@ -77,7 +78,7 @@ func (s *shift) run(ctx context.Context) error {
 // watchOver waits until nobody else watches over the collecting, and does, as long
 // as that is so.
 func (s *shift) watchOver(ctx context.Context) error {
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := context.WithCancel(database.Within(ctx, jobPatience))
 	defer end()
 	release, err := s.db.WaitLock(ctx, "watch", end)
 	if err != nil {
