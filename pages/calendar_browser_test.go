@@ -69,6 +69,7 @@ func TestLiveProgress(t *testing.T) {
 		c.origin.add("acme-ns", fmt.Sprint("r", i), daysAgo(2))
 	}
 	c.origin.gate = make(chan struct{})
+	defer close(c.origin.gate) // so that the run ends also when the test fails
 	b := c.openBrowser(c.addPerson("Ann", callvault.Grant{AllTenants: true}, callvault.Listen))
 	b.open("/completeness")
 	ended := make(chan struct{})

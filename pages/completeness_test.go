@@ -315,6 +315,7 @@ func TestProgressStream(t *testing.T) {
 		c.origin.add("acme-ns", fmt.Sprint("r", i), daysAgo(2))
 	}
 	c.origin.gate = make(chan struct{})
+	defer close(c.origin.gate) // so that the run ends also when the test fails
 	r := c.signedIn("ann", callvault.Listen)
 	request, _ := http.NewRequestWithContext(t.Context(), "GET", c.url+"/completeness/events", nil)
 	response, err := r.client.Do(request)
