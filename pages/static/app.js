@@ -12,18 +12,30 @@ const formats = {
   minuteIn: { ...inWords, timeZoneName: "short" },
   day: { dateStyle: "medium" },
   clock: { timeStyle: "medium" },
+  whole: { dateStyle: "full", timeStyle: "long" }, // for who points at a time
 };
+
+// made keeps what Intl made: each takes longer to make than a page of times to write.
+const made = new Map();
+
+function once(name, make) {
+  if (!made.has(name)) made.set(name, make());
+  return made.get(name);
+}
+
+function formatTime(at, form, timeZone) {
+  return once(`${form} ${timeZone}`, () => new Intl.DateTimeFormat(undefined, { ...formats[form], timeZone })).format(at);
+}
 
 /** localize writes the <time> and <data> elements below root as the locale has them. */
 export function localize(root = document) {
   for (const element of root.querySelectorAll("time[data-form]")) {
     const at = new Date(element.dateTime);
-    const format = formats[element.dataset.form];
-    if (!format || Number.isNaN(at.getTime())) continue;
-    const zone = element.dataset.zone; // the tenant's; without one the reader's own
+    const { form, zone } = element.dataset; // the zone is the tenant's; without one it is the reader's own
+    if (!formats[form] || Number.isNaN(at.getTime())) continue;
     try {
-      element.textContent = new Intl.DateTimeFormat(undefined, { ...format, timeZone: zone }).format(at);
-      element.title = `${new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long", timeZone: zone }).format(at)}`;
+      element.textContent = formatTime(at, form, zone);
+      element.title = formatTime(at, "whole", zone);
     } catch {
       // A zone that this browser does not know: what the server wrote stays.
     }
@@ -35,7 +47,7 @@ export function localize(root = document) {
 
 /** formatNumber writes a number as the reader's locale has it. */
 export function formatNumber(n) {
-  return new Intl.NumberFormat().format(n);
+  return once("number", () => new Intl.NumberFormat()).format(n);
 }
 
 const byteUnits = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte"];
@@ -48,9 +60,9 @@ export function formatBytes(n) {
     unit++;
   }
   if (!unit) return `${formatNumber(n)} B`;
-  return new Intl.NumberFormat(undefined, {
+  return once(byteUnits[unit], () => new Intl.NumberFormat(undefined, {
     style: "unit", unit: byteUnits[unit], unitDisplay: "short", maximumFractionDigits: 1,
-  }).format(n);
+  })).format(n);
 }
 
 /** announce tells something to those who hear the page instead of seeing it. */
