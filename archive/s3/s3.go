@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"path"
 	"strings"
@@ -23,11 +22,14 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// The bounds of one request: an answer must begin within answerTime, and a
-// request that fails is tried so often in all.
+// The bounds of one request: an answer must begin within answerTime, bytes of it or
+// of the request must move within stallTime, and a request that fails is tried so
+// often in all. A connection that stands idle is given up before it counts as stalled.
 const (
 	connectTime = 5 * time.Second
 	answerTime  = 10 * time.Second
+	stallTime   = 30 * time.Second
+	idleTime    = 25 * time.Second
 	tries       = 2
 	// abreast is how many blobs are sent side by side.
 	abreast = 16
@@ -48,12 +50,12 @@ type Store struct {
 func Open(ctx context.Context, place Location) (*Store, error) {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: connectTime, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:           connect,
 		TLSHandshakeTimeout:   connectTime,
 		ResponseHeaderTimeout: answerTime,
 		MaxIdleConns:          idleConns,
 		MaxIdleConnsPerHost:   idleConns,
-		IdleConnTimeout:       time.Minute,
+		IdleConnTimeout:       idleTime,
 		DisableCompression:    true,
 	}
 	client, err := minio.New(place.Endpoint, &minio.Options{
