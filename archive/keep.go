@@ -200,7 +200,8 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 
 // undo takes the blobs of what could not be kept away again, so that a disk that
 // is full is not filled further with what was refused: but for a recording that
-// was here before, or that another process has kept since.
+// was here before, or that another process has kept since. A store that is away is
+// asked once, for others wait.
 func (a *Archive) undo(ctx context.Context, group []*keeping) {
 	_ = a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error { // what stays is named by Verify
 		for _, k := range group {
@@ -209,7 +210,9 @@ func (a *Archive) undo(ctx context.Context, group []*keeping) {
 				continue
 			}
 			for _, key := range k.keys {
-				_ = a.blobs.Delete(ctx, key)
+				if err := a.blobs.Delete(ctx, key); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

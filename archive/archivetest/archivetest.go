@@ -72,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"RebuildBesideKeep", rebuildBesideKeep},
 		{"RebuildDropsRows", rebuildDropsRows},
 		{"FullDisk", fullDisk},
+		{"StoreAway", storeAway},
 		{"DamagedSidecarIsReplaced", damagedSidecarIsReplaced},
 		{"ClockThatJumpsBack", clockThatJumpsBack},
 		{"ClockThatJumpsBackUnderACall", clockThatJumpsBackUnderACall},

@@ -98,6 +98,39 @@ func fullDisk(s *suite) {
 	s.sound(a, 3)
 }
 
+// awayBlobs is a store that takes nothing, and does not answer when it is asked to
+// take that away again.
+type awayBlobs struct {
+	archive.Blobs
+	deletes int
+}
+
+type away struct{}
+
+func (away) Error() string     { return "the store does not answer" }
+func (away) Unavailable() bool { return true }
+
+func (b *awayBlobs) Put(context.Context, []string, []*os.File) error { return away{} }
+
+func (b *awayBlobs) Delete(context.Context, string) error {
+	b.deletes++
+	return away{}
+}
+
+// storeAway: who keeps a recording while the store is away is told so, after the
+// store was asked once whether it clears away what came of it, not once for each
+// blob: for all who keep something wait meanwhile.
+func storeAway(s *suite) {
+	store := &awayBlobs{Blobs: s.Blobs}
+	a := s.Open(s.T, store)
+	if _, _, err := a.Keep(s.Context(), s.intake(a, row("one", noon), second)); !errors.Is(err, callvault.Unavailable) {
+		s.Errorf("kept in a store that is away: %v, want 503", err)
+	}
+	if store.deletes != 1 {
+		s.Errorf("the store was asked %d times to clear away", store.deletes)
+	}
+}
+
 // damagedSidecarIsReplaced: damage to one file stops neither its recording nor
 // others from being kept.
 func damagedSidecarIsReplaced(s *suite) {
