@@ -42,8 +42,12 @@ var (
 	postgresConflict = []string{"40001", "40P01"} // serialization_failure, deadlock_detected
 	// connection_exception, too_many_connections, query_canceled,
 	// admin_shutdown, crash_shutdown, cannot_connect_now and the like
-	postgresAway = []string{"08", "53300", "57014", "57P", "25P03"}
+	postgresAway = []string{"08", "53300", "57014", "57P", "25P03", readOnly}
 )
+
+// readOnly is read_only_sql_transaction: to one who writes, PostgreSQL is a standby,
+// or has become one.
+const readOnly = "25006"
 
 // IsFull tells whether err says that the database's disk is full.
 func IsFull(err error) bool { return resultCode(err) == sqliteFull || hasState(err, postgresFull) }

@@ -52,7 +52,7 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 		delete(config.RuntimeParams, idleParameter) // other connections may be idle
 	}
 	db := &DB{
-		Reader:  pool(config, conns-2*(conns/4), map[string]string{"default_transaction_read_only": "on"}),
+		Reader:  pool(reading(config), conns-2*(conns/4), nil),
 		writer:  pool(config, conns/4, map[string]string{"idle_in_transaction_session_timeout": "120s"}),
 		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off", "plan_cache_mode": "force_generic_plan"}),
 		locks:   pool(config, 0, map[string]string{idleParameter: lockIdle}),
@@ -98,7 +98,24 @@ func parsePostgreSQL(place string) (*pgx.ConnConfig, int, error) {
 		}
 	}
 	config.Tracer = limits{}
+	usual := config.OnPgError
+	config.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		return usual(conn, err) && err.Code != readOnly // another may lead to where can be written
+	}
 	return config, conns, nil
+}
+
+// reading is for connections that are refused every write. They are told so when
+// they are there: as they are made, the URL may ask for servers that take writes
+// (target_session_attrs=read-write), and that is what those would be asked.
+func reading(config *pgx.ConnConfig) *pgx.ConnConfig {
+	mine := config.Copy()
+	mine.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		ctx, cancel := context.WithTimeout(ctx, wordTime)
+		defer cancel()
+		return conn.Exec(ctx, "SET default_transaction_read_only = on").Close()
+	}
+	return mine
 }
 
 // pool makes a pool of at most size connections, any number when it is 0, with

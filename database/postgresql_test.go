@@ -329,6 +329,40 @@ func TestCloseWhileItStandsStill(t *testing.T) {
 	}
 }
 
+// Who writes to a server that has become a standby is told that the database is away,
+// and gets another connection, which may lead to the one that took its place.
+func TestServerThatBecomesAStandby(t *testing.T) {
+	db := open(t, databasetest.PostgreSQL(t)+"&pool_max_conns=4") // one of them writes
+	write := func(statement string) error {
+		return db.Tx(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(statement)
+			return err
+		})
+	}
+	const change = `UPDATE account_revision SET revision = revision + 1`
+	if err := write(`SET default_transaction_read_only = on`); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(change); !database.IsBusy(err) {
+		t.Errorf("a write there: %v, want busy", err)
+	}
+	if err := write(change); err != nil {
+		t.Errorf("the next write: %v", err)
+	}
+}
+
+// The URL may ask for a server that takes writes, as those of several hosts do.
+func TestServerThatTakesWrites(t *testing.T) {
+	db := open(t, databasetest.PostgreSQL(t)+"&target_session_attrs=read-write")
+	var n int
+	if err := db.Reader.QueryRow(`SELECT count(*) FROM account_revision`).Scan(&n); err != nil {
+		t.Error(err)
+	}
+	if _, err := db.Reader.Exec(`UPDATE account_revision SET revision = revision + 1`); err == nil {
+		t.Error("a write by the reader passes")
+	}
+}
+
 func TestURLOfTheDatabase(t *testing.T) {
 	for place, want := range map[string]string{
 		"postgres://user:secret@host/db?pool_max_conns=3":   "at least 4",
