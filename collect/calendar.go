@@ -272,3 +272,13 @@ func DayOf(t time.Time) callvault.Span {
 	day := startOfDay(t)
 	return callvault.Span{From: day.UnixMilli(), To: nextDay(day).UnixMilli()}
 }
+
+// ParseDay is the day of a date such as 2024-02-12, from midnight to midnight in a
+// zone. Where the clocks are set on at midnight it begins when they are.
+func ParseDay(date string, zone *time.Location) (callvault.Span, error) {
+	day, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return callvault.Span{}, fmt.Errorf("a day: %w", err)
+	}
+	return callvault.Span{From: inZone(day, zone).UnixMilli(), To: inZone(day.Add(24*time.Hour), zone).UnixMilli()}, nil
+}

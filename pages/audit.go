@@ -14,6 +14,7 @@ import (
 
 	"callvault"
 	"callvault/account"
+	"callvault/collect"
 )
 
 var auditRoutes = []route{
@@ -77,15 +78,15 @@ func (v *auditView) read(x *exchange) (*account.AuditQuery, error) {
 		v.Zone = tenant.TimeZone
 	}
 	wanted := &account.AuditQuery{Who: v.Who, Tenant: v.Tenant, Recording: v.Recording, Limit: auditPage + 1}
-	since, err := startOf(v.Since, v.Zone, 0)
+	since, err := v.day(v.Since)
 	if err != nil {
 		return nil, err
 	}
-	until, err := startOf(v.Until, v.Zone, 1)
+	until, err := v.day(v.Until)
 	if err != nil {
 		return nil, err
 	}
-	wanted.Span = callvault.Span{From: since, To: until}
+	wanted.Span = callvault.Span{From: since.From, To: until.To}
 	if before := v.Query.Get("before"); before != "" {
 		if wanted.Before, err = strconv.ParseInt(before, 10, 64); err != nil || wanted.Before < 1 {
 			return nil, fmt.Errorf("the address names a place in the list that cannot be; begin at the first page: %w", callvault.InvalidParameter)
@@ -94,17 +95,16 @@ func (v *auditView) read(x *exchange) (*account.AuditQuery, error) {
 	return wanted, nil
 }
 
-// startOf is the beginning of a day such as 2024-02-12, or of one days later, in
-// Unix milliseconds; 0 for none.
-func startOf(day, zone string, later int) (int64, error) {
-	if day == "" {
-		return 0, nil
+// day reads a day such as 2024-02-12; "" is none.
+func (v *auditView) day(text string) (callvault.Span, error) {
+	if text == "" {
+		return callvault.Span{}, nil
 	}
-	at, err := time.ParseInLocation(time.DateOnly, day, zoneOf(zone))
+	day, err := collect.ParseDay(text, zoneOf(v.Zone))
 	if err != nil {
-		return 0, fmt.Errorf("%.40q is not a day such as 2024-02-12: %w", day, callvault.InvalidParameter)
+		return day, fmt.Errorf("%.40q is not a day such as 2024-02-12: %w", text, callvault.InvalidParameter)
 	}
-	return at.AddDate(0, 0, later).UnixMilli(), nil
+	return day, nil
 }
 
 // page cuts off what is for the next page, and makes the addresses of the others.

@@ -73,6 +73,25 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// TestSearchDayWithoutMidnight: where the clocks are set on at midnight, a day begins
+// when they are, and the one before has its last hour.
+func TestSearchDayWithoutMidnight(t *testing.T) {
+	w := newWorld(t)
+	w.addTenant(callvault.Tenant{Name: "sur", TimeZone: "America/Santiago"})
+	begins := time.Date(2022, 9, 11, 4, 0, 0, 0, time.UTC).UnixMilli() // 01:00 there
+	last, first := recording("last", begins-1), recording("first", begins)
+	last.TenantName, first.TenantName = "sur", "sur"
+	w.keep(last, nil, clip().Audio)
+	w.keep(first, nil, clip().Audio)
+	reader := w.signedIn("lena", callvault.Listen)
+	for day, want := range map[string][2]bool{"2022-09-10": {true, false}, "2022-09-11": {false, true}} {
+		body := reader.get("/recordings?tenant=sur&from=" + day + "&until=" + day).body
+		if got := [2]bool{tellsOf(body, last), tellsOf(body, first)}; got != want {
+			t.Errorf("%s: the last of the day before and its first found: %t, want %t", day, got, want)
+		}
+	}
+}
+
 func day(r callvault.Recording) string {
 	denver, _ := time.LoadLocation("America/Denver")
 	return time.UnixMilli(r.StartTime).In(denver).Format("2006-01-02")

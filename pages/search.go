@@ -11,6 +11,7 @@ import (
 
 	"callvault"
 	"callvault/archive"
+	"callvault/collect"
 )
 
 // search is what somebody looks for, as the address of the search says it.
@@ -87,22 +88,20 @@ func (s *search) readZone() {
 	s.Zones = len(zones) > 1
 }
 
-const dayLayout = "2006-01-02"
-
 // readSpan reads when the recordings began.
 func (s *search) readSpan(now time.Time) {
 	zone := zoneOf(s.Zone)
-	now = now.In(zone)
-	midnight := func(days int) int64 {
-		return time.Date(now.Year(), now.Month(), now.Day()+days, 0, 0, 0, 0, zone).UnixMilli()
+	ago := func(days int) callvault.Span { // noon is there on every day of every zone
+		now := now.In(zone)
+		return collect.DayOf(time.Date(now.Year(), now.Month(), now.Day()-days, 12, 0, 0, 0, zone))
 	}
 	switch s.When {
 	case "today":
-		s.span = callvault.Span{From: midnight(0), To: midnight(1)}
+		s.span = ago(0)
 	case "yesterday":
-		s.span = callvault.Span{From: midnight(-1), To: midnight(0)}
+		s.span = ago(1)
 	case "7d":
-		s.span = callvault.Span{From: midnight(-6), To: midnight(1)}
+		s.span = callvault.Span{From: ago(6).From, To: ago(0).To}
 	case "", "range":
 		s.readRange(zone)
 	default:
@@ -117,24 +116,23 @@ func (s *search) readRange(zone *time.Location) {
 	}
 	s.When = "range"
 	if s.From != "" {
-		s.span.From = s.readDay(s.From, zone, 0)
+		s.span.From = s.readDay(s.From, zone).From
 	}
 	if s.Until != "" {
-		s.span.To = s.readDay(s.Until, zone, 1)
+		s.span.To = s.readDay(s.Until, zone).To
 		if s.span.To <= s.span.From {
 			s.fault("The last day comes before the first.")
 		}
 	}
 }
 
-// readDay is the midnight with which the day begins that is so many days later.
-func (s *search) readDay(text string, zone *time.Location, later int) int64 {
-	day, err := time.ParseInLocation(dayLayout, text, zone)
+// readDay reads a day.
+func (s *search) readDay(text string, zone *time.Location) callvault.Span {
+	day, err := collect.ParseDay(text, zone)
 	if err != nil {
 		s.fault(fmt.Sprintf("%.40q is not a day; write it as 2026-03-31.", text))
-		return 0
 	}
-	return min(max(time.Date(day.Year(), day.Month(), day.Day()+later, 0, 0, 0, 0, zone).UnixMilli(), 0), callvault.MaxTime)
+	return callvault.Span{From: min(max(day.From, 0), callvault.MaxTime), To: min(max(day.To, 0), callvault.MaxTime)}
 }
 
 // readLength reads a length.

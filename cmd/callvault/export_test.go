@@ -94,3 +94,25 @@ func TestExportAgain(t *testing.T) {
 		t.Errorf("a span that ends before it begins: %d %s", status, stderr)
 	}
 }
+
+// TestDaysWithoutMidnight: where the clocks are set on at midnight, a day begins when
+// they are, so that an export loses nothing of the evening before.
+func TestDaysWithoutMidnight(t *testing.T) {
+	zone, err := time.LoadLocation("America/Santiago")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := time.Date(2022, 9, 11, 4, 0, 0, 0, time.UTC).UnixMilli() // 01:00 there
+	for _, days := range [][2]string{{"2022-09-10", "2022-09-11"}, {"2022-09-11", "2022-09-12"}} {
+		span, err := spanIn(zone, days[0], days[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := span.Contains(begins - 1); got != (days[0] == "2022-09-10") {
+			t.Errorf("%v has the last of the day before: %t", days, got)
+		}
+		if got := span.Contains(begins); got != (days[0] == "2022-09-11") {
+			t.Errorf("%v has the first of the day: %t", days, got)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"callvault"
 	"callvault/archive"
+	"callvault/collect"
 
 	"github.com/spf13/cobra"
 )
@@ -125,9 +126,9 @@ func spanIn(zone *time.Location, since, until string) (callvault.Span, error) {
 		if end.flag == "" {
 			continue
 		}
-		day, err := time.ParseInLocation(time.DateOnly, end.flag, zone)
+		day, err := collect.ParseDay(end.flag, zone)
 		if err == nil {
-			*end.ms = day.UnixMilli()
+			*end.ms = day.From
 			continue
 		}
 		if *end.ms, err = callvault.ParseTime(end.flag); err != nil {
