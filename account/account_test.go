@@ -203,6 +203,7 @@ func TestMaskKeys(t *testing.T) {
 		"no recording " + key + ".":  "no recording cvk_....",
 		key + " and " + key[:20]:     "cvk_... and cvk_...",
 		"/recordings/" + key + "/au": "/recordings/cvk_.../au",
+		"//welcome/cvt_" + key[4:]:   "//welcome/cvt_...",
 	} {
 		if got := account.MaskKeys(text); got != want {
 			t.Errorf("%q is masked as %q, want %q", text, got, want)

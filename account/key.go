@@ -57,15 +57,16 @@ func misshapen(secret, prefix string) string {
 	return ""
 }
 
-var keyForm = regexp.MustCompile(keyPrefix + `[0-9A-Za-z]{8,}`)
+var keyForm = regexp.MustCompile(`(` + keyPrefix + `|` + ticketPrefix + `)[0-9A-Za-z]{8,}`)
 
-// MaskKeys is the text without the authentication keys in it, should somebody have
-// put one where it does not belong: into a path, or in a name's place.
+// MaskKeys is the text without the authentication keys and the tickets of one-time
+// links in it, should somebody have put one where it does not belong: into a path,
+// or in a name's place.
 func MaskKeys(text string) string {
-	if !strings.Contains(text, keyPrefix) {
+	if !strings.Contains(text, keyPrefix) && !strings.Contains(text, ticketPrefix) {
 		return text
 	}
-	return keyForm.ReplaceAllString(text, keyPrefix+"...")
+	return keyForm.ReplaceAllString(text, "$1...")
 }
 
 func keySum(body string) string {

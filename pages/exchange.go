@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/account"
 	"callvault/delivery"
 )
 
@@ -121,12 +122,12 @@ func (p *Pages) log(x *exchange) {
 	attrs := []slog.Attr{
 		slog.String("request_id", x.id), slog.String("remote", x.from()),
 		slog.String("method", x.r.Method), slog.String("page", x.page),
-		slog.String("user", user), slog.String("tenant", x.tenant), slog.String("key", x.key),
+		slog.String("user", user), slog.String("tenant", account.MaskKeys(x.tenant)), slog.String("key", account.MaskKeys(x.key)),
 		slog.Int("status", x.out.Status), slog.Int64("bytes", x.out.Bytes),
 		slog.Float64("ms", float64(time.Since(x.now).Microseconds())/1000),
 	}
 	if x.err != nil {
-		attrs = append(attrs, slog.String("error", x.err.Error()))
+		attrs = append(attrs, slog.String("error", account.MaskKeys(x.err.Error())))
 		if x.out.Status >= 500 && x.out.Status != int(callvault.BandwidthExceeded) && !errors.Is(x.err, context.Canceled) {
 			level = slog.LevelError
 		}
