@@ -20,7 +20,7 @@ var errSignInFirst = fmt.Errorf("sign in first: %w", callvault.Unauthorized)
 // signInView is what the sign-in page shows.
 type signInView struct {
 	To    string // where to go afterwards
-	Why   string // why one has to sign in again: "ended", "out" or ""
+	Why   string // why one has to sign in again: "ended", "out", "set" or ""
 	Name  string
 	Key   bool // the key's form is open
 	Fault string

@@ -117,6 +117,30 @@ func TestPersonFromLinkToSignOut(t *testing.T) {
 	r.get("/sign-in?why=ended&to=/usage").want(t, "the page that says so", 200, "Your session has ended", `value="/usage"`)
 }
 
+// TestPasswordIsSetWhileOthersGuess: who chooses his password while somebody guesses
+// at his name is told that it is set, and the link, which is used up, is not all he has.
+func TestPasswordIsSetWhileOthersGuess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	person := callvault.Person{Name: "Kelly", Grant: callvault.Grant{AllTenants: true}, Can: []callvault.Capability{callvault.Listen}, Enabled: true}
+	ticket, err := w.accounts.AddPerson(t.Context(), person, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon := time.Now().Add(time.Hour) // so that their wait is not over before the password is hashed
+	for range 4 {
+		if _, _, err := w.accounts.SignIn(t.Context(), "Kelly", "wrong wrong wrong", "192.0.2.1", soon); err == nil {
+			t.Fatal("a wrong password signed in")
+		}
+	}
+	r := w.newReader()
+	chosen := r.post("/welcome/"+ticket, "password", "four words that fit", "again", "four words that fit")
+	if to := chosen.header.Get("Location"); chosen.status != 303 || to != "/sign-in?why=set" {
+		t.Fatalf("the password: %d, on to %q", chosen.status, to)
+	}
+	r.get("/sign-in?why=set").want(t, "the sign-in", 200, "Your password is set.")
+}
+
 // TestSignInLink is a link that signs in at once: once, and not for a browser
 // that only looks ahead.
 func TestSignInLink(t *testing.T) {

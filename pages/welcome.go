@@ -72,7 +72,8 @@ func (p *Pages) welcome(x *exchange) error {
 	}
 	token, _, err := p.Accounts.SignIn(x.ctx(), name, x.r.PostForm.Get("password"), x.from(), x.now)
 	if err != nil {
-		return err
+		x.err = err // such as that others guessed at the name; the password is set, and the link used up, all the same
+		return x.redirect("/sign-in?why=set")
 	}
 	x.setSession(token)
 	return x.redirect("/")
