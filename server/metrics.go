@@ -105,7 +105,8 @@ func (c *stock) Collect(to chan<- prometheus.Metric) {
 }
 
 // current is what is held, or was lately. When the archive does not answer, the
-// last answer stands.
+// last answer stands, and who asks soon does not wait for one again: all other
+// metrics are wanted just then.
 func (c *stock) current() []archive.Total {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,10 +114,11 @@ func (c *stock) current() []archive.Total {
 		return c.totals
 	}
 	totals, err := c.s.Archive.Totals(context.Background())
+	c.at = time.Now()
 	if err != nil {
 		c.s.Log.Error("metrics", "error", err)
 		return c.totals
 	}
-	c.at, c.totals = time.Now(), totals
+	c.totals = totals
 	return totals
 }

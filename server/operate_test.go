@@ -180,6 +180,23 @@ func TestMetrics(t *testing.T) {
 	wantError(t, "an admin may not read", w.get(list, w.as("boss")...), 403, "forbidden")
 }
 
+// TestMetricsWithoutTheDatabase: what the service counts itself is told, and the
+// database is asked once in a while, not each time.
+func TestMetricsWithoutTheDatabase(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.db.Close())
+	for range 3 {
+		recorder := httptest.NewRecorder()
+		w.server.MetricsHandler().ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+		if recorder.Code != 200 || !strings.Contains(recorder.Body.String(), "callvault_refused_total") {
+			t.Errorf("%d %s", recorder.Code, recorder.Body)
+		}
+	}
+	if asked := strings.Count(w.log.String(), "database is closed"); asked != 1 {
+		t.Errorf("the database was asked %d times:\n%s", asked, w.log)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"/healthz", "/readyz", "/openapi.json"} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"callvault/collect"
@@ -79,7 +80,7 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 		return err
 	}
 	s.show(c.collector, c.sources)
-	s.server.Register(&ledgerMetrics{collector: c.collector, sources: c.watched()})
+	s.server.Register(&ledgerMetrics{collector: c.collector, sources: c.watched(), failed: map[string]time.Time{}})
 	work := c.schedules
 	switch {
 	case only:
@@ -119,7 +120,14 @@ func tellOf(ctx context.Context, report *collect.Report, alerts *collect.Alerts,
 type ledgerMetrics struct {
 	collector *collect.Collector
 	sources   []*collect.Source
+
+	mu     sync.Mutex
+	failed map[string]time.Time // when a source's ledger could last not be read
 }
+
+// ledgerPause is how long a ledger that could not be read is left alone: who asks for
+// the other metrics meanwhile does not wait for it.
+const ledgerPause = 30 * time.Second
 
 var (
 	ledgerItems = prometheus.NewDesc("callvault_collect_recordings", "Recordings of the sources by how they stand.", []string{"source", "tenant", "state"}, nil)
@@ -143,12 +151,18 @@ func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	for refused, n := range m.collector.Refusals() {
 		to <- prometheus.MustNewConstMetric(ledgerNo, prometheus.CounterValue, float64(n), refused.Source, refused.Tenant, strconv.Itoa(refused.Status))
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, source := range m.sources {
+		if time.Since(m.failed[source.Name]) < ledgerPause {
+			continue
+		}
 		if last, err := m.collector.SourceStatus(ctx, source.Name); err == nil && last.LastRun != nil {
 			to <- prometheus.MustNewConstMetric(ledgerRun, prometheus.GaugeValue, float64(last.LastRun.EndedAt)/1000, source.Name, string(last.LastRun.Result))
 		}
 		tenants, err := m.collector.TenantStatuses(ctx, source, time.Now())
 		if err != nil {
+			m.failed[source.Name] = time.Now()
 			continue
 		}
 		for i := range tenants {
