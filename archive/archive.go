@@ -12,6 +12,7 @@ package archive
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -75,9 +76,15 @@ func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	return a, nil
 }
 
-// Ready tells whether the archive's database answers.
+// Ready tells whether the archive's database can be read. A ping would not tell: of
+// SQLite's it asks nothing that is on the disk.
 func (a *Archive) Ready(ctx context.Context) error {
-	if err := a.db.Reader.PingContext(ctx); err != nil {
+	if err := a.db.Reader.PingContext(ctx); err != nil { // which is given up sooner than what is read
+		return fmt.Errorf("database: %w", err)
+	}
+	var one int
+	err := a.db.Reader.QueryRowContext(ctx, `SELECT 1 FROM recordings LIMIT 1`).Scan(&one)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("database: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -218,6 +219,20 @@ func TestHealth(t *testing.T) {
 	if got := w.get(list); got.StatusCode != 200 {
 		t.Errorf("a request that still comes: %d", got.StatusCode)
 	}
+}
+
+// TestReadyMeansReadable: a service whose database is there but cannot be read, as
+// when its disk has gone, is not ready.
+func TestReadyMeansReadable(t *testing.T) {
+	w := newWorld(t)
+	if got := w.get("/readyz"); got.StatusCode != 200 {
+		t.Errorf("readyz of an empty archive: %d", got.StatusCode)
+	}
+	must(t, w.db.Tx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`ALTER TABLE recordings RENAME TO gone`)
+		return err
+	}))
+	wantError(t, "readyz", w.get("/readyz"), 503, "unavailable")
 }
 
 // TestHugeHeaders sends more headers than are read.
