@@ -92,6 +92,12 @@ func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) 
 	return &Caller{user, known}, nil
 }
 
+// Ready tells whether who asks can be found out.
+func (a *Accounts) Ready(ctx context.Context) error {
+	_, err := a.current(ctx)
+	return err
+}
+
 func (a *Accounts) noteUse(name string, now time.Time) {
 	a.usedMu.Lock()
 	a.used[name] = now.UnixMilli()

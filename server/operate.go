@@ -44,7 +44,11 @@ func (s *Server) readyz(w *response, r *http.Request) error {
 	if s.stopping.Load() {
 		return fmt.Errorf("stopping: %w", callvault.Unavailable)
 	}
-	if err := s.Archive.Ready(r.Context()); err != nil {
+	err := s.Archive.Ready(r.Context())
+	if err == nil {
+		err = s.Accounts.Ready(r.Context())
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", err, callvault.Unavailable)
 	}
 	return sendJSON(w, []byte(`{"status":"ready"}`))

@@ -224,15 +224,17 @@ func TestHealth(t *testing.T) {
 // TestReadyMeansReadable: a service whose database is there but cannot be read, as
 // when its disk has gone, is not ready.
 func TestReadyMeansReadable(t *testing.T) {
-	w := newWorld(t)
-	if got := w.get("/readyz"); got.StatusCode != 200 {
-		t.Errorf("readyz of an empty archive: %d", got.StatusCode)
+	for _, table := range []string{"recordings", "account_revision"} {
+		w := newWorld(t)
+		if got := w.get("/readyz"); got.StatusCode != 200 {
+			t.Errorf("readyz of an empty archive: %d", got.StatusCode)
+		}
+		must(t, w.db.Tx(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(`ALTER TABLE ` + table + ` RENAME TO gone`)
+			return err
+		}))
+		wantError(t, "readyz without "+table, w.get("/readyz"), 503, "unavailable")
 	}
-	must(t, w.db.Tx(t.Context(), func(tx *sql.Tx) error {
-		_, err := tx.Exec(`ALTER TABLE recordings RENAME TO gone`)
-		return err
-	}))
-	wantError(t, "readyz", w.get("/readyz"), 503, "unavailable")
 }
 
 // TestHugeHeaders sends more headers than are read.
