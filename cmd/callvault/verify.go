@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -132,7 +131,7 @@ func spanIn(zone *time.Location, since, until string) (callvault.Span, error) {
 			continue
 		}
 		if *end.ms, err = callvault.ParseTime(end.flag); err != nil {
-			return span, usageError{errors.New(forPeople(err))}
+			return span, usageError{fmt.Errorf("%.40q is neither a day that there is, such as 2024-02-29, nor a time with an offset, such as 2024-02-29T23:59:59-06:00", end.flag)}
 		}
 	}
 	if span.From > span.To {
