@@ -61,6 +61,8 @@ func (s *Source) Validate() error {
 		return errors.New("a source has no name")
 	case !s.OwnServer && s.Pace < MinPace:
 		return fmt.Errorf("a pace of %v is below %v, which only a service of your own allows (own_server = true)", s.Pace, MinPace)
+	case s.Since < 0:
+		return errors.New("since is before 1970, when no recording starts")
 	case s.Pace < 0 || s.Lookback < 0:
 		return errors.New("pace and lookback cannot be negative")
 	}

@@ -121,8 +121,10 @@ func (c *config) sources(names []string) ([]scheduled, error) {
 		}
 		all = append(all, s)
 	}
-	if len(names) > len(all) {
-		return nil, usageError{fmt.Errorf("the configuration has not all of the sources %s", strings.Join(names, ", "))}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(s scheduled) bool { return s.Name == name }) {
+			return nil, usageError{fmt.Errorf("the configuration has no source %q", name)}
+		}
 	}
 	if len(all) == 0 {
 		return nil, errors.New("no source is configured: put a [[source]] into callvault.toml in the data folder, or name a file with --config")
@@ -145,7 +147,7 @@ func (c *sourceConfig) source(dir string) (s scheduled, err error) {
 	}
 	span, err := spanOf(c.Since, "")
 	if err != nil {
-		return s, fmt.Errorf("since: %w", err)
+		return s, fmt.Errorf("since: %v", err) // not a wrong usage of the command
 	}
 	s.Since = span.From
 	for text, to := range map[string]*time.Duration{"pace=" + c.Pace: &s.Pace, "lookback=" + c.Lookback: &s.Lookback} {
