@@ -27,6 +27,8 @@ func (s *source) faulty(r *recording) *answer {
 		return audioAnswer(r.audio[:len(r.audio)/2])
 	case "longer":
 		return audioAnswer(append(slices.Clone(r.audio), "and something else"...))
+	case "flood":
+		return audioAnswer(slices.Concat(r.audio, make([]byte, 70<<20)))
 	case "page":
 		return say(200, "<html><body>We are sorry</body></html>")
 	case "json":

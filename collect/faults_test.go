@@ -161,6 +161,25 @@ func checkEvidence(t *testing.T, v *vault, r *recording, status int) {
 	}
 }
 
+// TestFlood: an answer that goes on and on does not fill the disk.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		r := s.add("acme-ns", "flood", ago(time.Hour))
+		r.fault, r.times = "flood", -1
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		report := v.run(t, source)
+		if reason := reasonOf(report, "flood"); report.Result != collect.Incomplete || !strings.Contains(reason, "goes on beyond") {
+			t.Errorf("the run is %s: %s", report.Result, reason)
+		}
+		checkEvidence(t, v, r, 200)
+		body, err := os.Stat(filepath.Join(v.dir, "quarantine", "acme-ns", "flood.body"))
+		if err != nil || body.Size() > 65<<20 {
+			t.Errorf("%v were set aside (%v)", body.Size(), err)
+		}
+	})
+}
+
 // TestKeyRevoked: 401 on audio stops the source at once, also its lists.
 func TestKeyRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

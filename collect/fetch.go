@@ -133,6 +133,10 @@ func within(size int64) time.Duration {
 	return min(24*time.Hour, 5*time.Minute+time.Duration(size/bytesPerSecond)*time.Second)
 }
 
+// atMost is how many bytes a recording may have: more than any list errs by. Else one
+// answer without an end would fill the disk.
+func atMost(size int64) int64 { return 64<<20 + 4*size }
+
 // request asks for one recording's audio and keeps it.
 func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, final bool) error {
 	ctx, cancel := context.WithTimeout(ctx, within(it.size))
@@ -154,7 +158,8 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 		return ownFault{err}
 	}
 	defer spool.Discard()
-	n, err = io.Copy(spool, answer.Body)
+	most := atMost(it.size)
+	n, err = io.Copy(spool, io.LimitReader(answer.Body, most+1))
 	done() // what follows is ours: the next request need not wait for it
 	if err != nil && !errors.Is(err, client.Cut) {
 		return err
@@ -162,8 +167,11 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	cut := err
 	sum, info, fault := spool.End()
 	verdict := judge(it, answer, sum, info, fault)
-	if cut != nil {
+	switch {
+	case cut != nil:
 		verdict.refused = cut.Error()
+	case n > most:
+		verdict.refused = fmt.Sprintf("it goes on beyond %d bytes, the list says %d", most, it.size)
 	}
 	if verdict.refused != "" {
 		refused := &refusedBody{reason: verdict.refused, answer: evidence{Status: answer.Status, Header: answer.Header}}
