@@ -259,6 +259,35 @@ func TestSettle(t *testing.T) {
 	})
 }
 
+// TestPrefixAddedLater: a tenant that is known keeps its name here when its source is
+// given a prefix, and what is told of its calls is kept as before.
+func TestPrefixAddedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		s.add("acme-ns", "first", ago(2*time.Hour))
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		complete(t, v.run(t, source))
+		source.Prefix = "west-"
+		r := s.add("acme-ns", "second", ago(time.Hour))
+		call := callvault.Call{CallID: r.CallKey, CallKey: r.CallKey, StartTime: r.StartTime, EndTime: r.StartTime + r.Duration,
+			TenantName: "acme-ns", CallerID: "WIRELESS CALLER", Recordings: []callvault.Recording{r.Recording}}
+		s.extra = []string{string(call.AppendJSON(nil))}
+		r.StartTime -= 10 * 24 * time.Hour.Milliseconds() // so that it is listed as that alone
+		complete(t, v.run(t, source))
+		grant := callvault.Grant{Tenants: []string{"acme-ns"}}
+		told := ""
+		for call, err := range v.archive.Calls(t.Context(), collect.Always, &grant) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			told += call
+		}
+		if got := v.status(t, source, "acme-ns"); got.Held != 2 || !strings.Contains(told, "WIRELESS CALLER") {
+			t.Errorf("%+v, of calls: %s", got, told)
+		}
+	})
+}
+
 // TestTenantOfTwoSources: the second source is refused for that tenant, and a
 // prefix solves it.
 func TestTenantOfTwoSources(t *testing.T) {

@@ -48,7 +48,7 @@ func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e 
 	if !rec.Status.Deleted() {
 		e.note.Recording.Status = callvault.Pending
 	}
-	if t.call != nil && t.call.CallKey == rec.CallKey && r.source.Prefix+t.call.TenantName == rec.TenantName {
+	if t.call != nil && t.call.CallKey == rec.CallKey && t.call.TenantName == t.recording.TenantName {
 		call := *t.call
 		call.TenantName = site.tenant
 		call.EndTime = max(call.EndTime, call.StartTime) // a call that goes on has no end yet
