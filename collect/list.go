@@ -36,6 +36,7 @@ func (r *Run) lists(ctx context.Context) error {
 		return err
 	}
 	failed := 0
+	r.heard = len(pieces) == 0
 	for len(pieces) > 0 {
 		r.listsPlanned(len(pieces))
 		if r.stopped() {
@@ -46,7 +47,7 @@ func (r *Run) lists(ctx context.Context) error {
 		err := r.listSlice(ctx, piece)
 		switch {
 		case err == nil:
-			failed = 0
+			failed, r.heard = 0, true
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case sourceStops(err), errors.As(err, new(ownFault)):

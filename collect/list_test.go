@@ -139,6 +139,36 @@ func TestListsFail(t *testing.T) {
 	}
 }
 
+// TestNotOneListComes: a run to which not one list came is no success, however few it
+// asked for.
+func TestNotOneListComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		s.add("acme-ns", "good", ago(time.Hour))
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		for _, broken := range []bool{true, false, true} {
+			s.listFault = func(callvault.Span, int) *answer {
+				if broken {
+					return say(200, `<html>`)
+				}
+				return nil
+			}
+			before, err := v.SourceStatus(t.Context(), source.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			v.run(t, source)
+			after, err := v.SourceStatus(t.Context(), source.Name)
+			same := before.LastSuccessAt == nil && after.LastSuccessAt == nil ||
+				before.LastSuccessAt != nil && after.LastSuccessAt != nil && *before.LastSuccessAt == *after.LastSuccessAt
+			if err != nil || same != broken {
+				t.Errorf("broken %v: the last success was %v, and is %v (%v)", broken, before.LastSuccessAt, after.LastSuccessAt, err)
+			}
+		}
+	})
+}
+
 // TestMalformedItems: one bad item is set aside and named, never fatal; a list of
 // nothing else costs no memory.
 func TestMalformedItems(t *testing.T) {

@@ -182,7 +182,7 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 		return err
 	}
 	succeeded := int64(0) // collected from, though something may be lacking
-	if report.Result != Failed && !report.Stopped {
+	if report.Result != Failed && !report.Stopped && r.heard {
 		succeeded = report.EndedAt
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {

@@ -42,6 +42,7 @@ type Run struct {
 	listPacer  *pacer
 	listMu     sync.Mutex // for what was listed
 	plainLists bool       // the source has no call-recording-info
+	heard      bool       // a list came, if any was to be asked for
 
 	allListed atomic.Bool                        // all lists were asked for, where others take the turns
 	share     *Share                             // who else takes the tenants' turns; nil when this run does

@@ -21,7 +21,8 @@ type SourceStatus struct {
 	Runner    string   `json:"runner"` // who runs, in words; "" when nobody does
 	LastRun   *LastRun `json:"lastRun"`
 	NextRunAt *int64   `json:"nextRunAt"`
-	// LastSuccessAt is when the last run ended that was not failed or stopped.
+	// LastSuccessAt is when the last run ended that was not failed or stopped, and to
+	// which a list came.
 	LastSuccessAt *int64 `json:"lastSuccessAt"`
 }
 
