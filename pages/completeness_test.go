@@ -140,6 +140,17 @@ func daysAgo(n int) time.Time {
 	return time.Date(now.Year(), now.Month(), now.Day()-n, 12, 0, 0, 0, denver)
 }
 
+// lastMidnight is when the day began that it is in acme-ns. One that is about to end is
+// waited for, so that it is still that day in a minute.
+func lastMidnight() time.Time {
+	now := time.Now().In(denver)
+	if soon := now.Add(time.Minute); soon.Day() != now.Day() {
+		time.Sleep(time.Minute)
+		now = soon
+	}
+	return time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, denver)
+}
+
 // month fills the origin with recordings of a month, one of which cannot be had.
 func (c *collected) month() (bad time.Time) {
 	for n := 39; n > 0; n-- {

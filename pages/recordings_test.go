@@ -19,9 +19,7 @@ func tellsOf(body string, r callvault.Recording) bool {
 func TestSearch(t *testing.T) {
 	w := newWorld(t)
 	w.addTenant(callvault.Tenant{Name: "beta-co", TimeZone: "Asia/Tokyo"})
-	denver, _ := time.LoadLocation("America/Denver")
-	now := time.Now().In(denver)
-	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, denver)
+	midnight := lastMidnight()
 	today, before := recording("today", midnight.UnixMilli()+1000), recording("before", midnight.UnixMilli()-1000)
 	today.CallingParty, today.Agent, today.TagData = "17775550123", "Ann Onyx(7)", "Gold"
 	before.CallDirection, before.Duration = "OUTBOUND", 90_000
