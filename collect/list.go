@@ -96,7 +96,7 @@ func halves(err error, piece callvault.Span) bool {
 func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 	var tries patience
 	for {
-		if waited := r.lister().wait(ctx); waited != nil {
+		if waited := r.awaitList(ctx); waited != nil {
 			return errors.Join(waited, err)
 		}
 		err = r.listOnce(ctx, piece)
@@ -105,6 +105,23 @@ func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 			return err
 		}
 	}
+}
+
+// awaitList waits for the turn of a list. At a pace that it shares with the audio of
+// the one tenant, that goes first when its turn comes at the same time: it has waited
+// since before the last list.
+func (r *Run) awaitList(ctx context.Context) error {
+	p := r.lister()
+	r.mu.Lock()
+	only := r.onlyTurn()
+	r.mu.Unlock()
+	if only != nil && only.pacer == p && only.fetches() {
+		_, next := p.state()
+		if err := pause(ctx, next-time.Now().UnixMilli()+5*tick); err != nil {
+			return err
+		}
+	}
+	return p.wait(ctx)
 }
 
 // listOnce asks for one stretch of time and notes what it is told. What came of a

@@ -61,3 +61,28 @@ func TestListsAreNotAwaitedForEver(t *testing.T) {
 		s.check(t)
 	})
 }
+
+// TestListsGiveWay: where lists take longer than a run waits for them, and share the
+// pace of the one tenant, no two of them come between two requests for its audio.
+func TestListsGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 100)
+		audio, lists := 0, 0 // requests for audio; lists since the last of them
+		v, source := newVault(t, tempDir(t)), from(t, watched{s, func(path string) {
+			lists++
+			if strings.HasSuffix(path, "/audio") {
+				audio, lists = audio+1, 0
+			}
+			if audio > 0 && lists > 1 {
+				t.Errorf("%d lists in a row after %d requests for audio", lists, audio)
+			}
+		}})
+		source.Since = ago(900 * 24 * time.Hour).UnixMilli()
+		stopAfter(t, v, source, 20*time.Minute)
+		if audio < 40 {
+			t.Errorf("%d requests for audio in 5 minutes", audio)
+		}
+		s.check(t)
+	})
+}

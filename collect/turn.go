@@ -58,6 +58,13 @@ func (t *turn) is(state string) {
 	t.state = state
 }
 
+// fetches tells whether the turn waits for its next request, or makes one.
+func (t *turn) fetches() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state == StateFetching
+}
+
 // run fetches what is due until nothing more can be had within this run. ctx is
 // for what is under way, waiting ends when nothing new is to begin; then it is
 // errStopped.
