@@ -58,16 +58,16 @@ type Alerts struct {
 const alertTries = 6
 
 // Send sends an event; again, for a few minutes, while it does not arrive. Without
-// a URL it does nothing.
-func (a *Alerts) Send(ctx context.Context, e Event) {
+// a URL it does nothing. It tells whether nothing is left to be done.
+func (a *Alerts) Send(ctx context.Context, e Event) (taken bool) {
 	if a == nil || a.URL == "" {
-		return
+		return true
 	}
 	e.At = time.Now().UnixMilli()
 	body, err := json.Marshal(e)
 	if err != nil {
 		a.Log.Error("alert", "event", e.Event, "error", err)
-		return
+		return true
 	}
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.Multiplier, waits.MaxInterval = time.Second, 3, time.Minute
@@ -75,6 +75,7 @@ func (a *Alerts) Send(ctx context.Context, e Event) {
 	if err != nil {
 		a.Log.Error("alert was not taken", "event", e.Event, "source", e.Source, "tenant", e.Tenant, "error", err)
 	}
+	return err == nil
 }
 
 func (a *Alerts) post(ctx context.Context, body []byte) error {
@@ -101,7 +102,9 @@ func (a *Alerts) post(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// Tell sends what a run's report is worth telling of.
+// Tell sends what a run's report is worth telling of. Once something is not taken the
+// rest is left out, which the report that came first has too: with many tenants closed
+// the minutes of each would keep the next run for hours.
 func (a *Alerts) Tell(ctx context.Context, report *Report) {
 	e := Event{Source: report.Source, Report: report}
 	switch report.Result {
@@ -112,10 +115,10 @@ func (a *Alerts) Tell(ctx context.Context, report *Report) {
 	default:
 		e.Event, e.Message = EventFailed, report.Error
 	}
-	a.Send(ctx, e)
+	taken := a.Send(ctx, e)
 	for _, t := range report.Tenants {
-		if t.ClosedUntil != nil && report.Result != Failed { // else it was closed before
-			a.Send(ctx, Event{Event: EventClosed, Source: report.Source, Tenant: t.Tenant,
+		if taken && t.ClosedUntil != nil && report.Result != Failed { // else it was closed before
+			taken = a.Send(ctx, Event{Event: EventClosed, Source: report.Source, Tenant: t.Tenant,
 				Message: fmt.Sprintf("the egress limit is used up until %s; %d recordings wait", moment(*t.ClosedUntil), t.Lacking)})
 		}
 	}
@@ -123,16 +126,16 @@ func (a *Alerts) Tell(ctx context.Context, report *Report) {
 
 // Watch tells, until ctx ends, of tenants without a complete run for StaleAfter
 // and of sources without a successful run for SilentAfter: each once, and again
-// when it was mended in between. It asks the ledger, not the runs, which may not
-// have happened.
+// when it was mended in between, or was not taken. It asks the ledger, not the runs,
+// which may not have happened.
 func (c *Collector) Watch(ctx context.Context, sources []*Source, alerts *Alerts) error {
-	began := time.Now()
-	told := map[string]bool{}
+	w := &watch{alerts: alerts, began: time.Now(), told: map[string]bool{}}
 	tick := time.NewTicker(5 * time.Minute)
 	defer tick.Stop()
 	for {
+		w.unheard = false
 		for _, source := range sources {
-			if err := c.watchSource(ctx, source, alerts, told, began); err != nil && ctx.Err() == nil {
+			if err := c.watchSource(ctx, source, w); err != nil && ctx.Err() == nil {
 				c.log.Error("watch", "source", source.Name, "error", err)
 			}
 		}
@@ -144,31 +147,45 @@ func (c *Collector) Watch(ctx context.Context, sources []*Source, alerts *Alerts
 	}
 }
 
-func (c *Collector) watchSource(ctx context.Context, source *Source, alerts *Alerts, told map[string]bool, began time.Time) error {
-	tell := func(e Event, at int64, after time.Duration) {
-		since := began // what never happened is waited for since the watch began
-		if at > 0 {
-			since = time.UnixMilli(at)
-		}
-		id := e.Event + "/" + e.Source + "/" + e.Tenant
-		late := time.Since(since) > after
-		if late && !told[id] {
-			c.log.Error(e.Message, "source", e.Source, "tenant", e.Tenant)
-			alerts.Send(ctx, e)
-		}
-		told[id] = late
+// watch is what a Watch has told of.
+type watch struct {
+	alerts  *Alerts
+	began   time.Time
+	told    map[string]bool
+	unheard bool // something was not taken since it last looked
+}
+
+// tell tells of what has not happened since at, if that is too long ago by now.
+func (w *watch) tell(ctx context.Context, log *slog.Logger, e Event, at int64, after time.Duration) {
+	since := w.began // what never happened is waited for since the watch began
+	if at > 0 {
+		since = time.UnixMilli(at)
 	}
+	id := e.Event + "/" + e.Source + "/" + e.Tenant
+	if time.Since(since) <= after {
+		w.told[id] = false
+		return
+	}
+	if w.told[id] || w.unheard {
+		return
+	}
+	log.Error(e.Message, "source", e.Source, "tenant", e.Tenant)
+	w.told[id] = w.alerts.Send(ctx, e)
+	w.unheard = !w.told[id]
+}
+
+func (c *Collector) watchSource(ctx context.Context, source *Source, w *watch) error {
 	var succeeded int64
 	err := c.db.Reader.QueryRowContext(ctx, `SELECT coalesce(max(complete_ms), 0)
 		FROM sources WHERE name = $1`, source.Name).Scan(&succeeded)
 	if err != nil {
 		return err
 	}
-	tell(Event{Event: EventSilent, Source: source.Name, Message: "no run has succeeded for 26 hours"}, succeeded, SilentAfter)
+	w.tell(ctx, c.log, Event{Event: EventSilent, Source: source.Name, Message: "no run has succeeded for 26 hours"}, succeeded, SilentAfter)
 	sites, err := c.sites(ctx, source.Name)
 	for _, s := range sites {
-		tell(Event{Event: EventStale, Source: source.Name, Tenant: s.tenant, Message: "no complete run for 4 days; the source may delete what is not fetched"},
-			s.completeMs, StaleAfter)
+		e := Event{Event: EventStale, Source: source.Name, Tenant: s.tenant, Message: "no complete run for 4 days; the source may delete what is not fetched"}
+		w.tell(ctx, c.log, e, s.completeMs, StaleAfter)
 	}
 	return err
 }

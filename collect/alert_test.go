@@ -119,6 +119,43 @@ func TestAlertsOfRuns(t *testing.T) {
 	})
 }
 
+// TestNobodyTakesAlerts: what is not taken of a run is not tried for each of its closed
+// tenants; what a watch has told nobody of it tells again.
+func TestNobodyTakesAlerts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		for i := range 40 {
+			tenant := fmt.Sprint("tenant-", i)
+			s.add(tenant, "r", ago(time.Hour))
+			s.cap[tenant] = 0
+		}
+		h := &hook{t: t, refuses: 99}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		h.alerts().Tell(t.Context(), v.run(t, source))
+		if h.tries != 6 {
+			t.Errorf("%d tries", h.tries)
+		}
+		s.revoked = true
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Hour)
+		defer cancel()
+		time.AfterFunc(27*time.Hour, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if h.tries < 12 || h.tries > 12*7 {
+				t.Errorf("%d tries in the first hour", h.tries)
+			}
+			h.refuses = 0
+		})
+		h.refuses, h.tries = 1<<20, 0
+		if err := v.Watch(ctx, []*collect.Source{source}, h.alerts()); err != nil {
+			t.Error(err)
+		}
+		if got := h.told(); fmt.Sprint(got) != "[no_run ]" {
+			t.Errorf("told of %q", got)
+		}
+	})
+}
+
 // TestWatch tells once of what does not happen, and again after it was mended.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
