@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -188,31 +189,66 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 }
 
 // writeAudio writes a recording's audio and tells its bytes. What an earlier export
-// has left under the name is whole; of Ogg Opus its length tells that it is this.
+// has left under the name stays when it is the same.
 func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path string) (n int64, err error) {
 	from, err := e.vault.archive.OpenAudio(ctx, entry)
 	if err != nil {
 		return 0, err
 	}
 	defer from.Close()
-	if there, err := os.Stat(path); err == nil && (e.format == "wav" || there.Size() == entry.Recording.Size) {
-		return there.Size(), nil
+	content, err := e.content(from)
+	if err != nil {
+		return 0, err
 	}
-	var content io.Reader = from
-	if e.format == "wav" {
-		info, err := audio.Check(from)
-		if err != nil {
-			return 0, err
-		}
-		if content, err = audio.NewWAV(from, info); err != nil {
-			return 0, err
-		}
+	if size, same, err := isThere(path, content); same || err != nil {
+		return size, err
+	}
+	if content, err = e.content(from); err != nil { // from its beginning
+		return 0, err
 	}
 	err = writeWhole(path, func(file *os.File) (err error) {
 		n, err = io.Copy(file, content)
 		return err
 	})
 	return n, err
+}
+
+// content is audio from its beginning, in the format of the export.
+func (e *exporter) content(from io.ReadSeeker) (io.Reader, error) {
+	if _, err := from.Seek(0, io.SeekStart); err != nil || e.format != "wav" {
+		return from, err
+	}
+	info, err := audio.Check(from)
+	if err != nil {
+		return nil, err
+	}
+	return audio.NewWAV(from, info)
+}
+
+// isThere tells whether a file has that content, and its size. The error is the
+// content's.
+func isThere(path string, content io.Reader) (size int64, same bool, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, false, nil // it is to be written
+	}
+	defer file.Close()
+	want, there := make([]byte, 32<<10), make([]byte, 32<<10)
+	for {
+		n, err := io.ReadFull(content, want)
+		over := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !over {
+			return 0, false, err
+		}
+		m, _ := io.ReadFull(file, there[:n])
+		if size += int64(n); m < n || !bytes.Equal(want[:n], there[:n]) {
+			return 0, false, nil
+		}
+		if over {
+			m, _ := file.Read(there[:1])
+			return size, m == 0, nil
+		}
+	}
 }
 
 func tableRow(r *callvault.Recording, file, sum string) []string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"os"
@@ -113,6 +114,35 @@ func TestDaysWithoutMidnight(t *testing.T) {
 		}
 		if got := span.Contains(begins); got != (days[0] == "2022-09-11") {
 			t.Errorf("%v has the first of the day: %t", days, got)
+		}
+	}
+}
+
+// TestExportOverOthers: a file that is not the recording's audio is not taken for it,
+// though it has its name and its size.
+func TestExportOverOthers(t *testing.T) {
+	data := exportable(t, "Ann")
+	for _, format := range []string{"opus", "wav"} {
+		to := t.TempDir()
+		export := func() []byte {
+			t.Helper()
+			must(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-11", "--until", "2024-02-13", "--to", to, "--format", format)
+			audio, err := os.ReadFile(filepath.Join(to, "a."+format))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return audio
+		}
+		want := export()
+		for name, other := range map[string][]byte{
+			"changed": append(bytes.Clone(want[:len(want)-1]), want[len(want)-1]+1), "cut": want[:len(want)-1], "longer": append(bytes.Clone(want), 0), "empty": nil,
+		} {
+			if err := os.WriteFile(filepath.Join(to, "a."+format), other, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := export(); !bytes.Equal(got, want) {
+				t.Errorf("%s: a file that is %s stays", format, name)
+			}
 		}
 	}
 }
