@@ -146,13 +146,13 @@ func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
 
 // Collect tells the metrics; of a source whose ledger cannot be read, none.
 func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	for refused, n := range m.collector.Refusals() {
 		to <- prometheus.MustNewConstMetric(ledgerNo, prometheus.CounterValue, float64(n), refused.Source, refused.Tenant, strconv.Itoa(refused.Status))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	for _, source := range m.sources {
 		if time.Since(m.failed[source.Name]) < ledgerPause {
 			continue
