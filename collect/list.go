@@ -116,8 +116,10 @@ func (r *Run) awaitList(ctx context.Context) error {
 	only := r.onlyTurn()
 	r.mu.Unlock()
 	if only != nil && only.pacer == p && only.fetches() {
-		_, next := p.state()
-		if err := pause(ctx, next-time.Now().UnixMilli()+5*tick); err != nil {
+		if err := p.until(ctx); err != nil {
+			return err
+		}
+		if err := pause(ctx, 5*tick); err != nil {
 			return err
 		}
 	}

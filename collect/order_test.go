@@ -86,3 +86,27 @@ func TestListsGiveWay(t *testing.T) {
 		s.check(t)
 	})
 }
+
+// TestListsDoNotGiveWayForLong: where the source wants to be left alone for a day while
+// lists and audio share a pace, the run ends.
+func TestListsDoNotGiveWayForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		for _, r := range s.recordings {
+			r.fault, r.times = "wait 429 86400", -1
+		}
+		v, source := newVault(t, tempDir(t)), from(t, watched{s, func(path string) {
+			time.Sleep(time.Second) // an answer to a request for audio comes while a list does
+			if strings.HasSuffix(path, "/audio") {
+				time.Sleep(3 * time.Second)
+			}
+		}})
+		source.Since = ago(900 * 24 * time.Hour).UnixMilli()
+		began := time.Now()
+		report := v.run(t, source)
+		if took := time.Since(began); took > time.Hour || report.Result == collect.Complete {
+			t.Errorf("the run took %v, and is %s", took, report.Result)
+		}
+	})
+}
