@@ -145,6 +145,9 @@ func (a *about) readSidecar(path string) error {
 	if err != nil {
 		return err
 	}
+	if !info.Mode().IsRegular() { // to read a pipe may take for ever, and a device has no end
+		return fmt.Errorf("%s is not a file: what it tells of the recording cannot be read", filepath.Base(path))
+	}
 	if info.Size() > maxSidecar {
 		return fmt.Errorf("%s has %d bytes: it is not the metadata of a recording", filepath.Base(path), info.Size())
 	}

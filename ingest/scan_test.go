@@ -459,3 +459,17 @@ func TestHugeMetadata(t *testing.T) {
 		t.Errorf("refused %v", refused)
 	}
 }
+
+// TestMetadataThatIsNoFile: a pipe or a device beside the audio is not read, which
+// might take for ever.
+func TestMetadataThatIsNoFile(t *testing.T) {
+	w := newWorld(t)
+	w.write("a.opus", second)
+	w.must(os.Symlink(os.DevNull, filepath.Join(w.dir, "in", "a.json")))
+	_, refused := w.imported()
+	for _, name := range []string{"a.opus", "a.json"} {
+		if refused[name] == nil || !strings.Contains(refused[name].Error(), "not a file") {
+			t.Errorf("%s: refused %v", name, refused)
+		}
+	}
+}
