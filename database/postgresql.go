@@ -60,6 +60,9 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 	}
 	db.locks.SetMaxIdleConns(-1)
 	if err := migratePostgreSQL(Patient(ctx), db.writer); err != nil {
+		if unconnected := new(pgconn.ConnectError); errors.As(err, &unconnected) {
+			err = fmt.Errorf("%w; see that PostgreSQL answers there, and that --database (CALLVAULT_DATABASE) names it and its user", unconnected)
+		}
 		return nil, errors.Join(fmt.Errorf("%s: %w", db.name, err), db.Close())
 	}
 	return db, nil

@@ -369,6 +369,7 @@ func TestURLOfTheDatabase(t *testing.T) {
 		"postgres://user:secret@host/db?pool_max_conns=all": "at least 4",
 		"postgres://user:secret@ho st/db":                   "looks like",
 		"postgres://user:secret@host/db?sslmode=perhaps":    "sslmode",
+		"postgres://user:secret@127.0.0.1:1/db":             "see that PostgreSQL answers there",
 	} {
 		_, err := database.Open(t.Context(), place)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {

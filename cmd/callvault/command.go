@@ -146,11 +146,12 @@ func asUsage(err error) error {
 var (
 	statusNumber = regexp.MustCompile(`: \d{3} [a-z_]+`)
 	otherStatus  = regexp.MustCompile(`: (\d{3}) status_\d{3}`)
+	asOneLine    = strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ")
 )
 
 // forPeople is an error's text without the status numbers of the API, on one line.
 func forPeople(err error) string {
 	text := otherStatus.ReplaceAllString(err.Error(), ": answered with status $1")
 	text = statusNumber.ReplaceAllString(text, "")
-	return strings.ReplaceAll(text, "\n", "; ")
+	return asOneLine.Replace(text)
 }
