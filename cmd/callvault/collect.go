@@ -140,16 +140,16 @@ func startRun(ctx context.Context, c *collect.Collector, s scheduled, span callv
 
 // waitRuns does the runs, side by side, and tells how far they are, to plain where
 // there is no terminal. When ctx ends they end soon; a signal after that breaks off
-// what is under way.
+// what is under way, and one after that ends the program.
 func waitRuns(ctx context.Context, runs []*collect.Run, plain io.Writer) ([]*collect.Report, error) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
 		for _, run := range runs {
 			run.Stop()
 		}
-		again := make(chan os.Signal, 1)
-		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
 		go func() {
 			select {
 			case <-again:

@@ -42,7 +42,8 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log.SetOutput(io.Discard) // net/http tells there of what a source sent unasked
+	context.AfterFunc(ctx, stop) // a second signal ends the program as it stands, unless a command hears it
+	log.SetOutput(io.Discard)    // net/http tells there of what a source sent unasked
 	// Requests at a service have contexts of their own, which are not patient.
 	ctx = database.Patient(ctx)
 	root := newCommand()

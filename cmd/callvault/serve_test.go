@@ -255,6 +255,38 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestSecondSignal: a service that is told twice to stop does not wait for what is
+// under way.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	data, key, _ := vaultWithOne(t)
+	p := serving(t, data)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /rest/api/v2/recordings/acme-ns HTTP/1.1\r\nHost: callvault\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", key)
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("the upload is answered %q, %v", line, err)
+	}
+	for ended := false; !ended; {
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-p.log:
+			ended = true
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	_ = p.Cmd.Wait()
+	if status, is := p.ProcessState.Sys().(syscall.WaitStatus); !is || !status.Signaled() {
+		t.Errorf("it ended with %s, want the second signal", p.ProcessState)
+	}
+}
+
 func TestWarningBeyondLoopback(t *testing.T) {
 	t.Parallel()
 	for listen, want := range map[string]bool{"0.0.0.0:0": true, "127.0.0.1:0": false} {
