@@ -105,3 +105,16 @@ func (w *world) events(action string) (events []account.Event) {
 	}
 	return events
 }
+
+// soon waits until bytes are what they are to be: a request is written down once it
+// has been answered.
+func (w *world) soon(what string, want int64, bytes func() int64) {
+	w.Helper()
+	got := bytes()
+	for deadline := time.Now().Add(time.Minute); got != want && time.Now().Before(deadline); got = bytes() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got != want {
+		w.Errorf("%s: %d bytes, want %d", what, got, want)
+	}
+}
