@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures callvault beside programs that do a part of its work,
 // in one run on one machine, and prints the ratios and what they should be.
 //
