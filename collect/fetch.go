@@ -126,11 +126,11 @@ func answered(err error) bool {
 }
 
 // within is how long a recording may take to come, however it trickles: no more than
-// to play it, and some minutes; and no more than a day, whatever the list says of its
-// size. Else one such would keep its tenant, and the source's lock, for days.
+// to play it, and some minutes; and no more than a quarter of a day, whatever the list
+// says of its size. Else one such would keep its tenant, and the source's lock, for days.
 func within(size int64) time.Duration {
 	const bytesPerSecond = 1000 // 8 kbit/s
-	return min(24*time.Hour, 5*time.Minute+time.Duration(size/bytesPerSecond)*time.Second)
+	return min(6*time.Hour, 5*time.Minute+time.Duration(size/bytesPerSecond)*time.Second)
 }
 
 // atMost is how many bytes a recording may have: more than any list errs by. Else one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -217,22 +218,28 @@ func (d trickle) Read(p []byte) (int, error) {
 	}
 }
 
-// TestTrickle: a body that comes byte by byte does not keep its tenant for days.
+// TestTrickle: a body that comes byte by byte does not keep its tenant for days,
+// whatever the list says of its size.
 func TestTrickle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource()
-		fill(s, "acme-ns", 3)
-		v, source := newVault(t, tempDir(t)), from(t, trickling{s, "acme-ns-0000"})
-		began := time.Now()
-		report := v.run(t, source)
-		if took := time.Since(began); report.Held != 2 || took > time.Hour {
-			t.Errorf("%d held after %v", report.Held, took)
-		}
-		if reason := reasonOf(report, "acme-ns-0000"); !strings.Contains(reason, "timed out") {
-			t.Errorf("the reason is %q", reason)
-		}
-		s.check(t)
-	})
+	for size, most := range map[int64]time.Duration{0: time.Hour, math.MaxInt64: 25 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource()
+			fill(s, "acme-ns", 3)
+			if size > 0 {
+				s.recordings[0].Size = size
+			}
+			v, source := newVault(t, tempDir(t)), from(t, trickling{s, "acme-ns-0000"})
+			began := time.Now()
+			report := v.run(t, source)
+			if took := time.Since(began); report.Held != 2 || took > most {
+				t.Errorf("%d held after %v", report.Held, took)
+			}
+			if reason := reasonOf(report, "acme-ns-0000"); !strings.Contains(reason, "timed out") {
+				t.Errorf("the reason is %q", reason)
+			}
+			s.check(t)
+		})
+	}
 }
 
 // TestListTrickles: nor does a list keep its source for ever.
