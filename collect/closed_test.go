@@ -180,9 +180,10 @@ func TestClosedForTooShort(t *testing.T) {
 			t.Errorf("%d audio requests, %+v", s.audio, report.Tenants)
 		}
 		time.Sleep(time.Hour)
-		newest := s.recordings[len(s.recordings)-1]
 		s.heal()
-		newest.fault, newest.times = "wait 509 1", newest.asked+1 // another has taken the room that there was
+		for _, r := range []*recording{s.recordings[0], s.recordings[2]} { // the last and the first that is asked for
+			r.fault, r.times = "wait 509 1", r.asked+1 // another has taken the room that there was
+		}
 		complete(t, v.run(t, source))
 		s.check(t)
 	})
