@@ -51,6 +51,25 @@ func TestNamesOfAnyKind(t *testing.T) {
 	}
 }
 
+// TestZonesInTheBrowser: in the reader's locale, too, each time is in its tenant's zone.
+func TestZonesInTheBrowser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addTenant(callvault.Tenant{Name: "beta-co", TimeZone: "Asia/Tokyo"})
+	for _, tenant := range []string{"acme-ns", "beta-co"} {
+		r := recording("one", time.Date(2026, 1, 5, 12, 34, 0, 0, time.UTC).UnixMilli())
+		r.TenantName = tenant
+		w.keep(r, nil, clip().Audio)
+	}
+	b := w.openBrowser(w.addPerson("Lena", callvault.Grant{AllTenants: true}, callvault.Listen))
+	b.open("/recordings")
+	for tenant, hour := range map[string]string{"acme-ns": "5", "beta-co": "(9|21)"} {
+		for _, text := range []string{"innerText", "title"} {
+			b.until(fmt.Sprintf(`/%s:34/.test(document.querySelector(".result:has([href*='/%s/']) time").%s)`, hour, tenant, text))
+		}
+	}
+}
+
 // TestFindAndHear is what the pages are for: somebody looks for a call as he
 // types, opens it and hears it, by mouse, by keyboard and by a link to a moment.
 func TestFindAndHear(t *testing.T) {
