@@ -222,7 +222,7 @@ func TestAudit(t *testing.T) {
 	}
 	second := r.get(html.UnescapeString(next[1]))
 	second.want(t, "the next", 200, "Back to the first page")
-	if a, b := strings.Count(first.body, "/recordings/acme-ns/key-1"), strings.Count(second.body, "/recordings/acme-ns/key-1"); a != 50 || b != 10 {
+	if a, b := strings.Count(first.body, "/recordings/acme-ns/key-1"), strings.Count(second.body, "/recordings/acme-ns/key-1"); a != 30 || b != 30 {
 		t.Errorf("the pages show %d and %d entries", a, b)
 	}
 	r.get("/audit?who=nobody").want(t, "nothing found", 200, "No such entry", "Show everything")

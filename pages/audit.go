@@ -48,9 +48,6 @@ type auditView struct {
 	Fault          string
 }
 
-// auditPage is how many entries a page shows.
-const auditPage = 50
-
 func (p *Pages) showAudit(x *exchange) error {
 	query := x.r.URL.Query()
 	v := &auditView{Query: query, Tenants: x.visitor.Tenants()}
@@ -77,7 +74,7 @@ func (v *auditView) read(x *exchange) (*account.AuditQuery, error) {
 	if tenant, err := x.visitor.Tenant(v.Tenant); err == nil {
 		v.Zone = tenant.TimeZone
 	}
-	wanted := &account.AuditQuery{Who: v.Who, Tenant: v.Tenant, Recording: v.Recording, Limit: auditPage + 1}
+	wanted := &account.AuditQuery{Who: v.Who, Tenant: v.Tenant, Recording: v.Recording, Limit: listPage + 1}
 	since, err := v.day(v.Since)
 	if err != nil {
 		return nil, err
@@ -124,9 +121,9 @@ func (v *auditView) page() {
 	if v.Query.Get("before") != "" {
 		v.First = address(0)
 	}
-	if len(v.Events) > auditPage {
-		v.Events = v.Events[:auditPage]
-		v.Next = address(v.Events[auditPage-1].Seq)
+	if len(v.Events) > listPage {
+		v.Events = v.Events[:listPage]
+		v.Next = address(v.Events[listPage-1].Seq)
 	}
 }
 
