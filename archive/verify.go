@@ -197,7 +197,7 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 	side, err := a.readSidecar(ctx, entry.path)
 	switch {
 	case unsound != nil && (err != nil || side.Audio == nil || side.Audio.Accepted == ""):
-		return fmt.Sprintf("the audio is no whole Ogg Opus stream: %v", unsound), nil
+		return "the audio is no whole Ogg Opus stream: " + finding(unsound), nil
 	case err != nil:
 		return sidecarFault(err), ctx.Err()
 	case side.Recording != entry.Recording:
@@ -206,6 +206,15 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 		return "the sidecar names another audio than the one held", nil
 	}
 	return "", nil
+}
+
+// finding is what is wrong with audio, for those who did not send it.
+func finding(unsound error) string {
+	var fault *audio.Fault
+	if errors.As(unsound, &fault) {
+		return fault.Finding()
+	}
+	return unsound.Error()
 }
 
 // sidecarFault says what is wrong with a sidecar that could not be read.

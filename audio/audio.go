@@ -17,6 +17,7 @@ package audio
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -94,6 +95,16 @@ func (f *Fault) Error() string {
 		return f.Text
 	}
 	return fmt.Sprintf("%s (at byte %d)", f.Text, f.Offset)
+}
+
+// Finding is what is wrong, with its place but without what who sends the audio should
+// do about it: for those who have it from elsewhere.
+func (f *Fault) Finding() string {
+	found := *f
+	for _, advice := range []string{"; send ", "; repair "} {
+		found.Text, _, _ = strings.Cut(found.Text, advice)
+	}
+	return found.Error()
 }
 
 // Unwrap makes errors.Is work for the kind and for [ErrUnprocessable].

@@ -58,6 +58,10 @@ func TestEveryByteCounts(t *testing.T) {
 		if errors.Is(err, ErrCRC) {
 			sums++
 		}
+		var fault *Fault
+		if !errors.As(err, &fault) || strings.Contains(fault.Finding(), "send") || !strings.HasPrefix(fault.Text, fault.Finding()[:10]) {
+			t.Fatalf("a change of byte %d is found as %q", i, fault.Finding())
+		}
 	}
 	if sums < len(ogg)*9/10 {
 		t.Errorf("only %d of %d changes show in a checksum", sums, len(ogg))

@@ -64,11 +64,15 @@ func (c *Client) refused(what string, resp *http.Response, problem string) error
 	r.Name, r.Message = apiError(evidence)
 	code := callvault.Code(resp.StatusCode)
 	var status error = code
-	if wait, ok := retryAfter(resp.Header, time.Now()); ok {
+	wait, ok := retryAfter(resp.Header, time.Now())
+	if ok {
 		status = callvault.Wait{Code: code, For: wait}
 	}
 	r.causes = []error{status}
-	text := fmt.Sprintf("%s at %s: %v", what, c.place(), status)
+	text := fmt.Sprintf("%s at %s: answered with status %d", what, c.place(), resp.StatusCode)
+	if wait > 0 {
+		text += fmt.Sprintf(", try again in %v", wait)
+	}
 	if r.Message != "" {
 		text += fmt.Sprintf(": the server says %q", r.Message)
 	}

@@ -51,7 +51,7 @@ func TestStatuses(t *testing.T) {
 				t.Errorf("%d: %q, evidence %q", status, err, refusal.Body)
 			}
 		}
-		if !strings.Contains(audioErr.Error(), "audio of k1 of tenant acme-ns at 127.0.0.1") {
+		if !strings.Contains(audioErr.Error(), "audio of k1 of tenant acme-ns at 127.0.0.1") || !strings.Contains(audioErr.Error(), fmt.Sprintf(": answered with status %d", status)) {
 			t.Errorf("%d: %q", status, audioErr)
 		}
 	}

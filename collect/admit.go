@@ -2,6 +2,7 @@ package collect
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -28,7 +29,10 @@ const (
 // end, its length in time. One that disagrees makes it doubtful (sources err
 // too), two refuse it.
 func judge(i *item, told *client.Audio, sum [sha256.Size]byte, info audio.Info, checked error) verdict {
+	var fault *audio.Fault
 	switch {
+	case errors.As(checked, &fault):
+		return verdict{refused: fault.Finding()}
 	case checked != nil:
 		return verdict{refused: checked.Error()}
 	case told.SHA256 != nil && *told.SHA256 != sum:

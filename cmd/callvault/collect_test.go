@@ -114,15 +114,13 @@ func TestCollectAlerts(t *testing.T) {
 	}
 }
 
-// TestSummary: it fits a screen however much is missing, and no tenant hides what
-// another lacks.
-// TestForPeople: the API's numbers are not for people; another status is all there is
-// to say.
+// TestForPeople: the numbers of the API's own answers are not for people; those of a
+// source's are often all there is to say.
 func TestForPeople(t *testing.T) {
 	for text, want := range map[string]string{
-		"tenant x: 404 not_found":               "tenant x",
-		"audio of k at h:80: 204 status_204; x": "audio of k at h:80: answered with status 204; x",
-		"a\nb":                                  "a; b",
+		"tenant x: 404 not_found": "tenant x",
+		"a\nb":                    "a; b",
+		"audio of k at h:80: answered with status 500, try again in 1s; x": "audio of k at h:80: answered with status 500, try again in 1s; x",
 	} {
 		if got := forPeople(errors.New(text)); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
@@ -130,6 +128,8 @@ func TestForPeople(t *testing.T) {
 	}
 }
 
+// TestSummary: it fits a screen however much is missing, and no tenant hides what
+// another lacks.
 func TestSummary(t *testing.T) {
 	closed := time.Date(2024, 2, 12, 3, 10, 0, 0, time.UTC).UnixMilli()
 	r := &collect.Report{Source: "acme", Result: collect.Incomplete, Problems: []collect.Problem{{Reason: "the list failed"}}}

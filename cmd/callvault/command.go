@@ -141,17 +141,14 @@ func asUsage(err error) error {
 	return err
 }
 
-// statusNumber is how a callvault.Code stands in the text of an error, otherStatus
-// one that the API does not use.
+// statusNumber is how a callvault.Code stands in the text of an error.
 var (
 	statusNumber = regexp.MustCompile(`: \d{3} [a-z_]+`)
-	otherStatus  = regexp.MustCompile(`: (\d{3}) status_\d{3}`)
 	asOneLine    = strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ")
 )
 
 // forPeople is an error's text without the status numbers of the API, on one line.
 func forPeople(err error) string {
-	text := otherStatus.ReplaceAllString(err.Error(), ": answered with status $1")
-	text = statusNumber.ReplaceAllString(text, "")
+	text := statusNumber.ReplaceAllString(err.Error(), "")
 	return asOneLine.Replace(text)
 }
