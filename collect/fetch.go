@@ -48,7 +48,7 @@ func (t *turn) fetch(ctx, waiting context.Context, it *item, entry *archive.Entr
 			return err
 		}
 		if !tries.again(t.pacer, failed) {
-			return t.leave(it, failed)
+			return t.leave(it, failed, tries.spent())
 		}
 		t.is(StateWaiting)
 		if err := t.ready(waiting, it); err != nil {
@@ -59,13 +59,14 @@ func (t *turn) fetch(ctx, waiting context.Context, it *item, entry *archive.Entr
 }
 
 // leave leaves a recording that could not be had for the next run, and the tenant
-// with it when it seems that nothing can be had.
-func (t *turn) leave(it *item, err error) error {
+// with it when it seems that nothing can be had. spent says that the source has put it
+// off for as long as a run waits.
+func (t *turn) leave(it *item, err error, spent bool) error {
 	t.note(it, due, err.Error())
 	t.r.c.log.Warn("left for the next run", "tenant", it.tenant, "recording", it.key, "reason", err.Error())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failed++; t.failed >= audioFailures || errors.Is(err, callvault.TooManyRequests) {
+	if t.failed++; spent || t.failed >= audioFailures || errors.Is(err, callvault.TooManyRequests) {
 		t.state = StateLeft
 		return errLater
 	}

@@ -101,7 +101,13 @@ func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 		}
 		err = r.listOnce(ctx, piece)
 		r.c.refused.add(r.source.Name, listSubject, err)
-		if err == nil || halves(err, piece) || !tries.again(r.lister(), err) {
+		if err == nil || halves(err, piece) {
+			return err
+		}
+		if !tries.again(r.lister(), err) {
+			if tries.spent() {
+				err = errors.Join(errLater, err)
+			}
 			return err
 		}
 	}

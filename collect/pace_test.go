@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"callvault"
 	"callvault/client"
 	"callvault/collect"
 	"callvault/database/databasetest"
@@ -164,6 +165,32 @@ func TestLongRetryAfter(t *testing.T) {
 			}
 			s.check(t)
 		})
+	}
+}
+
+// TestPutOffAgainAndAgain: a source that says each time that it is to be left alone for a
+// little less than a run waits does not keep the run for long.
+func TestPutOffAgainAndAgain(t *testing.T) {
+	for _, fault := range []string{"wait 503 840", "wait 429 840"} {
+		for _, lists := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSource()
+				fill(s, "acme-ns", 30)
+				for _, r := range s.recordings {
+					r.fault, r.times = fault, -1
+				}
+				if lists {
+					s.listFault = func(callvault.Span, int) *answer { return s.faulty(s.recordings[0]) }
+				}
+				v, source := newVault(t, tempDir(t)), from(t, s)
+				began := time.Now()
+				report := v.run(t, source)
+				if took := time.Since(began); took > time.Hour || report.Result == collect.Complete {
+					t.Errorf("%s, of lists %v: the run took %v, and is %s", fault, lists, took, report.Result)
+				}
+				s.check(t)
+			})
+		}
 	}
 }
 

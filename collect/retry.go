@@ -25,8 +25,13 @@ const (
 // patience counts how often one request was tried.
 type patience struct {
 	failed  int
-	tooMany int // answered 429, which is no failure
+	tooMany int           // answered 429, which is no failure
+	told    time.Duration // how long the source has said in all that it is to be left alone
 }
+
+// spent tells whether the source has put the request off for longer than a run waits
+// for anything, be it a little at a time.
+func (n *patience) spent() bool { return n.told > soon }
 
 // ownFault is a failure on this side, which trying again does not mend.
 type ownFault struct{ error }
@@ -52,12 +57,14 @@ func (n *patience) again(p *pacer, err error) bool {
 		p.delay(d)
 		p.slower()
 		n.tooMany++
-		return n.tooMany <= tooManyTries
+		n.told += d
+		return n.tooMany <= tooManyTries && !n.spent()
 	case refused && code < callvault.Internal, errors.Is(err, client.Untrusted), errors.Is(err, client.Redirected), errors.Is(err, client.BadAnswer):
 		return false
 	}
 	if after {
 		p.delay(wait.For)
+		n.told += wait.For
 	}
 	if n.failed == len(backoffs) {
 		return false
