@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,7 +80,19 @@ func (c *Collector) calendar(ctx context.Context, scope *Scope, known *coverage,
 		days[i].Listed, days[i].Held, days[i].Lacking = n.listed, n.held, n.lacking
 		known.judge(&days[i])
 	}
-	return days, nil
+	return known.worthTelling(days), nil
+}
+
+// worthTelling leaves out the days before collecting begins on which nothing lies: a
+// single recording that its source dates 1970 would make 20,000 of them.
+func (k *coverage) worthTelling(days []Day) []Day {
+	begins := k.source.Since
+	if len(k.listings) > 0 {
+		begins = min(begins, k.listings[0].From)
+	}
+	return slices.DeleteFunc(days, func(d Day) bool {
+		return d.Listed == 0 && d.Lacking == 0 && d.span.To <= begins
+	})
 }
 
 // First is the first instant that a calendar tells of, in Unix milliseconds: the

@@ -86,6 +86,32 @@ func TestYearsOfHistory(t *testing.T) {
 	}
 }
 
+// TestOneOfLongAgo: a recording that its source dates 1970 is told of on its day, and not
+// with each of the 20,000 days since.
+func TestOneOfLongAgo(t *testing.T) {
+	v, source, now := newVault(t, tempDir(t)), from(t, newSource()), time.Now()
+	source.Since = now.AddDate(0, 0, -10).UnixMilli()
+	history(t, v, source, time.Hour, now)
+	err := v.db.Tx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO items VALUES ('acme-ns', 'old', 'acme', 1000, 0, 1000, 'SAVED', 1, $1, 'held', '', '', 0, 0, 0, 0, 0)`, []byte{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, zone := range map[string]*time.Location{"UTC": time.UTC, "east": time.FixedZone("east", 3600)} {
+		days, err := v.Days(t.Context(), source, "acme-ns", zone, now)
+		if err != nil || len(days) < 11 || len(days) > 13 || days[0].Day != "1970-01-01" || days[0].Listed != 1 || days[1].Listed == 0 {
+			t.Errorf("%s: %d days, %v: %+v", name, len(days), err, days[:min(2, len(days))])
+		}
+		glances, err := v.Glances(t.Context(), &collect.Look{Source: source, Days: 35,
+			Sees: func(string) bool { return true }, Zone: func(string) *time.Location { return zone }}, now)
+		if err != nil || len(glances) != 1 || len(glances[0].Days) > 12 {
+			t.Errorf("%s: %+v, %v", name, glances, err)
+		}
+	}
+}
+
 // TestCalendarReadsAnIndex: the days are counted from an index alone, and a glance
 // at a tenant reads only what it lacks.
 func TestCalendarReadsAnIndex(t *testing.T) {

@@ -158,5 +158,5 @@ func (c *Collector) latestDays(ctx context.Context, scope *Scope, known *coverag
 		days[i].Lacking = counts[days[i].Day].lacking
 		known.judge(&days[i])
 	}
-	return days, nil
+	return known.worthTelling(days), nil
 }
