@@ -45,6 +45,11 @@ func withCollector(ctx context.Context, o *options, names []string, fn func(*vau
 	if err != nil {
 		return err
 	}
+	return overSources(ctx, o, sources, fn)
+}
+
+// overSources runs fn with a collector and these sources.
+func overSources(ctx context.Context, o *options, sources []scheduled, fn func(*vault, *collect.Collector, []scheduled) error) error {
 	return withVault(ctx, o, func(v *vault) error {
 		c, closeIt, err := newCollector(v, slog.New(slog.NewTextHandler(console, nil)))
 		if err != nil {

@@ -159,3 +159,16 @@ func TestSummary(t *testing.T) {
 		}
 	}
 }
+
+// TestSourceLine: a source of which no run has succeeded for long is told of by status
+// too, for where no service watches.
+func TestSourceLine(t *testing.T) {
+	ran := time.Date(2024, 2, 12, 1, 0, 0, 0, time.UTC)
+	at := ran.UnixMilli()
+	s := &collect.SourceStatus{Source: "acme", URL: "u", LastRun: &collect.LastRun{StartedAt: at, Result: collect.Failed}, LastSuccessAt: &at}
+	for after, want := range map[time.Duration]bool{25 * time.Hour: false, 27 * time.Hour: true} {
+		if line := sourceLine(s, ran.Add(after)); strings.Contains(line, "no run has succeeded for 26 hours") != want {
+			t.Errorf("after %v: %q", after, line)
+		}
+	}
+}

@@ -110,12 +110,21 @@ type scheduled struct {
 
 // sources makes the sources of those names, or of all when there are none.
 func (c *config) sources(names []string) ([]scheduled, error) {
+	return c.chosen(names, (*sourceConfig).source)
+}
+
+// described makes them without their keys, for what asks them nothing.
+func (c *config) described(names []string) ([]scheduled, error) {
+	return c.chosen(names, (*sourceConfig).described)
+}
+
+func (c *config) chosen(names []string, makeOne func(*sourceConfig, string) (scheduled, error)) ([]scheduled, error) {
 	var all []scheduled
 	for i := range c.Source {
 		if len(names) > 0 && !slices.Contains(names, c.Source[i].Name) {
 			continue
 		}
-		s, err := c.Source[i].source(c.dir)
+		s, err := makeOne(&c.Source[i], c.dir)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", c.Source[i].Name, err)
 		}
@@ -134,6 +143,19 @@ func (c *config) sources(names []string) ([]scheduled, error) {
 
 // source makes the source; files that it names are relative to dir.
 func (c *sourceConfig) source(dir string) (s scheduled, err error) {
+	if s, err = c.described(dir); err != nil {
+		return s, err
+	}
+	key, err := secret(dir, c.KeyFile, c.KeyEnv)
+	if err != nil {
+		return s, fmt.Errorf("key: %w", err)
+	}
+	s.Client, err = client.New(c.URL, key, client.WithUserAgent("callvault/"+version()))
+	return s, err
+}
+
+// described makes the source but for its key and what speaks with it.
+func (c *sourceConfig) described(string) (s scheduled, err error) {
 	s.Source = &collect.Source{
 		Name: c.Name, Prefix: c.Prefix, Agents: c.Agents, OwnServer: c.OwnServer,
 		Pace: collect.DefaultPace, Lookback: collect.DefaultLookback,
@@ -163,13 +185,6 @@ func (c *sourceConfig) source(dir string) (s scheduled, err error) {
 		if s.schedule, err = collect.ParseSchedule(c.Schedule, c.TimeZone); err != nil {
 			return s, err
 		}
-	}
-	key, err := secret(dir, c.KeyFile, c.KeyEnv)
-	if err != nil {
-		return s, fmt.Errorf("key: %w", err)
-	}
-	if s.Client, err = client.New(c.URL, key, client.WithUserAgent("callvault/"+version())); err != nil {
-		return s, err
 	}
 	return s, s.Validate()
 }

@@ -35,7 +35,15 @@ listed).`,
   callvault status --days --json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withCollector(c.Context(), o, names, func(v *vault, collector *collect.Collector, sources []scheduled) error {
+			config, err := readConfig(o)
+			if err != nil {
+				return err
+			}
+			sources, err := config.described(names)
+			if err != nil {
+				return err
+			}
+			return overSources(c.Context(), o, sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
 				report, err := gatherStatus(c, v, collector, sources, days)
 				if err != nil {
 					return err
@@ -105,7 +113,7 @@ func (report *statusReport) print(out io.Writer, o *options) error {
 		return printJSON(out, report)
 	}
 	for _, s := range report.Sources {
-		fmt.Fprintln(out, sourceLine(&s))
+		fmt.Fprintln(out, sourceLine(&s, time.Now()))
 	}
 	var rows [][]string
 	for i := range report.Tenants {
@@ -146,7 +154,7 @@ func besides(t *collect.TenantStatus, now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-func sourceLine(s *collect.SourceStatus) string {
+func sourceLine(s *collect.SourceStatus, now time.Time) string {
 	line := s.Source + " (" + s.URL + "): "
 	switch {
 	case s.Running:
@@ -158,6 +166,9 @@ func sourceLine(s *collect.SourceStatus) string {
 		if s.LastRun.Error != "" {
 			line += ": " + forPeople(fmt.Errorf("%s", s.LastRun.Error))
 		}
+	}
+	if s.Silent(now) {
+		line += ", no run has succeeded for 26 hours"
 	}
 	if s.NextRunAt != nil {
 		line += ", next run " + moment(*s.NextRunAt)
@@ -193,7 +204,7 @@ func printDays(out io.Writer, t *collect.TenantStatus) {
 		}
 		fmt.Fprintf(out, "  %s  %-15s  %d of %d held\n", day.Day, day.State, day.Held, day.Listed)
 		for _, m := range day.Missing {
-			fmt.Fprintf(out, "    %s: %s\n", m.RecordingKey, forPeople(fmt.Errorf("%s", m.Reason)))
+			fmt.Fprintln(out, "    "+problemLine(collect.Problem{Key: m.RecordingKey, Reason: m.Reason}))
 		}
 	}
 }
