@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -230,19 +231,24 @@ func (a *Accounts) change(ctx context.Context, fn func(*sql.Tx) error) error {
 // Run writes what was noted for the audit trail each second, saves last uses
 // every few seconds, and sweeps away ended sessions every few minutes; the first
 // two once more at the end. What could not be written is tried again; only the
-// last failure is returned.
+// last failure is returned, and of those before it the first is logged.
 func (a *Accounts) Run(ctx context.Context) error {
 	second, uses, sweeps := time.NewTicker(time.Second), time.NewTicker(5*time.Second), time.NewTicker(5*time.Minute)
 	defer second.Stop()
 	defer uses.Stop()
 	defer sweeps.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			ctx = context.WithoutCancel(ctx)
 			return errors.Join(a.Flush(ctx), a.saveUses(ctx))
 		case <-second.C:
-			_ = a.Flush(ctx) // kept for the next tick
+			err := a.Flush(ctx) // what was not written waits for the next tick
+			if err != nil && !failing {
+				slog.WarnContext(ctx, "the audit trail is not written, trying again every second", "error", err)
+			}
+			failing = err != nil
 		case <-uses.C:
 			_ = a.saveUses(ctx) // likewise
 		case now := <-sweeps.C:

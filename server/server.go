@@ -12,8 +12,10 @@ package server
 
 import (
 	"context"
+	stdlog "log"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -89,10 +91,29 @@ func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
 		ReadTimeout:       delivery.Stall, // Server moves it on while an upload comes
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          stdlog.New(&netLog{log: log}, "", 0),
 		// OPTIONS * is answered as every other request.
 		DisableGeneralOptionsHandler: true,
 	}
+}
+
+// netLog takes what net/http says. That no connection can be taken, or that one
+// ended in a panic, is the operator's to know; anything else is a client's doing.
+type netLog struct {
+	log  *slog.Logger
+	told atomic.Int64 // when last, Unix seconds: it may go on many times a second
+}
+
+func (l *netLog) Write(line []byte) (int, error) {
+	text, level := strings.TrimSpace(string(line)), slog.LevelDebug
+	if strings.HasPrefix(text, "http: Accept error") || strings.HasPrefix(text, "http: panic") {
+		now, last := time.Now().Unix(), l.told.Load()
+		if now-last >= 60 && l.told.CompareAndSwap(last, now) {
+			level = slog.LevelError
+		}
+	}
+	l.log.Log(context.Background(), level, "connections", "error", text)
+	return len(line), nil
 }
 
 // StopTime is how long a stop waits for what is being sent.

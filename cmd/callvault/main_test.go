@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -176,6 +177,7 @@ type process struct {
 	*exec.Cmd
 	url, metrics string
 	log          chan string // all that it wrote to standard error, when it has ended
+	said         *sync.Map   // the msg of each line of it so far
 }
 
 // command is a callvault that is not started yet, with no data folder but what
@@ -204,7 +206,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 // start starts a service, and returns when it serves.
 func start(c *exec.Cmd) (*process, error) {
-	p := &process{Cmd: c, log: make(chan string, 1)}
+	p := &process{Cmd: c, log: make(chan string, 1), said: &sync.Map{}}
 	stderr, err := p.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -225,6 +227,7 @@ func start(c *exec.Cmd) (*process, error) {
 				p.url = line.URL
 				serving <- true
 			}
+			p.said.Store(line.Msg, true)
 			all.WriteString(lines.Text() + "\n")
 		}
 		close(serving)

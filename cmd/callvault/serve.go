@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -41,7 +43,7 @@ func serveCommand(o *options) *cobra.Command {
 			if err := flags.check(o); err != nil {
 				return usageError{err}
 			}
-			log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+			log := lastingLog()
 			config, err := readConfig(o)
 			if err != nil {
 				return err
@@ -236,6 +238,15 @@ func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handl
 	s.log.Info("stopped")
 	stopCounting()
 	return errors.Join(err, counters.Wait())
+}
+
+// lastingLog is the log of a process that runs on and on. It is that of the rooms
+// too which are handed none, and tell there of what is tried again.
+func lastingLog() *slog.Logger {
+	all := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	slog.SetDefault(all)
+	log.SetOutput(io.Discard) // as in run: SetDefault took that over
+	return all
 }
 
 // quiet is a log that only tells of what goes wrong, for the demo.

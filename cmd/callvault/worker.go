@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"os"
 	"time"
 
 	"callvault/account"
@@ -36,7 +34,7 @@ that dies was at is taken up by others within a minute. All need the same config
 			if turns < 1 {
 				return usageError{errors.New("--turns is at least 1")}
 			}
-			log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+			log := lastingLog()
 			config, err := readConfig(o)
 			if err != nil {
 				return err
