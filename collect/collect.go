@@ -94,7 +94,8 @@ type Collector struct {
 	turned chan struct{}
 }
 
-// Config is what a Collector works with.
+// Config is what a Collector works with. One that is only asked how complete the
+// collecting is needs DB and Log alone.
 type Config struct {
 	DB      *database.DB
 	Archive *archive.Archive

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"callvault"
@@ -51,6 +52,29 @@ func (c *Collector) sites(ctx context.Context, source string) ([]*site, error) {
 	return all, rows.Err()
 }
 
+// Former are the sources that tenants here were collected from and that are none of
+// these: they are in no configuration any more, but what was listed, and what became
+// of it, is still known. Nothing can be asked of them.
+func (c *Collector) Former(ctx context.Context, present []*Source) ([]*Source, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT source, (SELECT coalesce(min(from_ms), 0) FROM listed WHERE listed.source = owners.source)
+		FROM (SELECT DISTINCT source FROM collected_tenants) AS owners ORDER BY source`)
+	if err != nil {
+		return nil, fmt.Errorf("former sources: %w", err)
+	}
+	defer rows.Close()
+	var all []*Source
+	for rows.Next() {
+		s := &Source{Pace: DefaultPace, Lookback: DefaultLookback}
+		if err := rows.Scan(&s.Name, &s.Since); err != nil {
+			return nil, fmt.Errorf("former sources: %w", err)
+		}
+		if !slices.ContainsFunc(present, func(p *Source) bool { return p.Name == s.Name }) {
+			all = append(all, s)
+		}
+	}
+	return all, rows.Err()
+}
+
 // errOtherSource says that a tenant belongs to another source already.
 var errOtherSource = errors.New("belongs to another source")
 
@@ -74,7 +98,7 @@ func (c *Collector) claim(ctx context.Context, source *Source, remote string) (*
 	case err != nil:
 		return nil, fmt.Errorf("tenant %s: %w", name, err)
 	case owned.source != source.Name || owned.remote != remote:
-		return nil, fmt.Errorf("the tenant %s of source %s %w, %s: give the source a prefix in the configuration",
+		return nil, fmt.Errorf("the tenant %s of source %s %w, %s: give the source a prefix in the configuration or, if it is the same under another name, that name again",
 			name, source.Name, errOtherSource, owned.source)
 	}
 	return owned, c.ensureTenants(ctx, []string{name})

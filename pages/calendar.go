@@ -98,7 +98,7 @@ func (p *Pages) fillCalendar(x *exchange, c *calendar) error {
 		return err
 	}
 	if len(glances) > 0 {
-		c.Glance, c.Stale = glances[0], glances[0].Stale(x.now)
+		c.Glance, c.Stale = glances[0], glances[0].Stale(x.now) && !c.Source.former()
 	}
 	if chosen == "" {
 		return nil

@@ -61,6 +61,7 @@ const (
 type sourceCard struct {
 	Status  collect.SourceStatus
 	Live    *progress
+	Former  bool // it is in the configuration no more
 	Silent  bool
 	Tenants int // that the visitor may reach
 	Lacks   int // of them
@@ -110,7 +111,7 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 	if card.Status, err = p.Collector.SourceStatus(x.ctx(), source.Name); err != nil {
 		return nil, err
 	}
-	card.Status.URL, card.Silent = source.URL, card.Status.Silent(x.now)
+	card.Status.URL, card.Former, card.Silent = source.URL, source.former(), card.Status.Silent(x.now) && !source.former()
 	if source.Schedule != nil {
 		next := source.Schedule.Next(x.now).UnixMilli()
 		card.Status.NextRunAt = &next
@@ -146,7 +147,7 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 	card.Rows = make([]tenantRow, len(shown))
 	for _, g := range glances {
 		t := tenants[g.Tenant]
-		card.Rows[shown[g.Tenant]] = tenantRow{Glance: g, Zone: t.TimeZone, Title: t.Title, Stale: g.Stale(x.now), Strip: stripOf(g.Days)}
+		card.Rows[shown[g.Tenant]] = tenantRow{Glance: g, Zone: t.TimeZone, Title: t.Title, Stale: g.Stale(x.now) && !card.Former, Strip: stripOf(g.Days)}
 	}
 	return card, nil
 }

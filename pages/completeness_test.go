@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -194,6 +195,41 @@ func TestCalendarPages(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, got.status, status)
 		}
 	}
+}
+
+// A source that is in the configuration no more keeps its calendar, but nothing new is
+// expected of it.
+func TestFormerSource(t *testing.T) {
+	t.Parallel()
+	c := newCollected(t)
+	bad := c.month()
+	c.collect()
+	err := c.db.Tx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `UPDATE sources SET complete_ms = 1`)
+		if err == nil {
+			_, err = tx.ExecContext(t.Context(), `UPDATE collected_tenants SET complete_ms = 1`)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.signedIn("ann", callvault.Listen)
+	r.get("/completeness").want(t, "still configured", 200, "No run has succeeded for 26 hours", "over 4 days ago", c.origin.URL)
+	if former, err := c.collector.Former(t.Context(), []*collect.Source{c.source}); err != nil || len(former) != 0 {
+		t.Errorf("%v, %v: the source is configured", former, err)
+	}
+	former, err := c.collector.Former(t.Context(), nil)
+	if err != nil || len(former) != 1 || former[0].Name != "acme" || former[0].Since != c.source.Since {
+		t.Fatalf("%v, %v", former, err)
+	}
+	c.pages.Sources = []pages.Source{{Source: former[0]}}
+	all := r.get("/completeness")
+	all.want(t, "no more", 200, `href="/completeness/acme/acme-ns"`, "In the configuration no more", "1 of 2 tenants incomplete", "<dd>none</dd>")
+	if strings.Contains(all.body, "No run has succeeded") || strings.Contains(all.body, "over 4 days ago") {
+		t.Error("a run is asked for that there will not be")
+	}
+	r.get("/completeness/acme/acme-ns?day="+bad.Format(time.DateOnly)).want(t, "the day", 200, "bad-one")
 }
 
 // What the visitor's grant does not reach is not there.

@@ -48,12 +48,14 @@ type Config struct {
 	Version string
 }
 
-// Source is a source that the collector collects from.
+// Source is a source that the collector collects from, or did.
 type Source struct {
 	*collect.Source
-	URL      string
+	URL      string            // "" when it is in the configuration no more
 	Schedule *collect.Schedule // nil when it is collected by hand only
 }
+
+func (s *Source) former() bool { return s.URL == "" }
 
 // Pages answers requests for pages. It is an http.Handler.
 type Pages struct {

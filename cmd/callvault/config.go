@@ -110,10 +110,15 @@ type scheduled struct {
 
 // sources makes the sources of those names, or of all when there are none.
 func (c *config) sources(names []string) ([]scheduled, error) {
-	return c.chosen(names, (*sourceConfig).source)
+	all, err := c.chosen(names, (*sourceConfig).source)
+	if err != nil {
+		return nil, err
+	}
+	return all, allNamed(all, names)
 }
 
-// described makes them without their keys, for what asks them nothing.
+// described makes them without their keys, for what asks them nothing; those that
+// there are.
 func (c *config) described(names []string) ([]scheduled, error) {
 	return c.chosen(names, (*sourceConfig).described)
 }
@@ -130,15 +135,20 @@ func (c *config) chosen(names []string, makeOne func(*sourceConfig, string) (sch
 		}
 		all = append(all, s)
 	}
+	return all, nil
+}
+
+// allNamed tells whether those of these names are there, and any at all.
+func allNamed(all []scheduled, names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(s scheduled) bool { return s.Name == name }) {
-			return nil, usageError{fmt.Errorf("the configuration has no source %q", name)}
+			return usageError{fmt.Errorf("the configuration has no source %q", name)}
 		}
 	}
 	if len(all) == 0 {
-		return nil, errors.New("no source is configured: put a [[source]] into callvault.toml in the data folder, or name a file with --config")
+		return errors.New("no source is configured: put a [[source]] into callvault.toml in the data folder, or name a file with --config")
 	}
-	return all, nil
+	return nil
 }
 
 // source makes the source; files that it names are relative to dir.

@@ -232,7 +232,9 @@ func (d *demonstration) prepare(ctx context.Context, s *service, url string) (ht
 		<-ctx.Done()
 		return closeIt()
 	})
-	s.show(collector, d.sources)
+	if err := s.show(ctx, collector, d.sources); err != nil {
+		return nil, nil, err
+	}
 	for _, tenant := range sample.Tenants() { // a list tells nothing of its tenants but their names
 		err := s.vault.accounts.SetTenant(ctx, tenant.Name, func(t *callvault.Tenant) error {
 			t.Title, t.TimeZone, t.Agents = tenant.Title, tenant.TimeZone, tenant.Agents

@@ -69,17 +69,18 @@ func (c *collecting) schedules(ctx context.Context) error {
 
 // collectBySchedule lets the service collect from the sources of the
 // configuration, each by its schedule, with others where the database is shared;
-// and show how complete that is on its pages and in its metrics. Without sources it
-// does nothing.
+// and show how complete that is on its pages and in its metrics.
 func (s *service) collectBySchedule(ctx context.Context, config *config, only bool) error {
 	if len(config.Source) == 0 {
-		return nil
+		return s.show(ctx, collect.New(collect.Config{DB: s.vault.db, Log: s.log}), nil)
 	}
 	c, err := openCollecting(s.vault, config, s.log)
 	if err != nil {
 		return err
 	}
-	s.show(c.collector, c.sources)
+	if err := s.show(ctx, c.collector, c.sources); err != nil {
+		return errors.Join(err, c.close())
+	}
 	s.server.Register(&ledgerMetrics{collector: c.collector, sources: c.watched(), failed: map[string]time.Time{}})
 	work := c.schedules
 	switch {
@@ -101,12 +102,22 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 	return nil
 }
 
-// show lets the pages tell how complete the sources are.
-func (s *service) show(collector *collect.Collector, sources []scheduled) {
-	s.pages.Collector = collector
+// show lets the pages tell how complete the sources are, those too that were
+// collected from when they were still in the configuration.
+func (s *service) show(ctx context.Context, collector *collect.Collector, sources []scheduled) error {
+	var present []*collect.Source
 	for _, source := range sources {
+		present = append(present, source.Source)
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
 	}
+	former, err := collector.Former(ctx, present)
+	for _, source := range former {
+		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source})
+	}
+	if len(s.pages.Sources) > 0 {
+		s.pages.Collector = collector
+	}
+	return err
 }
 
 // tellOf tells what came of a run to the log and to who is to be alerted.

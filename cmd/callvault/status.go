@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +33,7 @@ func statusCommand(o *options) *cobra.Command {
 		Short: "How complete the collecting is, by tenant and by day",
 		Long: `How complete the collecting is. The state of a tenant or day is complete, complete so far (late
 recordings may still come), incomplete (something that the source offers is not held), or unknown (not
-listed).`,
+listed). Sources that are in the configuration no more are told of too.`,
 		Example: `  callvault status
   callvault status --days --json`,
 		Args: noArguments,
@@ -44,6 +47,10 @@ listed).`,
 				return err
 			}
 			return overSources(c.Context(), o, sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
+				sources, err := withFormer(c.Context(), collector, sources, names)
+				if err != nil {
+					return err
+				}
 				report, err := gatherStatus(c, v, collector, sources, days)
 				if err != nil {
 					return err
@@ -55,6 +62,25 @@ listed).`,
 	c.Flags().BoolVar(&days, "days", false, "day by day, with what is missing and why")
 	c.Flags().StringArrayVar(&names, "source", nil, "only this source (repeat for more)")
 	return c
+}
+
+// withFormer adds to the configured sources those that are in the configuration no
+// more, of these names or all.
+func withFormer(ctx context.Context, collector *collect.Collector, sources []scheduled, names []string) ([]scheduled, error) {
+	var present []*collect.Source
+	for _, s := range sources {
+		present = append(present, s.Source)
+	}
+	former, err := collector.Former(ctx, present)
+	if err != nil {
+		return nil, err
+	}
+	for _, source := range former {
+		if len(names) == 0 || slices.Contains(names, source.Name) {
+			sources = append(sources, scheduled{Source: source})
+		}
+	}
+	return sources, allNamed(sources, names)
 }
 
 func gatherStatus(c *cobra.Command, v *vault, collector *collect.Collector, sources []scheduled, days bool) (*statusReport, error) {
@@ -155,7 +181,7 @@ func besides(t *collect.TenantStatus, now time.Time) string {
 }
 
 func sourceLine(s *collect.SourceStatus, now time.Time) string {
-	line := s.Source + " (" + s.URL + "): "
+	line := s.Source + " (" + cmp.Or(s.URL, "in the configuration no more") + "): "
 	switch {
 	case s.Running:
 		line += "a run is at work"
@@ -167,7 +193,7 @@ func sourceLine(s *collect.SourceStatus, now time.Time) string {
 			line += ": " + forPeople(fmt.Errorf("%s", s.LastRun.Error))
 		}
 	}
-	if s.Silent(now) {
+	if s.URL != "" && s.Silent(now) {
 		line += ", no run has succeeded for 26 hours"
 	}
 	if s.NextRunAt != nil {
