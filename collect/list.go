@@ -140,7 +140,10 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 	ctx, cancel := context.WithTimeout(ctx, listWithin)
 	defer cancel()
 	var batch []entry
-	var bad badItems
+	bad, err := r.c.newBadItems(ctx, r.source.Name)
+	if err != nil {
+		return ownFault{err}
+	}
 	for t, err := range r.tell(ctx, piece) {
 		if m, ok := client.MalformedOf(err); ok {
 			bad.add(fmt.Sprintf("item %d of the list from %s", m.Index, moment(piece.From)), m.Raw, m)
@@ -149,7 +152,7 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 		if err != nil {
 			return err
 		}
-		e, err := r.prepare(keep, &t, l.at, &bad)
+		e, err := r.prepare(keep, &t, l.at, bad)
 		if err != nil {
 			return ownFault{err}
 		}
@@ -163,9 +166,9 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 			batch = batch[:0]
 		}
 	}
-	err := r.note(keep, batch)
+	err = r.note(keep, batch)
 	if err == nil {
-		err = r.listed(keep, l, &bad)
+		err = r.listed(keep, l, bad)
 	}
 	if err != nil {
 		return ownFault{err}

@@ -2,8 +2,14 @@ package collect
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"time"
+
+	"callvault"
 )
 
 // What is kept of the malformed items of one list, and of one of them in bytes.
@@ -12,24 +18,74 @@ const (
 	maxMalformedRaw = 4 << 10
 )
 
-// badItem is an item of a list that could not be read or kept.
+// badItem is an item of a list that could not be read or kept. mark is what it is
+// known by when the source lists it again.
 type badItem struct {
-	what, raw string
-	err       error
+	what, raw, mark string
+	err             error
 }
 
 // badItems are those of one list: the first, and how many there were. refused
-// says that some belong to a tenant of another source.
+// says that some belong to a tenant of another source. What an operator has given
+// up is none of them.
 type badItems struct {
 	kept    []badItem
 	total   int
 	refused bool
+	givenUp map[string]bool // by their marks
 }
 
 func (b *badItems) add(what string, raw []byte, err error) {
-	if b.total++; len(b.kept) < maxMalformed {
-		b.kept = append(b.kept, badItem{what, string(raw[:min(len(raw), maxMalformedRaw)]), err})
+	sum := sha256.Sum256(raw)
+	mark := markBegins + hex.EncodeToString(sum[:6])
+	if b.givenUp[mark] {
+		return
 	}
+	if b.total++; len(b.kept) < maxMalformed {
+		err = fmt.Errorf("%w, or settle it as %s", err, mark)
+		b.kept = append(b.kept, badItem{what, string(raw[:min(len(raw), maxMalformedRaw)]), mark, err})
+	}
+}
+
+// markBegins is how the mark of a malformed item begins.
+const markBegins = "malformed-"
+
+// newBadItems is for a list of the source.
+func (c *Collector) newBadItems(ctx context.Context, source string) (*badItems, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT mark FROM given_up WHERE source = $1`, source)
+	if err != nil {
+		return nil, fmt.Errorf("malformed items: %w", err)
+	}
+	defer rows.Close()
+	b := &badItems{givenUp: map[string]bool{}}
+	for rows.Next() {
+		var mark string
+		if err := rows.Scan(&mark); err != nil {
+			return nil, fmt.Errorf("malformed items: %w", err)
+		}
+		b.givenUp[mark] = true
+	}
+	return b, rows.Err()
+}
+
+// GiveUp settles a malformed item of a source's lists, which is known by its mark: it
+// is passed over from now on. callvault.NotFound when none of the last lists had it.
+func (c *Collector) GiveUp(ctx context.Context, source string, s *Settlement) error {
+	if s.Reason == "" {
+		return errNoReason
+	}
+	return c.db.Tx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `DELETE FROM malformed WHERE source = $1 AND mark = $2 AND mark <> ''`, source, s.Key)
+		if err != nil {
+			return fmt.Errorf("malformed items: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, fmt.Errorf("no list of the source %s has a malformed item %s: %w", source, s.Key, callvault.NotFound))
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO given_up (source, mark, reason, who, settled_ms) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (source, mark) DO NOTHING`, source, s.Key, s.Reason, s.Who, time.Now().UnixMilli())
+		return err
+	})
 }
 
 // all is what was kept, and a line for the rest.
@@ -47,8 +103,8 @@ func (b *badItems) write(ctx context.Context, tx *sql.Tx, source string, l listi
 		if err != nil {
 			break
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO malformed (source, from_ms, to_ms, place, raw, reason, seen_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			source, l.From, l.To, place, bad.raw, bad.err.Error(), l.at)
+		_, err = tx.ExecContext(ctx, `INSERT INTO malformed (source, from_ms, to_ms, place, raw, reason, seen_ms, mark) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			source, l.From, l.To, place, bad.raw, bad.err.Error(), l.at, bad.mark)
 	}
 	if err != nil {
 		return fmt.Errorf("malformed items: %w", err)

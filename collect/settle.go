@@ -13,7 +13,11 @@ import (
 	"callvault/archive"
 )
 
-// Settlement is an operator's decision about a recording that cannot be mended.
+// errNoReason refuses a decision without one.
+var errNoReason = fmt.Errorf("a reason is needed: it is what will be read in years: %w", callvault.InvalidParameter)
+
+// Settlement is an operator's decision about a recording that cannot be mended, or, with
+// its mark as the Key and no Tenant, about a malformed item of a list.
 type Settlement struct {
 	Tenant, Key string
 	// Accept admits what was set aside as it is; otherwise the recording is given
@@ -27,7 +31,7 @@ type Settlement struct {
 // known, or nothing of it was set aside; callvault.Conflict when it is held.
 func (c *Collector) Settle(ctx context.Context, s *Settlement) error {
 	if s.Reason == "" {
-		return fmt.Errorf("a reason is needed: it is what will be read in years: %w", callvault.InvalidParameter)
+		return errNoReason
 	}
 	entry, err := c.archive.Find(ctx, s.Tenant, s.Key)
 	if err != nil {

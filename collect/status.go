@@ -21,6 +21,8 @@ type SourceStatus struct {
 	Runner    string   `json:"runner"` // who runs, in words; "" when nobody does
 	LastRun   *LastRun `json:"lastRun"`
 	NextRunAt *int64   `json:"nextRunAt"`
+	// Settled is how many malformed items of its lists were given up.
+	Settled int64 `json:"settled"`
 	// LastSuccessAt is when the last run ended that was not failed or stopped, and to
 	// which a list came.
 	LastSuccessAt *int64 `json:"lastSuccessAt"`
@@ -72,6 +74,9 @@ func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStat
 		return s, err
 	}
 	s.Running = s.Runner != ""
+	if err := c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM given_up WHERE source = $1`, source).Scan(&s.Settled); err != nil {
+		return s, fmt.Errorf("source %s: %w", source, err)
+	}
 	last, succeeded := LastRun{}, int64(0)
 	err = c.db.Reader.QueryRowContext(ctx, `SELECT started_ms, ended_ms, result, error, complete_ms FROM sources WHERE name = $1 AND ended_ms > 0`, source).
 		Scan(&last.StartedAt, &last.EndedAt, &last.Result, &last.Error, &succeeded)

@@ -3,18 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"callvault/account"
 	"callvault/collect"
-	"callvault/database"
 
 	"github.com/spf13/cobra"
 )
@@ -193,6 +189,9 @@ func sourceLine(s *collect.SourceStatus, now time.Time) string {
 			line += ": " + forPeople(fmt.Errorf("%s", s.LastRun.Error))
 		}
 	}
+	if s.Settled > 0 {
+		line += fmt.Sprintf(", %d malformed items of its lists settled", s.Settled)
+	}
 	if s.URL != "" && s.Silent(now) {
 		line += ", no run has succeeded for 26 hours"
 	}
@@ -233,86 +232,4 @@ func printDays(out io.Writer, t *collect.TenantStatus) {
 			fmt.Fprintln(out, "    "+problemLine(collect.Problem{Key: m.RecordingKey, Reason: m.Reason}))
 		}
 	}
-}
-
-func settleCommand(o *options) *cobra.Command {
-	var s collect.Settlement
-	var giveUp bool
-	c := &cobra.Command{
-		Use:   "settle --tenant T KEY (--accept | --give-up) --reason \"...\"",
-		Short: "Decide about a recording that cannot be mended",
-		Long: `Decide about a recording that cannot be mended: --accept admits what was set aside as it is, --give-up
-stops asking for it. Either is written down with who, when and why, is shown by status, and no longer
-makes a run incomplete.`,
-		Example: `  callvault settle --tenant acme-ns 91a1e1e8-1707770449131 --give-up --reason "deleted there by request 4711"`,
-		Args:    oneArgument("the recording's KEY"),
-		RunE: func(c *cobra.Command, args []string) error {
-			if s.Tenant == "" || s.Accept == giveUp || strings.TrimSpace(s.Reason) == "" {
-				return usageError{fmt.Errorf("say --tenant T, one of --accept and --give-up, and --reason \"...\"")}
-			}
-			s.Key, s.Who = args[0], operator()
-			return withVault(c.Context(), o, func(v *vault) error {
-				collector, closeIt, err := newCollector(v, quiet())
-				if err != nil {
-					return err
-				}
-				defer closeIt()
-				if err := collector.Settle(c.Context(), &s); err != nil {
-					return err
-				}
-				return v.accounts.Record(c.Context(), account.Event{Action: account.ActionSettle, Tenant: s.Tenant, Recording: s.Key, Detail: decision(&s)})
-			})
-		},
-	}
-	c.Flags().StringVar(&s.Tenant, "tenant", "", "the recording's tenant")
-	c.Flags().BoolVar(&s.Accept, "accept", false, "admit what was set aside, as it is")
-	c.Flags().BoolVar(&giveUp, "give-up", false, "do not ask for it any more")
-	c.Flags().StringVar(&s.Reason, "reason", "", "why, for who reads it in years")
-	return c
-}
-
-func reopenCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "reopen TENANT",
-		Short: "Ask again for a tenant whose egress the source has reset",
-		Long: `Ask again for a tenant that is closed for its egress limit (509): its provider has reset it, or raised
-the limit. What was fetched so far counts against the limit no more, and the next run asks for what is due.
-While a run over its source is under way it is refused.`,
-		Example: `  callvault reopen acme-ns && callvault collect`,
-		Args:    oneArgument("the TENANT as it is called here"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
-				collector, closeIt, err := newCollector(v, quiet())
-				if err != nil {
-					return err
-				}
-				defer closeIt()
-				err = collector.Reopen(c.Context(), args[0])
-				var taken database.Held
-				if errors.As(err, &taken) {
-					return fmt.Errorf("a run over the source of %s is at work, by %s; try again when it is over", args[0], taken.Holder)
-				}
-				if err != nil {
-					return err
-				}
-				return v.accounts.Record(c.Context(), account.Event{Action: account.ActionReopen, Tenant: args[0]})
-			})
-		},
-	}
-}
-
-// decision tells a settlement in the audit trail.
-func decision(s *collect.Settlement) string {
-	if s.Accept {
-		return "accepted: " + s.Reason
-	}
-	return "given up: " + s.Reason
-}
-
-// operator is who runs this program.
-func operator() string {
-	if me, err := user.Current(); err == nil {
-		return me.Username
-	}
-	return "unknown"
 }
