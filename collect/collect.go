@@ -30,6 +30,10 @@ import (
 type Source struct {
 	Name   string
 	Client *client.Client
+	// Renew, where it is not nil, is asked for the Client as a run, or a turn that is
+	// shared, begins: its key may have changed since. With an error it returns the
+	// earlier one.
+	Renew func() (*client.Client, error)
 	// Since is the first instant to collect, in Unix milliseconds.
 	Since int64
 	// Pace is the time between audio requests to one tenant, at least MinPace

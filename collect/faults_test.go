@@ -2,6 +2,7 @@ package collect_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"callvault/archive"
+	"callvault/client"
 	"callvault/collect"
 )
 
@@ -177,6 +179,30 @@ func TestFlood(t *testing.T) {
 		if err != nil || body.Size() > 65<<20 {
 			t.Errorf("%v were set aside (%v)", body.Size(), err)
 		}
+	})
+}
+
+// TestKeyRefreshed: a run begins with the key as it is by then; where that cannot be
+// read, with the earlier one.
+func TestKeyRefreshed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 2)
+		v := newVault(t, tempDir(t))
+		source := from(t, s)
+		current := source.Client
+		stale, err := client.New("https://source.example", "cv_refreshed-away", client.WithTransport(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Client = stale
+		if report := v.run(t, source); report.Result != collect.Failed {
+			t.Errorf("with a key that is refreshed away: %s", report.Result)
+		}
+		source.Renew = func() (*client.Client, error) { return current, nil }
+		complete(t, v.run(t, source))
+		source.Renew = func() (*client.Client, error) { return current, errors.New("permission denied") }
+		complete(t, v.run(t, source))
 	})
 }
 

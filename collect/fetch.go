@@ -145,7 +145,7 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	n := int64(0)
 	done := sync.OnceFunc(func() { t.done(it, n) })
 	defer done()
-	answer, err := t.r.source.Client.Audio(t.pacer.traced(ctx), t.site.remote, it.key)
+	answer, err := t.r.client.Audio(t.pacer.traced(ctx), t.site.remote, it.key)
 	t.r.c.refused.add(t.site.source, t.site.tenant, err)
 	if refusal, ok := client.RefusalOf(err); ok && strange(refusal.Status) {
 		return &refusedBody{reason: err.Error(), answer: evidence{Status: refusal.Status, Header: refusal.Header, body: refusal.Body}}

@@ -182,7 +182,7 @@ func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, er
 	return func(yield func(told, error) bool) {
 		if !r.plainLists {
 			plain := false
-			for call, err := range r.source.Client.Calls(r.lister().traced(ctx), piece) {
+			for call, err := range r.client.Calls(r.lister().traced(ctx), piece) {
 				if plain = errors.Is(err, callvault.NotFound); plain {
 					break
 				}
@@ -199,7 +199,7 @@ func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, er
 				return
 			}
 		}
-		for item, err := range r.source.Client.Recordings(r.lister().traced(ctx), piece) {
+		for item, err := range r.client.Recordings(r.lister().traced(ctx), piece) {
 			if !yield(told{recording: item.Recording}, err) {
 				return
 			}

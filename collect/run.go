@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/client"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -33,6 +34,7 @@ const keepAbreast = 32
 type Run struct {
 	c      *Collector
 	source *Source
+	client *client.Client
 	began  int64          // Unix milliseconds
 	span   callvault.Span // what is to be listed
 
@@ -109,7 +111,13 @@ func (c *Collector) start(ctx context.Context, r *Run) (*Run, error) {
 
 // newRun fills in what every run has.
 func newRun(c *Collector, r *Run) *Run {
-	r.c = c
+	r.c, r.client = c, r.source.Client
+	if r.source.Renew != nil {
+		var err error
+		if r.client, err = r.source.Renew(); err != nil {
+			c.log.Error("the source's key could not be read anew; the run begins with the earlier one", "source", r.source.Name, "error", err)
+		}
+	}
 	r.slots = make(chan struct{}, r.source.abreast())
 	r.stopping, r.listsOver = make(chan struct{}), make(chan struct{})
 	r.sites, r.turns = map[string]*site{}, map[string]*turn{}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"callvault/client"
@@ -156,12 +157,33 @@ func (c *sourceConfig) source(dir string) (s scheduled, err error) {
 	if s, err = c.described(dir); err != nil {
 		return s, err
 	}
-	key, err := secret(dir, c.KeyFile, c.KeyEnv)
-	if err != nil {
-		return s, fmt.Errorf("key: %w", err)
-	}
-	s.Client, err = client.New(c.URL, key, client.WithUserAgent("callvault/"+version()))
+	s.Renew = c.renewing(dir)
+	s.Client, err = s.Renew()
 	return s, err
+}
+
+// renewing makes the client of the source, and another when the key is another by
+// now: a service need not be started again when a key was refreshed.
+func (c *sourceConfig) renewing(dir string) func() (*client.Client, error) {
+	var mu sync.Mutex // workers begin many turns at a time
+	var made *client.Client
+	var shown string
+	return func() (*client.Client, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		key, err := secret(dir, c.KeyFile, c.KeyEnv)
+		if err != nil {
+			return made, fmt.Errorf("key: %w", err)
+		}
+		if made != nil && key == shown {
+			return made, nil
+		}
+		fresh, err := client.New(c.URL, key, client.WithUserAgent("callvault/"+version()))
+		if err == nil {
+			made, shown = fresh, key
+		}
+		return made, err
+	}
 }
 
 // described makes the source but for its key and what speaks with it.

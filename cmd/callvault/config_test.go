@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestKeyFileIsReadAnew: a key that was refreshed is taken up without a new start; one
+// that cannot be read leaves the earlier.
+func TestKeyFileIsReadAnew(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "acme.key")
+	write := func(key string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first\n")
+	c := &config{dir: dir, Source: []sourceConfig{{Name: "acme", URL: "https://acme.example", KeyFile: "acme.key", Since: "2024-01-01"}}}
+	sources, err := c.sources(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, renew := sources[0].Client, sources[0].Renew
+	if again, err := renew(); err != nil || again != first {
+		t.Errorf("the same key: another client, %v", err)
+	}
+	write("")
+	if again, err := renew(); err == nil || again != first {
+		t.Errorf("an empty file: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := renew(); err == nil || again != first {
+		t.Errorf("no file: %v", err)
+	}
+	write("second")
+	second, err := renew()
+	if err != nil || second == first {
+		t.Errorf("another key: the same client, %v", err)
+	}
+	if again, err := renew(); err != nil || again != second {
+		t.Errorf("the other key again: a third client, %v", err)
+	}
+}
