@@ -76,8 +76,9 @@ func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	return a, nil
 }
 
-// Ready tells whether the archive's database can be read. A ping would not tell: of
-// SQLite's it asks nothing that is on the disk.
+// Ready tells whether the archive's database can be read, and whether its blobs are
+// where they were, if they can tell. A ping would not tell: of SQLite's it asks
+// nothing that is on the disk.
 func (a *Archive) Ready(ctx context.Context) error {
 	if err := a.db.Reader.PingContext(ctx); err != nil { // which is given up sooner than what is read
 		return fmt.Errorf("database: %w", err)
@@ -86,6 +87,9 @@ func (a *Archive) Ready(ctx context.Context) error {
 	err := a.db.Reader.QueryRowContext(ctx, `SELECT 1 FROM recordings LIMIT 1`).Scan(&one)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("database: %w", err)
+	}
+	if blobs, ok := a.blobs.(interface{ Ready(context.Context) error }); ok {
+		return blobs.Ready(ctx)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -233,9 +234,12 @@ func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
 		return err
 	}
 	k.in.takeNoted(earlier)
-	if k.outcome, err = decide(earlier, k.in); err != nil || k.outcome == Unchanged {
-		k.entry = earlier
+	if k.outcome, err = decide(earlier, k.in); err != nil {
 		return err
+	}
+	if k.outcome == Unchanged {
+		k.entry = earlier
+		return a.putAgain(ctx, k)
 	}
 	call, err := b.call(ctx, r)
 	if err != nil {
@@ -256,6 +260,21 @@ func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
 		return err
 	}
 	return a.stage(k, &side)
+}
+
+// putAgain stages the audio of a recording that is held, where its file was lost or
+// cut off since: who sends it once more is told that it is here.
+func (a *Archive) putAgain(ctx context.Context, k *keeping) error {
+	if k.in.Audio == nil || k.in.Audio.SHA256 != k.entry.SHA256 {
+		return nil
+	}
+	key := k.entry.path + audioEnding
+	size, err := a.blobs.Size(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && size != k.entry.Recording.Size {
+		k.keys, k.files = []string{key}, []*os.File{k.in.Audio.file}
+		return nil
+	}
+	return err
 }
 
 // takeNoted takes what is known of a recording that is not held yet.

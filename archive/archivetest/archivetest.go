@@ -71,6 +71,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"RebuildDamagedFiles", rebuildDamagedFiles},
 		{"RebuildBesideKeep", rebuildBesideKeep},
 		{"RebuildDropsRows", rebuildDropsRows},
+		{"LostAudioComesAgain", lostAudioComesAgain},
 		{"FullDisk", fullDisk},
 		{"StoreAway", storeAway},
 		{"DamagedSidecarIsReplaced", damagedSidecarIsReplaced},

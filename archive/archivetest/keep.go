@@ -125,6 +125,20 @@ func outcomes(s *suite) {
 	s.sound(s.Archive, 2)
 }
 
+// lostAudioComesAgain: audio whose file was lost, or cut off, is here again once who
+// sent it in sends it again.
+func lostAudioComesAgain(s *suite) {
+	s.add(row("one", noon), second)
+	key := tenant + "/2024/02/12/one.opus"
+	s.deleteBlob(key)
+	s.keep(s.intake(s.Archive, row("one", noon), second), archive.Unchanged)
+	s.held(s.Archive, tenant, "one", second)
+	s.putBlob(key, second[:100])
+	s.keep(s.intake(s.Archive, row("one", noon), second), archive.Unchanged)
+	s.held(s.Archive, tenant, "one", second)
+	s.sound(s.Archive, 1)
+}
+
 func completedAtAnotherStart(s *suite) {
 	s.add(pending("one", noon), nil)
 	if entry := s.find(s.Archive, "one"); entry.Held {

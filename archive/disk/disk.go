@@ -53,6 +53,32 @@ func (s *Store) Close() error {
 	return errors.Join(os.RemoveAll(s.staging), s.lock.Close())
 }
 
+// gone says that the folder itself is not there any more, as when its disk was
+// unmounted: whether a blob is in it is not known then.
+type gone struct{ error }
+
+// Unavailable tells that it may come back.
+func (gone) Unavailable() bool { return true }
+
+// Ready tells whether the folder that was opened is still where it was.
+func (s *Store) Ready(context.Context) error {
+	if _, err := os.Stat(s.staging); err != nil {
+		return gone{fmt.Errorf("the folder of audio is not there any more: %v", err)}
+	}
+	return nil
+}
+
+// lookup gives an error met when looking for a blob its meaning: that it is not
+// there is told only by the folder that was opened.
+func (s *Store) lookup(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if gone := s.Ready(context.Background()); gone != nil {
+			return gone
+		}
+	}
+	return fmt.Errorf("blob: %w", err)
+}
+
 // Stage returns an empty file on the blobs' disk, which counts for nothing until
 // Put makes it a blob. Discard ends it otherwise.
 func (s *Store) Stage() (*os.File, error) {
@@ -140,7 +166,7 @@ func (s *Store) Open(_ context.Context, key string, size int64) (io.ReadSeekClos
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("open blob: %w", err)
+		return nil, s.lookup(err)
 	}
 	info, err := file.Stat()
 	if err == nil && info.Size() != size {
@@ -160,7 +186,7 @@ func (s *Store) Size(_ context.Context, key string) (int64, error) {
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return 0, fmt.Errorf("blob: %w", err)
+		return 0, s.lookup(err)
 	}
 	return info.Size(), nil
 }

@@ -354,6 +354,34 @@ func TestStagingOfTheKilledIsCleared(t *testing.T) {
 	put(t, alive, "a", "still at work")
 }
 
+// TestFolderGone: a folder that was taken away, as a disk that was unmounted is, is
+// not one that has no blobs.
+func TestFolderGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audio")
+	s := open(t, dir)
+	put(t, s, "a", "here")
+	if _, err := s.Size(t.Context(), "b"); !errors.Is(err, fs.ErrNotExist) || s.Ready(t.Context()) != nil {
+		t.Fatalf("none: %v; %v", err, s.Ready(t.Context()))
+	}
+	if err := errors.Join(os.Rename(dir, dir+".away"), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	_, opened := s.Open(t.Context(), "a", 4)
+	_, sized := s.Size(t.Context(), "a")
+	for _, err := range []error{opened, sized, s.Ready(t.Context())} {
+		var told interface{ Unavailable() bool }
+		if !errors.As(err, &told) || !told.Unavailable() || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("away: %v", err)
+		}
+	}
+	if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, s, "a", 4); got != "here" || s.Ready(t.Context()) != nil {
+		t.Errorf("back: %q, %v", got, s.Ready(t.Context()))
+	}
+}
+
 // age makes the staging folders as old as those that are cleared away.
 func age(t *testing.T, dir string) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"callvault/account"
@@ -121,17 +122,26 @@ func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
 }
 
 // warnIfLost tells when the audio is of recordings of which the database knows
-// none: it was lost, and what is taken in now might meet what is there.
+// none: it was lost, and what is taken in now might meet what is there; and when
+// of those that it knows no file is in the folder.
 func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
 	totals, err := v.archive.Totals(ctx)
-	if err != nil || len(totals) > 0 {
+	if err != nil {
 		return err
 	}
+	_, folder := v.blobs.(*disk.Store)
+	held := slices.ContainsFunc(totals, func(t archive.Total) bool { return t.Held > 0 })
+	if len(totals) > 0 && !(held && folder) {
+		return nil
+	}
 	for key, err := range v.blobs.Keys(ctx, "") {
-		if err == nil {
+		if err == nil && !held {
 			log.Warn("the database knows no recordings, but there is audio of some: stop, and run callvault rebuild", "data", v.data, "found", key)
 		}
 		return err
+	}
+	if held {
+		log.Error("the database knows recordings with audio, but no file is in the folder of audio: stop, and see whether its disk is mounted", "data", v.data)
 	}
 	return nil
 }

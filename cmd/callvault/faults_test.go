@@ -1,0 +1,99 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestServiceTellsWhatIsNotWritten: a database that takes nothing more is told of in
+// the log, not only at the end; requests are answered on.
+func TestServiceTellsWhatIsNotWritten(t *testing.T) {
+	t.Parallel()
+	data, key, path := vaultWithOne(t)
+	p := serving(t, data)
+	db, err := sql.Open("sqlite", filepath.Join(data, "callvault.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, table := range []string{"audit", "egress"} {
+		_, failed := db.Exec("CREATE TRIGGER full_" + table + " BEFORE INSERT ON " + table + " BEGIN SELECT RAISE(ABORT, 'full'); END")
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if status, body := fetch(t, http.DefaultClient, request(t, "GET", p.url+path, key, nil)); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	for _, msg := range []string{"the audit trail is not written, trying again every second", "the meter is not saved, trying again every second"} {
+		eventually(t, "logged: "+msg, func() bool {
+			_, said := p.said.Load(msg)
+			return said
+		})
+	}
+	if _, err := db.Exec("DROP TRIGGER full_audit; DROP TRIGGER full_egress"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAudioFolderGone: while the disk of the audio is not mounted nobody is told that
+// there is no such audio, which a collector would believe, and the service is not
+// ready; a service that is started then says so.
+func TestAudioFolderGone(t *testing.T) {
+	t.Parallel()
+	data, key, path := vaultWithOne(t)
+	audio := filepath.Join(data, "audio")
+	mount := func(there bool) {
+		t.Helper()
+		var err error
+		if there {
+			err = errors.Join(os.RemoveAll(audio), os.Rename(audio+".away", audio))
+		} else {
+			err = errors.Join(os.Rename(audio, audio+".away"), os.Mkdir(audio, 0o700))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := serving(t, data)
+	for _, there := range []bool{true, false, true} {
+		if !there {
+			mount(false)
+		}
+		for _, asked := range []string{path, "/readyz"} {
+			status, body := fetch(t, http.DefaultClient, request(t, "GET", p.url+asked, key, nil))
+			if there != (status == 200) || there != (status != 503) {
+				t.Errorf("%s while the folder is there, %t: %d %.100q", asked, there, status, body)
+			}
+		}
+		if !there {
+			mount(true)
+		}
+	}
+	mount(false)
+	stop(t, p)
+	const msg = "the database knows recordings with audio, but no file is in the folder of audio: stop, and see whether its disk is mounted"
+	for _, there := range []bool{false, true} {
+		again := serving(t, data)
+		if _, said := again.said.Load(msg); said == there {
+			t.Errorf("started while the folder is there, %t: warned %t", there, said)
+		}
+		stop(t, again)
+		if !there {
+			mount(true)
+		}
+	}
+}
