@@ -262,6 +262,12 @@ func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
 	return a.stage(k, &side)
 }
 
+// EncodedFrom tells whether its audio was made of audio with the hash upload, and is
+// not that itself.
+func (e *Entry) EncodedFrom(upload [sha256.Size]byte) bool {
+	return e.Held && e.upload == upload && e.SHA256 != upload
+}
+
 // putAgain stages the audio of a recording that is held, where its file was lost or
 // cut off since: who sends it once more is told that it is here.
 func (a *Archive) putAgain(ctx context.Context, k *keeping) error {

@@ -50,7 +50,7 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 			return archive.Unchanged, err
 		}
 	}
-	converted, err := t.convert(raw)
+	converted, err := t.encode(ctx, tenant.Name, about.known.RecordingKey, raw, sum)
 	if err != nil {
 		return archive.Unchanged, err
 	}

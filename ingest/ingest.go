@@ -10,6 +10,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -48,6 +49,26 @@ func (t *Intake) convert(raw io.ReadSeeker) (*archive.Audio, error) {
 	}
 	converted, err := spool.Finish()
 	return converted, audioError(err)
+}
+
+// encode is convert of audio with the hash sum that is sent as the recording key of
+// a tenant: where it was sent before, it is what was made of it then. Encoding takes
+// long enough for a client to give up on it; when he sends it again, he must not wait
+// as long again.
+func (t *Intake) encode(ctx context.Context, tenant, key string, raw io.ReadSeeker, sum [sha256.Size]byte) (*archive.Audio, error) {
+	entry, err := t.archive.Find(ctx, tenant, key)
+	if err != nil || !entry.EncodedFrom(sum) {
+		return t.convert(raw)
+	}
+	held, err := t.archive.OpenAudio(ctx, entry)
+	if err != nil {
+		return t.convert(raw) // which is what was lost
+	}
+	defer held.Close()
+	if audio, err := t.convert(held); err == nil {
+		return audio, nil
+	}
+	return t.convert(raw)
 }
 
 // audioError gives an error about audio the answer that its sender should get.

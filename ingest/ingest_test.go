@@ -25,6 +25,7 @@ import (
 type world struct {
 	testing.TB
 	dir     string
+	blobs   *disk.Store
 	archive *archive.Archive
 	intake  *ingest.Intake
 }
@@ -42,6 +43,7 @@ func newWorld(t testing.TB) *world {
 			t.Error(err)
 		}
 	})
+	w.blobs = blobs
 	w.archive, err = archive.New(t.Context(), db, blobs)
 	w.must(err)
 	w.intake = ingest.New(w.archive)

@@ -49,7 +49,7 @@ func (t *Intake) Upload(ctx context.Context, tenant string, body *multipart.Read
 		return nil, archive.Unchanged, audioMismatch(in.Recording.Status)
 	}
 	if up.audio != nil {
-		if in.Audio, err = t.convert(up.audio); err != nil {
+		if in.Audio, err = t.encode(ctx, tenant, in.Recording.RecordingKey, up.audio, up.sum); err != nil {
 			return nil, archive.Unchanged, err
 		}
 		in.UploadSHA256 = up.sum

@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"callvault"
 	"callvault/archive"
 	"callvault/archive/archivetest"
+	"callvault/ingest"
 )
 
 var second = archivetest.Opus(1, time.Second)
@@ -295,4 +297,44 @@ func FuzzMultipart(f *testing.F) {
 			t.Errorf("kept: %+v", entry.Recording)
 		}
 	})
+}
+
+// TestSentAgainIsNotEncodedAgain: of a WAV that was sent before, what was made of it
+// then is taken; it is encoded again where that was lost or damaged.
+func TestSentAgainIsNotEncodedAgain(t *testing.T) {
+	needLibopus(t)
+	w := newWorld(t)
+	raw := wav(1, 16, 8000, 1)
+	sum := sha256.Sum256(raw)
+	encode := func(tenant, key string) (got [sha256.Size]byte) {
+		t.Helper()
+		made, err := ingest.Encode(w.intake, t.Context(), tenant, key, bytes.NewReader(raw), sum)
+		w.must(err)
+		w.archive.Discard(&archive.Intake{Audio: made})
+		return made.SHA256
+	}
+	first := encode("acme-ns", "one")
+	spool, err := w.archive.NewSpool()
+	w.must(err)
+	_, err = spool.Write(second) // as if another encoder had made it
+	w.must(err)
+	earlier, err := spool.Finish()
+	w.must(err)
+	entry, _, err := w.archive.Keep(t.Context(), &archive.Intake{
+		Recording: callvault.Recording{RecordingKey: "one", CallKey: "c", StartTime: 1707770449131, Status: callvault.Saved, TenantName: "acme-ns"},
+		Audio:     earlier, UploadSHA256: sum, Added: time.Now(),
+	})
+	w.must(err)
+	if encode("acme-ns", "one") != entry.SHA256 || encode("acme-ns", "other") != first || encode("beta-co", "one") != first {
+		t.Error("sent again it is encoded again, or taken for another")
+	}
+	for key, err := range w.blobs.Keys(t.Context(), "") {
+		w.must(err)
+		if strings.HasSuffix(key, ".opus") {
+			w.must(w.blobs.Delete(t.Context(), key))
+		}
+	}
+	if encode("acme-ns", "one") != first {
+		t.Error("what was lost is not encoded again")
+	}
 }

@@ -1,0 +1,4 @@
+package ingest
+
+// Encode is encode, for the tests.
+var Encode = (*Intake).encode
