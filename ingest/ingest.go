@@ -17,8 +17,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"callvault"
@@ -164,6 +166,9 @@ func decode(what string, text []byte, into any) error {
 	if !utf8.Valid(text) {
 		return fmt.Errorf("the %s cannot be read: it is not UTF-8: %w", what, callvault.InvalidParameter)
 	}
+	if halfCharacter(text) {
+		return fmt.Errorf("the %s cannot be read: an escape such as \\ud83d is half of a character, whose other half is missing: %w", what, callvault.InvalidParameter)
+	}
 	err := json.Unmarshal(text, into)
 	if err == nil {
 		return nil
@@ -176,4 +181,37 @@ func decode(what string, text []byte, into any) error {
 		err = errors.New("it is not a JSON object")
 	}
 	return fmt.Errorf("the %s cannot be read: %w: %w", what, err, callvault.InvalidParameter)
+}
+
+// halfCharacter tells whether a JSON text escapes one half of a surrogate pair alone
+// (RFC 8259 8.2). json.Unmarshal makes U+FFFD of any: two keys would become one.
+func halfCharacter(text []byte) bool {
+	for at := 0; at < len(text); {
+		if text[at] != '\\' {
+			at++
+			continue
+		}
+		first, size := escape(text[at:])
+		at += size
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		second, size := escape(text[at:])
+		if utf16.DecodeRune(first, second) == utf8.RuneError {
+			return true
+		}
+		at += size
+	}
+	return false
+}
+
+// escape reads the escape at the beginning of a JSON text: its UTF-16 code unit, -1
+// for one that is none, and its length.
+func escape(text []byte) (unit rune, size int) {
+	if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
+		if n, err := strconv.ParseUint(string(text[2:6]), 16, 16); err == nil {
+			return rune(n), 6
+		}
+	}
+	return -1, 2
 }

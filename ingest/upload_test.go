@@ -338,3 +338,18 @@ func TestSentAgainIsNotEncodedAgain(t *testing.T) {
 		t.Error("what was lost is not encoded again")
 	}
 }
+
+// TestHalfCharacters: a key with half of a character would be the same as one with
+// another half.
+func TestHalfCharacters(t *testing.T) {
+	w := newWorld(t)
+	for key, whole := range map[string]bool{
+		`\ud83d`: false, `\ude00`: false, `\ud83d\ud83d\ude00`: false, `\uD83Dx`: false, `\ud83d\n`: false, `\\\ud83d`: false,
+		`\ud83d\ude00`: true, `\uD83D\uDE00`: true, `\\ud83d`: true, `\u00e9`: true, `\ufffd`: true,
+	} {
+		_, _, err := w.upload(part{"recording", `{"recordingKey":"k` + key + `","startTime":1707770449131}`}, part{"audio", string(second)})
+		if whole && err != nil || !whole && !errors.Is(err, callvault.InvalidParameter) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
