@@ -164,14 +164,15 @@ func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 	}
 	scheme := "http"
 	if flags.tlsCert != "" {
-		pair, err := tls.LoadX509KeyPair(flags.tlsCert, flags.tlsKey)
+		pair, err := readCertificate(flags.tlsCert, flags.tlsKey, s.log)
 		if err != nil {
 			s.release()
-			return errors.Join(fmt.Errorf("TLS: %s and %s: %w", flags.tlsCert, flags.tlsKey, err), listener.Close())
+			return errors.Join(err, listener.Close())
 		}
 		scheme = "https"
+		s.jobs = append(s.jobs, pair.heed)
 		listener = tls.NewListener(listener, &tls.Config{
-			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+			GetCertificate: pair.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		})
 	} else if !loopback(listener.Addr()) {
 		s.log.Warn("plain HTTP beyond this machine: authentication keys and recordings can be read on the way; use --tls-cert and --tls-key, or a proxy that speaks TLS",

@@ -5,17 +5,10 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -203,57 +196,6 @@ func TestKilledServiceLosesNothing(t *testing.T) {
 		if !strings.Contains(line, "rebuild takes it in") && !strings.Contains(line, "without a recording") && !strings.Contains(line, " read, ") {
 			t.Errorf("verify says: %s", line) // a blob without a row is what a crash may leave
 		}
-	}
-}
-
-// TestTLS serves with a certificate of the test's own.
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	data, key, path := vaultWithOne(t)
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	if err := errors.Join(
-		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o600),
-		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	p := serving(t, data, "--tls-cert", certFile, "--tls-key", keyFile)
-	if !strings.HasPrefix(p.url, "https://") {
-		t.Errorf("url %s", p.url)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
-	for _, http2 := range []bool{false, true} {
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: http2}}
-		answer, err := client.Do(request(t, "GET", p.url+path, key, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(answer.Body)
-		answer.Body.Close()
-		if err != nil || answer.StatusCode != 200 || !bytes.Equal(body, sampleClips(1)[0]) || (answer.ProtoMajor == 2) != http2 {
-			t.Errorf("%s %d, %d bytes, %v", answer.Proto, answer.StatusCode, len(body), err)
-		}
-		client.CloseIdleConnections()
-	}
-	if err := p.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.wait(); err != nil {
-		t.Error(err)
 	}
 }
 
