@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -139,6 +140,9 @@ func record(ctx context.Context, tx *sql.Tx, events ...Event) error {
 	err := tx.QueryRowContext(ctx, `UPDATE audit_head SET seq = seq + CAST($1 AS BIGINT) RETURNING seq, hash`, len(events)).Scan(&seq, &stored)
 	if err != nil {
 		return fmt.Errorf("audit trail: %w", err)
+	}
+	if len(stored) != len(Hash{}) {
+		return errors.New("audit trail: the hash in audit_head is none; see what audit verify says")
 	}
 	hash := Hash(stored)
 	rows := make([][]any, len(events))

@@ -177,6 +177,8 @@ func TestTamperingIsFound(t *testing.T) {
 		"all lost":  {`DELETE FROM audit`, 1},
 		"added":     {`INSERT INTO audit SELECT 6, at_ms, who, via, remote, action, tenant, recording_key, detail, times, bytes, hash FROM audit WHERE seq = 5`, 6},
 		"new head":  {`UPDATE audit_head SET hash = x'0000000000000000000000000000000000000000000000000000000000000001'`, 5},
+		"cut head":  {`UPDATE audit_head SET hash = x'01'`, 5},
+		"no head":   {`DELETE FROM audit_head`, 6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "callvault.db")
@@ -200,6 +202,9 @@ func TestTamperingIsFound(t *testing.T) {
 			count, _, err := accounts.VerifyAudit(t.Context())
 			if !errors.As(err, &broken) || broken.Seq != c.seq || count != c.seq-1 {
 				t.Errorf("%d entries fit, then %v; want entry %d named", count, err, c.seq)
+			}
+			if err := accounts.Record(t.Context(), account.Event{Who: "kelly"}); err == nil && (name == "cut head" || name == "no head") {
+				t.Error("an entry was added behind a head that is none")
 			}
 		})
 	}
