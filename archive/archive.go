@@ -113,3 +113,9 @@ func unavailable(err error) bool {
 	var told interface{ Unavailable() bool }
 	return errors.As(err, &told) && told.Unavailable()
 }
+
+// storeAnswers tells whether a store that did not give a blob is there for others.
+func (a *Archive) storeAnswers(ctx context.Context) bool {
+	store, asks := a.blobs.(interface{ Ready(context.Context) error })
+	return asks && store.Ready(ctx) == nil
+}

@@ -97,6 +97,9 @@ func (a *Archive) rebuildOne(ctx context.Context, key string, done *Rebuilt) (*s
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // replaced by one elsewhere since it was listed
 	}
+	if unavailable(err) && !a.storeAnswers(ctx) {
+		return nil, StorageError(err) // else all that it cannot give now would be told to be at fault
+	}
 	if err != nil {
 		fault("%v", err)
 		return nil, ctx.Err()

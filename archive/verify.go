@@ -68,7 +68,7 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 				yield(Checked{}, err)
 				return
 			}
-			fault, err := a.check(ctx, entry)
+			fault, err := a.checkAgain(ctx, entry)
 			if err != nil {
 				yield(Checked{}, err)
 				return
@@ -174,6 +174,20 @@ func queryEntries(ctx context.Context, db queryer, query string, args ...any) ([
 	return entries, rows.Err()
 }
 
+// checkAgain checks a recording once more when the store did not give its files: it may
+// have been away for a moment. Where it answers, but gives these not, that is their fault,
+// and must not keep all that comes after them from being read.
+func (a *Archive) checkAgain(ctx context.Context, entry *Entry) (fault string, err error) {
+	fault, err = a.check(ctx, entry)
+	if unavailable(err) && a.storeAnswers(ctx) {
+		fault, err = a.check(ctx, entry)
+		if unavailable(err) && a.storeAnswers(ctx) {
+			return fmt.Sprintf("the audio cannot be read, though the store answers: %v", err), nil
+		}
+	}
+	return fault, StorageError(err)
+}
+
 // check reads one recording's files. fault is what is wrong with them; err is
 // what kept them from being read.
 func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err error) {
@@ -232,7 +246,7 @@ func unreadable(ctx context.Context, cause error) (fault string, err error) {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case unavailable(cause):
-		return "", StorageError(cause)
+		return "", cause
 	case errors.Is(cause, fs.ErrNotExist):
 		return "the audio file is missing", nil
 	}

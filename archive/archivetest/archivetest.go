@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"LostAudioComesAgain", lostAudioComesAgain},
 		{"FullDisk", fullDisk},
 		{"StoreAway", storeAway},
+		{"StoreKeepsOne", storeKeepsOne},
 		{"DamagedSidecarIsReplaced", damagedSidecarIsReplaced},
 		{"ClockThatJumpsBack", clockThatJumpsBack},
 		{"ClockThatJumpsBackUnderACall", clockThatJumpsBackUnderACall},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -129,6 +130,52 @@ func storeAway(s *suite) {
 	if store.deletes != 1 {
 		s.Errorf("the store was asked %d times to clear away", store.deletes)
 	}
+}
+
+// stingyBlobs is a store that does not give some blobs; it answers when asked whether it
+// is there, unless it is gone altogether.
+type stingyBlobs struct {
+	archive.Blobs
+	keeps string // what is in the keys of those
+	gone  bool
+}
+
+func (b *stingyBlobs) Ready(context.Context) error {
+	if b.gone {
+		return away{}
+	}
+	return nil
+}
+
+func (b *stingyBlobs) Open(ctx context.Context, key string, size int64) (io.ReadSeekCloser, error) {
+	if b.gone || strings.Contains(key, b.keeps) {
+		return nil, away{}
+	}
+	return b.Blobs.Open(ctx, key, size)
+}
+
+// storeKeepsOne: a recording that the store never gives is named, and all others are
+// read; where it gives none that is nobody's fault, and no rebuild goes by it.
+func storeKeepsOne(s *suite) {
+	store := &stingyBlobs{Blobs: s.Blobs, keeps: "one.opus"}
+	a := s.Open(s.T, store)
+	for _, key := range []string{"one", "two"} {
+		s.add(row(key, noon), second)
+	}
+	faults, read := s.faults(a, archive.Selection{}, time.Now().Add(time.Hour))
+	if len(faults) != 1 || !strings.Contains(faults["one"], "though the store answers") || read != 2 {
+		s.Errorf("%d read, %v", read, faults)
+	}
+	store.gone = true
+	for _, err := range a.Verify(s.Context(), archive.Selection{Span: always}, time.Now()) {
+		if !errors.Is(err, callvault.Unavailable) {
+			s.Errorf("verified while the store is gone: %v, want 503", err)
+		}
+	}
+	if _, err := a.Rebuild(s.Context(), time.Now(), func(archive.Rebuilt) {}); !errors.Is(err, callvault.Unavailable) {
+		s.Errorf("rebuilt while the store is gone: %v, want 503", err)
+	}
+	s.held(s.Archive, tenant, "two", second)
 }
 
 // damagedSidecarIsReplaced: damage to one file stops neither its recording nor

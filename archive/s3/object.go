@@ -64,6 +64,9 @@ func (o *object) wrongSize() error {
 	if err != nil {
 		return err
 	}
+	if size == o.size {
+		return unavailable{fmt.Errorf("blob %s: the store answers with other bytes than those that were asked for", o.key)}
+	}
 	return fmt.Errorf("blob %s has %d bytes, not %d", o.key, size, o.size)
 }
 
