@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -163,8 +165,12 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 	if r.Status.HasAudio() {
 		name, sum = archive.FileName(r.RecordingKey)+"."+e.format, fmt.Sprintf("%x", entry.SHA256)
 		n, err := e.writeAudio(ctx, entry, filepath.Join(e.dir, name))
-		if errors.Is(err, callvault.NotFound) {
-			e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, forPeople(err)})
+		if errors.Is(err, callvault.NotFound) || errors.Is(err, errDamaged) || errors.Is(err, audio.ErrUnprocessable) {
+			reason := forPeople(err)
+			if fault := (*audio.Fault)(nil); errors.As(err, &fault) {
+				reason = fault.Finding()
+			}
+			e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, reason})
 			name = ""
 		} else if err != nil {
 			return err
@@ -188,37 +194,58 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 	return e.table.Write(tableRow(r, name, sum))
 }
 
+// errDamaged says that audio is not what was kept.
+var errDamaged = errors.New("its audio is damaged: callvault verify tells more")
+
 // writeAudio writes a recording's audio and tells its bytes. What an earlier export
-// has left under the name stays when it is the same.
+// has left under the name stays when it is the same. Nothing is left there of audio
+// that is errDamaged.
 func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path string) (n int64, err error) {
 	from, err := e.vault.archive.OpenAudio(ctx, entry)
-	if err != nil {
+	switch {
+	case errors.Is(err, callvault.NotFound), errors.Is(err, callvault.Unavailable), err != nil && ctx.Err() != nil:
 		return 0, err
+	case err != nil:
+		return 0, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	defer from.Close()
-	content, err := e.content(from)
+	sum := sha256.New()
+	content, err := e.content(from, sum)
 	if err != nil {
 		return 0, err
 	}
-	if size, same, err := isThere(path, content); same || err != nil {
-		return size, err
+	size, same, err := isThere(path, content)
+	if err != nil {
+		return 0, err
 	}
-	if content, err = e.content(from); err != nil { // from its beginning
+	sound := func() bool { return [sha256.Size]byte(sum.Sum(nil)) == entry.SHA256 }
+	switch {
+	case same && sound():
+		return size, nil
+	case same:
+		return 0, errors.Join(errDamaged, os.Remove(path))
+	}
+	if content, err = e.content(from, sum); err != nil { // from its beginning
 		return 0, err
 	}
 	err = writeWhole(path, func(file *os.File) (err error) {
-		n, err = io.Copy(file, content)
+		if n, err = io.Copy(file, content); err == nil && !sound() {
+			return errDamaged
+		}
 		return err
 	})
 	return n, err
 }
 
-// content is audio from its beginning, in the format of the export.
-func (e *exporter) content(from io.ReadSeeker) (io.Reader, error) {
+// content is audio from its beginning, in the format of the export. Once it is read, sum
+// is that of the audio as it is held.
+func (e *exporter) content(from io.ReadSeeker, sum hash.Hash) (io.Reader, error) {
+	sum.Reset()
+	held := io.TeeReader(from, sum)
 	if _, err := from.Seek(0, io.SeekStart); err != nil || e.format != "wav" {
-		return from, err
+		return held, err
 	}
-	info, err := audio.Check(from)
+	info, err := audio.Check(held)
 	if err != nil {
 		return nil, err
 	}

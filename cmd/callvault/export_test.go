@@ -148,3 +148,41 @@ func TestExportOverOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestExportDamaged: audio that is not what was kept is not given to somebody else beside
+// its SHA-256, and keeps nothing else from being exported.
+func TestExportDamaged(t *testing.T) {
+	data := exportable(t, "Ann", "Ben", "Cid")
+	held, err := filepath.Glob(filepath.Join(data, "audio", "acme-ns", "*", "*", "*", "b.opus"))
+	if err != nil || len(held) != 1 {
+		t.Fatal(held, err)
+	}
+	audio, err := os.ReadFile(held[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	audio[len(audio)-1]++
+	for i, format := range []string{"opus", "wav", "opus"} {
+		to := t.TempDir()
+		if i == 2 {
+			audio = audio[1:] // shorter than it was
+		}
+		if err := os.WriteFile(held[0], audio, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 { // as an earlier export would have left it
+			if err := os.WriteFile(filepath.Join(to, "b.opus"), audio, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			stdout, stderr, status := runOn(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-11", "--until", "2024-02-13", "--to", to, "--format", format)
+			if status != 3 || !strings.Contains(stdout, "3 recordings") || !strings.Contains(stderr, "without audio: b: ") || strings.Contains(stderr, "send") {
+				t.Errorf("%s: %d %s%s", format, status, stdout, stderr)
+			}
+			if names, _ := filepath.Glob(filepath.Join(to, "b*")); len(names) > 0 {
+				t.Errorf("there are %q", names)
+			}
+		}
+	}
+}
