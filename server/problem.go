@@ -35,6 +35,9 @@ func (s *Server) answer(w *response, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	code := codeOf(err)
+	if code == callvault.InsufficientStorage && w.method != http.MethodPost {
+		code = callvault.Unavailable // who sends nothing has nothing for which there is no room
+	}
 	body := problem{Code: code.Name(), Message: message(code, err, w.id)}
 	header := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Repr-Digest", "Accept-Ranges", "Cache-Control"} {

@@ -272,7 +272,14 @@ func TestTwoUploadsAtOnce(t *testing.T) {
 // fullDisk is blobs on a disk that is full.
 type fullDisk struct {
 	archive.Blobs
-	full bool
+	full, reads bool // reads: that not even reading goes without a little room
+}
+
+func (d *fullDisk) Open(ctx context.Context, key string, size int64) (io.ReadSeekCloser, error) {
+	if d.reads {
+		return nil, fmt.Errorf("note that %s is read: %w", key, syscall.ENOSPC)
+	}
+	return d.Blobs.Open(ctx, key, size)
 }
 
 func (d *fullDisk) Put(ctx context.Context, keys []string, files []*os.File) error {
@@ -302,7 +309,11 @@ func TestDiskFull(t *testing.T) {
 	if got := w.get(audioPath("acme-ns", "a")); got.StatusCode != 200 {
 		t.Errorf("reading: %d", got.StatusCode)
 	}
-	disk.full = false
+	// As when PostgreSQL has no room for what reading is charged with: who reads is not
+	// told about keeping.
+	disk.reads = true
+	wantError(t, "no room to read", w.get(audioPath("acme-ns", "a")), 503, "unavailable")
+	disk.full, disk.reads = false, false
 	if got := w.post("acme-ns", "robot", jsonPart("recording", recording("b", 1)), part{"audio", clips()[1]}); got.StatusCode != 201 {
 		t.Errorf("room again: %d %s", got.StatusCode, got.body)
 	}
