@@ -131,3 +131,31 @@ func TestFirstRunHalfWay(t *testing.T) {
 		s.check(t)
 	})
 }
+
+// TestDaysOfZonesMeet: wherever the clocks are set, over midnight too, on or back,
+// each day ends where the next begins, and holds the instants that have its date.
+func TestDaysOfZonesMeet(t *testing.T) {
+	for _, name := range []string{"Asia/Amman", "Asia/Gaza", "Asia/Beirut", "America/Havana", "America/Sao_Paulo", "Atlantic/Azores", "Pacific/Apia", "Antarctica/Troll"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := int64(0)
+		for date := time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC); date.Year() < 2022; date = date.AddDate(0, 0, 1) {
+			day, err := collect.ParseDay(date.Format(time.DateOnly), zone)
+			if err != nil || ended > 0 && day.From != ended {
+				t.Errorf("%s: %s begins at %d, %v; the day before ended at %d", name, date, day.From, err, ended)
+			}
+			ended = day.To
+			for _, ms := range []int64{day.From, day.From + 1_800_000, day.From + 5_400_000, day.To - 5_400_000, day.To - 1} {
+				at := time.UnixMilli(ms).In(zone)
+				if ms < day.From || ms >= day.To {
+					continue // a day that there is not
+				}
+				if at.Format(time.DateOnly) != date.Format(time.DateOnly) || collect.DayOf(at) != day {
+					t.Errorf("%s: %v is in %v by its date, in %v of %s", name, at, collect.DayOf(at), day, date.Format(time.DateOnly))
+				}
+			}
+		}
+	}
+}

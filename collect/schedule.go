@@ -56,9 +56,17 @@ func (s *Schedule) Next(t time.Time) time.Time {
 }
 
 // inZone is when a clock in the zone shows what at does. Where the clocks are set
-// on over that, it is as much later: some zones have days without a midnight.
+// on over that, it is as much later: some zones have days without a midnight. Where
+// they are set back over it, it is the first time: others have days with two.
 func inZone(at time.Time, zone *time.Location) time.Time {
 	t := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, zone)
+	if since, _ := t.ZoneBounds(); !since.IsZero() {
+		_, now := t.Zone()
+		_, before := since.Add(-time.Second).Zone()
+		if first := t.Add(time.Duration(now-before) * time.Second); first.Before(since) && clock(first).Equal(at) {
+			return first
+		}
+	}
 	return t.Add(max(0, at.Sub(clock(t))))
 }
 
