@@ -94,12 +94,14 @@ func (lasting) Close() error { return nil }
 
 // ExecContext implements driver.ExecerContext.
 func (s session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return s.Conn.ExecContext(ctx, translate(query), args)
+	result, err := s.Conn.ExecContext(ctx, translate(query), args)
+	return result, unanswered(ctx, err)
 }
 
 // QueryContext implements driver.QueryerContext.
 func (s session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return s.Conn.QueryContext(ctx, translate(query), args)
+	rows, err := s.Conn.QueryContext(ctx, translate(query), args)
+	return rows, unanswered(ctx, err)
 }
 
 // CheckNamedValue implements driver.NamedValueChecker.
@@ -116,5 +118,6 @@ func (s session) BeginTx(ctx context.Context, options driver.TxOptions) (driver.
 	if options.ReadOnly {
 		options.Isolation = driver.IsolationLevel(sql.LevelRepeatableRead)
 	}
-	return s.Conn.BeginTx(ctx, options)
+	tx, err := s.Conn.BeginTx(ctx, options)
+	return tx, unanswered(ctx, err)
 }

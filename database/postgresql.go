@@ -159,7 +159,7 @@ type (
 
 // Patient lifts the limit on how long PostgreSQL may take to answer a statement,
 // for work that nobody waits for in a browser: counting all there is takes
-// minutes where there is much.
+// minutes where there is much. It must answer others meanwhile.
 func Patient(ctx context.Context) context.Context { return Within(ctx, 0) }
 
 // Impatient sets the usual limit again.
@@ -170,13 +170,14 @@ func Within(ctx context.Context, limit time.Duration) context.Context {
 	return context.WithValue(ctx, patienceKey{}, limit)
 }
 
-func limited(ctx context.Context) context.Context {
+func limited(ctx context.Context, conn *pgx.Conn) context.Context {
 	limit := answerTime
 	if given, ok := ctx.Value(patienceKey{}).(time.Duration); ok {
 		limit = given
 	}
 	if limit == 0 {
-		return ctx
+		p := watchOver(ctx, conn)
+		return context.WithValue(p, cancelKey{}, context.CancelFunc(p.over))
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	return context.WithValue(ctx, cancelKey{}, cancel)
@@ -189,16 +190,16 @@ func finished(ctx context.Context) {
 }
 
 // TraceQueryStart implements pgx.QueryTracer.
-func (limits) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return limited(ctx)
+func (limits) TraceQueryStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return limited(ctx, conn)
 }
 
 // TraceQueryEnd implements pgx.QueryTracer.
 func (limits) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) { finished(ctx) }
 
 // TracePrepareStart implements pgx.PrepareTracer.
-func (limits) TracePrepareStart(ctx context.Context, _ *pgx.Conn, _ pgx.TracePrepareStartData) context.Context {
-	return limited(ctx)
+func (limits) TracePrepareStart(ctx context.Context, conn *pgx.Conn, _ pgx.TracePrepareStartData) context.Context {
+	return limited(ctx, conn)
 }
 
 // TracePrepareEnd implements pgx.PrepareTracer.

@@ -281,6 +281,47 @@ func TestPostgreSQLStandsStill(t *testing.T) {
 	}
 }
 
+// A statement that may take long takes as long as it takes while PostgreSQL answers
+// others, and is given up when it stands still.
+func TestPatientWhileItStandsStill(t *testing.T) {
+	server := databasetest.Start(t)
+	db := open(t, server.Database(t)+"&pool_max_conns=4&connect_timeout=1")
+	defer database.LookSooner(200*time.Millisecond, time.Second)()
+	ctx := database.Patient(t.Context())
+	if _, err := db.Reader.ExecContext(ctx, `SELECT pg_sleep(4)`); err != nil {
+		t.Errorf("it was given up though PostgreSQL answers: %v", err)
+	}
+	for _, idle := range []bool{false, true} {
+		failed := make(chan error, 1)
+		ask := func() {
+			_, err := db.Reader.ExecContext(ctx, `SELECT pg_sleep(600)`)
+			failed <- err
+		}
+		if !idle {
+			go ask()
+			time.Sleep(500 * time.Millisecond) // it is under way
+		}
+		server.Freeze(t)
+		if idle {
+			go ask()
+		}
+		select {
+		case err := <-failed:
+			if !database.IsBusy(err) || errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want busy", err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("it waits for ever")
+		}
+		server.Thaw(t)
+		for deadline := time.Now().Add(time.Minute); db.Reader.Ping() != nil; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it is not found again")
+			}
+		}
+	}
+}
+
 // Whether the database is there is answered also when it stands still under
 // connections that were in use just before.
 func TestPingWhileItStandsStill(t *testing.T) {
