@@ -200,6 +200,9 @@ func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, er
 			}
 		}
 		for item, err := range r.client.Recordings(r.lister().traced(ctx), piece) {
+			if errors.Is(err, callvault.NotFound) {
+				r.plainLists = false // not one list is there: that tells nothing of the other
+			}
 			if !yield(told{recording: item.Recording}, err) {
 				return
 			}

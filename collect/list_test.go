@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"path"
 	"runtime"
 	"strings"
 	"testing"
@@ -166,6 +167,31 @@ func TestNotOneListComes(t *testing.T) {
 				t.Errorf("broken %v: the last success was %v, and is %v (%v)", broken, before.LastSuccessAt, after.LastSuccessAt, err)
 			}
 		}
+	})
+}
+
+// TestNotThereForAMoment: where neither list is there for a moment, calls are asked for
+// again after it; recordings alone tell less.
+func TestNotThereForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		asked := map[string]int{}
+		s.listFault = func(callvault.Span, int) *answer {
+			if asked["recordings"] == 1 && asked["call-recording-info"] == 1 || len(asked) < 2 {
+				return refusal(404)
+			}
+			return nil
+		}
+		v, source := newVault(t, tempDir(t)), from(t, watched{s, func(at string) { asked[path.Base(at)]++ }})
+		if report := v.run(t, source); report.Result != collect.Incomplete {
+			t.Errorf("the run is %s", report.Result)
+		}
+		if asked["recordings"] != 1 || asked["call-recording-info"] < 3 {
+			t.Errorf("asked for %v", asked)
+		}
+		s.heal()
+		complete(t, v.run(t, source))
 	})
 }
 
