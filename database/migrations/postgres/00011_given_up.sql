@@ -2,13 +2,13 @@
 
 -- What could not be read of a list is known by what it was, so that an operator can
 -- give it up: the same again is passed over then.
-ALTER TABLE malformed ADD COLUMN mark TEXT NOT NULL DEFAULT '';
+ALTER TABLE malformed ADD COLUMN mark TEXT COLLATE "C" NOT NULL DEFAULT '';
 CREATE TABLE given_up (
-    source     TEXT   NOT NULL,
-    mark       TEXT   NOT NULL,
-    reason     TEXT   NOT NULL,
-    who        TEXT   NOT NULL,
-    settled_ms BIGINT NOT NULL,
+    source     TEXT COLLATE "C" NOT NULL,
+    mark       TEXT COLLATE "C" NOT NULL,
+    reason     TEXT COLLATE "C" NOT NULL,
+    who        TEXT COLLATE "C" NOT NULL,
+    settled_ms BIGINT           NOT NULL,
     PRIMARY KEY (source, mark)
 );
 
