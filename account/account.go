@@ -53,6 +53,7 @@ type directory struct {
 	revision int64
 	users    map[[sha256.Size]byte]*callvault.ServiceUser
 	tenants  map[string]*callvault.Tenant
+	byName   []callvault.Tenant // the same, in the order of their names
 	logins   map[string]*login
 	secret   []byte // of the sessions' tokens; nil until one was signed
 }
@@ -192,6 +193,8 @@ func (a *Accounts) load(ctx context.Context) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(tenants, byName) // whatever the database's collation
+	known.byName = tenants
 	for i := range tenants {
 		known.tenants[tenants[i].Name] = &tenants[i]
 	}

@@ -66,15 +66,20 @@ func (v *Visitor) Tenant(name string) (*callvault.Tenant, error) {
 
 // Tenants returns the tenants that the visitor may reach, by name.
 func (v *Visitor) Tenants() []callvault.Tenant {
+	if v.AllTenants {
+		return slices.Clone(v.known.byName)
+	}
 	var tenants []callvault.Tenant
-	for name, tenant := range v.known.tenants {
-		if v.MayReach(name) {
+	for _, name := range v.Grant.Tenants {
+		if tenant, ok := v.known.tenants[name]; ok {
 			tenants = append(tenants, *tenant)
 		}
 	}
-	slices.SortFunc(tenants, func(a, b callvault.Tenant) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(tenants, byName)
 	return tenants
 }
+
+func byName(a, b callvault.Tenant) int { return cmp.Compare(a.Name, b.Name) }
 
 // Kind tells whether the account of this name is a Person or a ServiceUser.
 // callvault.NotFound when it is neither.

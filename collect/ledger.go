@@ -208,6 +208,26 @@ func (c *Collector) ledgerOf(ctx context.Context, tenant string) (*meter.Ledger,
 	return l, rows.Err()
 }
 
+// fetched are the bytes that all tenants were sent and that count at now.
+func (c *Collector) fetched(ctx context.Context, now time.Time) (map[string]int64, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT tenant, CAST(sum(bytes) AS BIGINT) FROM fetched WHERE hour >= $1 GROUP BY tenant`,
+		meter.OldestHour(now.UnixMilli()))
+	if err != nil {
+		return nil, fmt.Errorf("egress of the tenants: %w", err)
+	}
+	defer rows.Close()
+	all := map[string]int64{}
+	for rows.Next() {
+		var tenant string
+		var bytes int64
+		if err := rows.Scan(&tenant, &bytes); err != nil {
+			return nil, fmt.Errorf("egress of the tenants: %w", err)
+		}
+		all[tenant] = bytes
+	}
+	return all, rows.Err()
+}
+
 // addFetched writes audio bytes that were fetched.
 func addFetched(ctx context.Context, tx *sql.Tx, tenant string, bytes, now int64) error {
 	if bytes == 0 {

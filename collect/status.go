@@ -194,13 +194,13 @@ func (c *Collector) Egress(ctx context.Context, source *Source, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
+	used, err := c.fetched(ctx, now)
+	if err != nil {
+		return nil, err
+	}
 	all := []Egress{}
 	for _, s := range sites {
-		ledger, err := c.ledgerOf(ctx, s.tenant)
-		if err != nil {
-			return nil, err
-		}
-		e := Egress{Tenant: s.tenant, Used: ledger.Use(now.UnixMilli())}
+		e := Egress{Tenant: s.tenant, Used: used[s.tenant]}
 		if limit, known := s.limit(source); known {
 			e.Limit = &limit
 		}

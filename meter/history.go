@@ -30,6 +30,19 @@ func (m *Memory) Hours(_ context.Context, tenant *callvault.Tenant, now time.Tim
 	return s.ledger(tenant).Hours(ms), nil
 }
 
+// Used is, of each of the tenants, the audio bytes that count at now. Downloads that
+// still run are not in them.
+func (m *Memory) Used(_ context.Context, tenants []callvault.Tenant, now time.Time) ([]int64, error) {
+	used := make([]int64, len(tenants))
+	for i := range tenants {
+		s := m.shard(tenants[i].Name)
+		ms := s.enter(now)
+		used[i] = s.ledger(&tenants[i]).Use(ms)
+		s.mu.Unlock()
+	}
+	return used, nil
+}
+
 // Counts is how many requests a meter has decided on since it was opened.
 type Counts struct {
 	Passed  int64 // against the request limit

@@ -23,6 +23,10 @@ type Hour struct {
 // longer count: five days after its last instant, so that none is freed early.
 func ends(hour int64) int64 { return (hour + windowHours + 1) * hourMs }
 
+// OldestHour is the first hour since 1970 of which bytes count at now (Unix
+// milliseconds).
+func OldestHour(now int64) int64 { return now/hourMs - windowHours }
+
 // Ledger is the audio bytes that a tenant was sent in the last five days, by
 // hour, and the bytes that are reserved for downloads still running. Bytes count
 // until the end of their hour five days later: never too short, and up to an

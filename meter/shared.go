@@ -223,6 +223,35 @@ func (m *Shared) Hours(ctx context.Context, tenant *callvault.Tenant, now time.T
 	return l.Hours(now.UnixMilli()), nil
 }
 
+// Used is, of each of the tenants, the audio bytes that count at now. Downloads that
+// still run are not in them.
+func (m *Shared) Used(ctx context.Context, tenants []callvault.Tenant, now time.Time) ([]int64, error) {
+	rows, err := m.db.QueryContext(ctx, `SELECT tenant, epoch, CAST(sum(bytes) AS BIGINT) FROM egress WHERE hour >= $1 GROUP BY tenant, epoch`,
+		OldestHour(now.UnixMilli()))
+	if err != nil {
+		return nil, fmt.Errorf("egress of the tenants: %w", err)
+	}
+	defer rows.Close()
+	type of struct {
+		tenant string
+		epoch  int64
+	}
+	bytes := map[of]int64{}
+	for rows.Next() {
+		var one of
+		var sum int64
+		if err := rows.Scan(&one.tenant, &one.epoch, &sum); err != nil {
+			return nil, fmt.Errorf("egress of the tenants: %w", err)
+		}
+		bytes[one] = sum
+	}
+	used := make([]int64, len(tenants))
+	for i := range tenants {
+		used[i] = bytes[of{tenants[i].Name, tenants[i].UsageEpoch}]
+	}
+	return used, rows.Err()
+}
+
 // Usage tells the tenant's egress at now. Downloads that still run are not in it.
 func (m *Shared) Usage(ctx context.Context, tenant *callvault.Tenant, now time.Time) (Usage, error) {
 	l, err := readLedger(ctx, m.db, tenant)

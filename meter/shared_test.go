@@ -69,6 +69,11 @@ func TestSharedSaysWhatMemorySays(t *testing.T) {
 		if diff := cmp.Diff(a, b); diff != "" || errA != nil || errB != nil {
 			t.Fatalf("hours (-Memory +Shared): %s %v %v", diff, errA, errB)
 		}
+		usedA, errA := memory.Used(ctx, []callvault.Tenant{{Name: "none"}, *tenant}, now)
+		usedB, errB := shared.Used(ctx, []callvault.Tenant{{Name: "none"}, *tenant}, now)
+		if diff := cmp.Diff(usedA, usedB); diff != "" || errA != nil || errB != nil {
+			t.Fatalf("used (-Memory +Shared): %s %v %v", diff, errA, errB)
+		}
 		countsA, _ := memory.Counts(ctx, name)
 		if countsB, _ := shared.Counts(ctx, name); countsA != countsB {
 			t.Fatalf("counts %+v by Memory, %+v by Shared", countsA, countsB)

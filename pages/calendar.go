@@ -63,11 +63,11 @@ func (p *Pages) showCalendar(x *exchange) error {
 	}
 	x.tenant = tenant
 	c := &calendar{Source: source}
-	tenants, err := p.tenantsOf(x)
+	known, err := x.visitor.Tenant(tenant)
 	if err != nil {
 		return err
 	}
-	c.Tenant = tenants[tenant]
+	c.Tenant = *known
 	c.Zone = zoneOf(c.Tenant.TimeZone)
 	if err := p.fillCalendar(x, c); err != nil {
 		return err
@@ -219,9 +219,3 @@ func certificatePath(tenant, from, until string) string {
 
 // weekdays are a calendar's columns.
 var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
-
-// ListedNumber and HeldNumber are for templates, which write int64.
-func (d *dayDetail) ListedNumber() int64 { return int64(d.Listed) }
-
-// HeldNumber is how many recordings are held.
-func (d *dayDetail) HeldNumber() int64 { return int64(d.Held) }

@@ -65,16 +65,12 @@ func (p *Pages) periodOf(x *exchange) (*period, error) {
 		return nil, err
 	}
 	name := x.named("tenant")
-	tenants, err := p.tenantsOf(x)
+	tenant, err := x.visitor.Tenant(name)
 	if err != nil {
-		return nil, err
-	}
-	tenant, ok := tenants[name]
-	if !ok {
 		return nil, fmt.Errorf("there is no tenant %q that you may reach: %w", shorten(name, 60), callvault.NotFound)
 	}
 	x.tenant = name
-	q := &period{tenant: tenant, zone: zoneOf(tenant.TimeZone)}
+	q := &period{tenant: *tenant, zone: zoneOf(tenant.TimeZone)}
 	today := x.now.In(q.zone)
 	for field, to := range map[string]*time.Time{"from": &q.first, "until": &q.last} {
 		text := x.r.URL.Query().Get(field)

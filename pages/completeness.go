@@ -36,26 +36,16 @@ func (x *exchange) seesWhole() error {
 func seesWhole(v *Visitor) bool { return len(v.Agents)+len(v.Skills) == 0 }
 
 // tenantsOf are the tenants that the visitor may reach, by name.
-func (p *Pages) tenantsOf(x *exchange) (map[string]callvault.Tenant, error) {
-	all, err := p.Accounts.Tenants(x.ctx())
-	if err != nil {
-		return nil, err
-	}
+func tenantsOf(x *exchange) map[string]callvault.Tenant {
 	reached := map[string]callvault.Tenant{}
-	for _, t := range all {
-		if x.visitor.MayReach(t.Name) {
-			reached[t.Name] = t
-		}
+	for _, t := range x.visitor.Tenants() {
+		reached[t.Name] = t
 	}
-	return reached, nil
+	return reached
 }
 
-// strip is how many days the page of all tenants shows of each, and rowsAtOnce how
-// many tenants of a source.
-const (
-	strip      = 35
-	rowsAtOnce = 60
-)
+// strip is how many days the page of all tenants shows of each.
+const strip = 35
 
 // sourceCard is a source as the page shows it.
 type sourceCard struct {
@@ -83,10 +73,7 @@ func (p *Pages) showCompleteness(x *exchange) error {
 	if err := x.seesWhole(); err != nil {
 		return err
 	}
-	tenants, err := p.tenantsOf(x)
-	if err != nil {
-		return err
-	}
+	tenants := tenantsOf(x)
 	var cards []sourceCard
 	collected := map[string]bool{}
 	for i := range p.Sources {
@@ -102,7 +89,9 @@ func (p *Pages) showCompleteness(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return p.render(x, "completeness", view{Title: "Completeness", Here: "/completeness", Data: map[string]any{"Sources": cards, "Direct": direct}})
+	return p.render(x, "completeness", view{Title: "Completeness", Here: "/completeness", Data: map[string]any{
+		"Sources": cards, "Direct": direct, "Find": finding(x), "Long": len(tenants) > rowsAtOnce,
+	}})
 }
 
 func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callvault.Tenant, collected map[string]bool) (*sourceCard, error) {
@@ -137,7 +126,7 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 		card.Live = p.progressOf(x, &card.Status, lacking)
 	}
 	shown := map[string]int{}
-	for i, g := range card.page(x, glances) {
+	for i, g := range card.page(x, called(glances, tenants, finding(x))) {
 		shown[g.Tenant] = i
 	}
 	look.Days, look.Sees = strip, func(name string) bool { _, ok := shown[name]; return ok }
@@ -162,17 +151,24 @@ func (card *sourceCard) page(x *exchange, glances []collect.Glance) []collect.Gl
 		at, _ = strconv.Atoi(query.Get("from"))
 		at = min(max(0, at), len(glances))
 	}
-	address := func(from int) string {
-		return "/completeness?" + url.Values{"source": {card.Status.Source}, "from": {strconv.Itoa(from)}}.Encode()
-	}
 	if at > 0 {
-		card.First = "/completeness"
+		query.Del("source")
+		card.First = elsewhere(x, query, "from", "")
 	}
 	end := min(at+rowsAtOnce, len(glances))
 	if end < len(glances) {
-		card.Next = address(end)
+		query.Set("source", card.Status.Source)
+		card.Next = elsewhere(x, query, "from", strconv.Itoa(end))
 	}
 	return glances[at:end]
+}
+
+// called are those of the glances whose tenants' names or titles hold what is looked for.
+func called(glances []collect.Glance, tenants map[string]callvault.Tenant, find string) []collect.Glance {
+	return slices.DeleteFunc(slices.Clone(glances), func(g collect.Glance) bool {
+		t := tenants[g.Tenant]
+		return !holds(textsOf(&t), find)
+	})
 }
 
 // attention is lower the more a tenant needs to be looked at.
@@ -188,13 +184,8 @@ func attention(g *collect.Glance, now time.Time) int {
 	return 3
 }
 
-// directList is the tenants that are taken in directly, or a part of them.
-type directList struct {
-	Rows        []directRow
-	First, Next string // addresses of other pages of the list; "" for none
-}
-
-// directRow is such a tenant, with what is kept of it of the last strip days.
+// directRow is a tenant that is taken in directly, with what is kept of it of the last
+// strip days.
 type directRow struct {
 	callvault.Tenant
 	Recordings, Held, Bytes int64
@@ -202,34 +193,24 @@ type directRow struct {
 
 // takenIn are the tenants of no source: what is held of them is known, what there
 // should be is not.
-func (p *Pages) takenIn(x *exchange, tenants map[string]callvault.Tenant, collected map[string]bool) (*directList, error) {
-	var names []string
-	for name := range tenants {
+func (p *Pages) takenIn(x *exchange, tenants map[string]callvault.Tenant, collected map[string]bool) (part[directRow], error) {
+	var all []directRow
+	for name, tenant := range tenants {
 		if !collected[name] {
-			names = append(names, name)
+			all = append(all, directRow{Tenant: tenant})
 		}
 	}
-	slices.Sort(names)
-	list, after := &directList{}, x.r.URL.Query().Get("after")
-	if after != "" {
-		list.First = "/completeness"
-	}
-	for _, name := range names {
-		if name <= after {
-			continue
-		}
-		if n := len(list.Rows); n == rowsAtOnce {
-			list.Next = "/completeness?" + url.Values{"after": {list.Rows[n-1].Name}}.Encode()
-			break
-		}
-		span := callvault.Span{From: x.now.AddDate(0, 0, -strip).UnixMilli(), To: x.now.UnixMilli()}
-		c, err := p.Archive.Count(x.ctx(), name, span)
+	shown := partOf(x, "after", all, func(row *directRow) []string { return textsOf(&row.Tenant) })
+	span := callvault.Span{From: x.now.AddDate(0, 0, -strip).UnixMilli(), To: x.now.UnixMilli()}
+	for i := range shown.Rows {
+		row := &shown.Rows[i]
+		c, err := p.Archive.Count(x.ctx(), row.Name, span)
 		if err != nil {
-			return nil, err
+			return shown, err
 		}
-		list.Rows = append(list.Rows, directRow{Tenant: tenants[name], Recordings: c.Recordings, Held: c.Held, Bytes: c.Bytes})
+		row.Recordings, row.Held, row.Bytes = c.Recordings, c.Held, c.Bytes
 	}
-	return list, nil
+	return shown, nil
 }
 
 // sourceNamed is the source of a path, if the visitor may reach the path's tenant

@@ -103,7 +103,7 @@ func newAccountForm(e *entry) accountForm {
 // readAccountForm takes the settings from a form that was sent.
 func readAccountForm(values url.Values) accountForm {
 	return accountForm{
-		Name: strings.TrimSpace(values.Get("name")), AllTenants: values.Get("reach") == "all", Tenants: values["tenant"],
+		Name: strings.TrimSpace(values.Get("name")), AllTenants: values.Get("reach") == "all", Tenants: append(values["tenant"], lines(values.Get("tenants"))...),
 		Agents: values.Get("agents"), Skills: values.Get("skills"), Can: values["can"],
 		RequestLimit: values.Has("request-limit"), Was: values.Get("was"),
 	}
@@ -126,6 +126,9 @@ func (f *accountForm) apply(e *entry) {
 // Reaches tells whether the tenant is marked, Has whether the capability is: a
 // tenant may be named as a capability is.
 func (f accountForm) Reaches(tenant string) bool { return slices.Contains(f.Tenants, tenant) }
+
+// TenantLines are the names of the tenants, one on each line.
+func (f accountForm) TenantLines() string { return strings.Join(f.Tenants, "\n") }
 
 // Has tells whether the capability is marked.
 func (f accountForm) Has(can callvault.Capability) bool { return slices.Contains(f.Can, string(can)) }

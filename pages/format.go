@@ -3,8 +3,10 @@ package pages
 import (
 	"fmt"
 	"html/template"
+	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"callvault"
@@ -21,7 +23,7 @@ func (p *Pages) functions() template.FuncMap {
 		"clock":        clock,
 		"length":       length,
 		"number":       number,
-		"bytes":        byteCount,
+		"bytes":        func(v reflect.Value) template.HTML { return byteCount(reflect.Indirect(v).Int()) },
 		"join":         func(words []string) string { return strings.Join(words, ", ") },
 		"may":          func(v *Visitor, capability string) bool { return v != nil && v.May(callvault.Capability(capability)) },
 		"seesWhole":    seesWhole,
@@ -39,13 +41,21 @@ func (p *Pages) functions() template.FuncMap {
 	}
 }
 
+// zones are time zones by their names: each is read from a file, and asked for with
+// each time that is written.
+var zones sync.Map
+
 // zoneOf is the time zone of that IANA name; UTC for "" and for one that this
 // machine does not know.
 func zoneOf(name string) *time.Location {
+	if known, ok := zones.Load(name); ok {
+		return known.(*time.Location)
+	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return time.UTC
+		return time.UTC // and is not kept: of such names there is no end
 	}
+	zones.Store(name, zone)
 	return zone
 }
 
@@ -95,8 +105,10 @@ func length(ms int64) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="PT%dS">%s</time>`, seconds, text))
 }
 
-// number writes a number with its thousands parted by narrow spaces.
-func number(n int64) template.HTML {
+// number writes a whole number, of whatever type, or a pointer to one, with its
+// thousands parted by narrow spaces. For bytes, too, a template must not fail by a type.
+func number(v reflect.Value) template.HTML {
+	n := reflect.Indirect(v).Int()
 	text := strconv.FormatInt(n, 10)
 	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
 		text = text[:at] + "\u202f" + text[at:]

@@ -31,6 +31,7 @@ import (
 type Meter interface {
 	delivery.Meter
 	Usage(ctx context.Context, tenant *callvault.Tenant, now time.Time) (meter.Usage, error)
+	Used(ctx context.Context, tenants []callvault.Tenant, now time.Time) ([]int64, error)
 	Hours(ctx context.Context, tenant *callvault.Tenant, now time.Time) ([]meter.Hour, error)
 	Counts(ctx context.Context, tenant string) (meter.Counts, time.Time)
 }

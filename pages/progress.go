@@ -165,10 +165,7 @@ func (p *Pages) progressEvent(x *exchange) (event []byte, next time.Duration, er
 }
 
 // Total is how many recordings the run is known to be over.
-func (told *progress) Total() int64 { return int64(told.Done + told.Due) }
-
-// DoneNumber is how many of them are fetched.
-func (told *progress) DoneNumber() int64 { return int64(told.Done) }
+func (told *progress) Total() int { return told.Done + told.Due }
 
 // Total is how many recordings of the tenant the run is known to be over.
 func (told progressOfTenant) Total() int { return told.Done + told.Due }

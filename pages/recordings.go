@@ -79,7 +79,7 @@ func (v *searchView) fill(found *archive.Found) {
 	for _, e := range found.Entries {
 		v.Rows = append(v.Rows, recordingRow{
 			Recording: &e.Recording, Path: recordingPath(&e.Recording),
-			Zone: v.zones[e.Recording.TenantName], Standing: standingOf(e),
+			Zone: v.zoneOf(e), Standing: standingOf(e),
 		})
 	}
 	if v.values.Has("after") {
@@ -88,6 +88,12 @@ func (v *searchView) fill(found *archive.Found) {
 	if found.Next != "" {
 		v.Next, v.SearchedTo = v.link(found.Next), found.SearchedTo
 	}
+}
+
+// zoneOf is the name of the time zone of a result's tenant.
+func (v *searchView) zoneOf(e *archive.Entry) string {
+	t, _ := v.tenant(e.Recording.TenantName)
+	return zoneOf(t.TimeZone).String()
 }
 
 // renderPart answers with a part of the page of recordings.
@@ -109,12 +115,21 @@ func (p *Pages) renderPart(x *exchange, status int, name string, v view) error {
 // suggestions is the most that are made for a field.
 const suggestions = 12
 
+// suggestion is a value that a field could take, and what else it is called.
+type suggestion struct {
+	Value string `json:"value"`
+	Label string `json:"label,omitempty"`
+}
+
 // suggest answers a script with values that a field could take.
 func (p *Pages) suggest(x *exchange) error {
 	if err := mayListen(x); err != nil {
 		return err
 	}
 	query := x.r.URL.Query()
+	if query.Get("field") == "tenant" {
+		return x.sendSuggestions(suggestTenants(x, query.Get("prefix")))
+	}
 	grant := x.visitor.Grant
 	if tenant := query.Get("tenant"); tenant != "" && grant.MayReach(tenant) {
 		grant = grant.Narrow([]string{tenant})
@@ -123,12 +138,28 @@ func (p *Pages) suggest(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if values == nil {
-		values = []string{}
+	found := []suggestion{}
+	for _, value := range values {
+		found = append(found, suggestion{Value: value})
 	}
+	return x.sendSuggestions(found)
+}
+
+func (x *exchange) sendSuggestions(found []suggestion) error {
 	x.out.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(x.out).Encode(values) // a reader who is gone needs no answer
+	_ = json.NewEncoder(x.out).Encode(found) // a reader who is gone needs no answer
 	return nil
+}
+
+// suggestTenants are tenants whose name or title holds what was typed.
+func suggestTenants(x *exchange, typed string) []suggestion {
+	found := []suggestion{}
+	for _, t := range x.visitor.Tenants() {
+		if len(found) < suggestions && holds(textsOf(&t), typed) {
+			found = append(found, suggestion{t.Name, t.Title})
+		}
+	}
+	return found
 }
 
 // note writes what the visitor did to the audit trail. It waits in memory and is

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -27,7 +28,6 @@ type search struct {
 	More bool
 
 	values url.Values // what the address says, but for what it leaves empty
-	zones  map[string]string
 	grant  *callvault.Grant
 	span   callvault.Span
 	least  time.Duration
@@ -40,7 +40,7 @@ var searchFields = []string{"tenant", "when", "from", "until", "party", "agent",
 // readSearch reads a search from the address.
 func (p *Pages) readSearch(x *exchange) *search {
 	given := x.r.URL.Query()
-	s := &search{values: url.Values{}, zones: map[string]string{}, grant: &x.visitor.Grant, Tenants: x.visitor.Tenants()}
+	s := &search{values: url.Values{}, grant: &x.visitor.Grant, Tenants: x.visitor.Tenants()}
 	for _, name := range searchFields {
 		if value := strings.TrimSpace(strings.ToValidUTF8(given.Get(name), "\uFFFD")); value != "" {
 			s.values.Set(name, value)
@@ -72,20 +72,37 @@ func (s *search) fault(text string) {
 // readZone finds the time zone in which days are counted: the tenant's, or that
 // which all tenants share.
 func (s *search) readZone() {
+	s.Zone = "UTC"
+	if s.Tenant != "" {
+		chosen, ok := s.tenant(s.Tenant)
+		if !ok {
+			s.fault(fmt.Sprintf("There is no tenant %q that you may reach.", shorten(s.Tenant, 80)))
+		}
+		s.Zone = zoneOf(chosen.TimeZone).String()
+		return
+	}
 	zones := map[string]bool{}
 	for i := range s.Tenants {
-		t := &s.Tenants[i]
-		zone := zoneOf(t.TimeZone).String()
-		s.zones[t.Name] = zone
-		if s.Tenant == "" || s.Tenant == t.Name {
-			zones[zone] = true
+		zones[zoneOf(s.Tenants[i].TimeZone).String()] = true
+	}
+	for zone := range zones {
+		if len(zones) == 1 {
 			s.Zone = zone
 		}
 	}
-	if len(zones) != 1 {
-		s.Zone = "UTC"
-	}
 	s.Zones = len(zones) > 1
+}
+
+// Many tells whether there are too many tenants to choose one with a click.
+func (s *search) Many() bool { return len(s.Tenants) > fewTenants }
+
+// tenant is that of the visitor's tenants which has the name.
+func (s *search) tenant(name string) (t callvault.Tenant, ok bool) {
+	at, ok := slices.BinarySearchFunc(s.Tenants, name, func(t callvault.Tenant, name string) int { return cmp.Compare(t.Name, name) })
+	if ok {
+		t = s.Tenants[at]
+	}
+	return t, ok
 }
 
 // readSpan reads when the recordings began.

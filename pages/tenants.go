@@ -79,7 +79,7 @@ func optionalNumber(what, text string) (*int64, error) {
 
 // tenantsView is what the page of all tenants shows.
 type tenantsView struct {
-	Tenants []callvault.Tenant
+	Tenants part[callvault.Tenant]
 	New     tenantForm
 	Done    string
 }
@@ -95,7 +95,7 @@ func (p *Pages) renderTenants(x *exchange, status int, fresh tenantForm) error {
 		return err
 	}
 	return p.renderStatus(x, status, "tenants", view{
-		Title: "Tenants", Here: "/admin/tenants", Data: tenantsView{tenants, fresh, x.done()},
+		Title: "Tenants", Here: "/admin/tenants", Data: tenantsView{partOf(x, "after", tenants, textsOf), fresh, x.done()},
 	})
 }
 
@@ -203,6 +203,9 @@ var errChangedMeanwhile = fmt.Errorf(
 func formFault(err error) (fault string, status int) {
 	if errors.Is(err, callvault.InvalidParameter) || errors.Is(err, callvault.Conflict) {
 		return sentence(err), int(codeOf(err))
+	}
+	if errors.Is(err, callvault.NotFound) { // what the form names, as its own address is there
+		return sentence(err), http.StatusBadRequest
 	}
 	return "", 0
 }

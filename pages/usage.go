@@ -60,48 +60,70 @@ func (p *Pages) showUsage(x *exchange) error {
 	if err := x.seesWhole(); err != nil {
 		return err
 	}
-	tenants, err := p.tenantsOf(x)
+	cards, more, err := p.usageCards(x)
 	if err != nil {
 		return err
 	}
-	var cards []usageCard
 	var since time.Time
-	for name := range tenants {
-		tenant := tenants[name]
-		card := usageCard{Tenant: tenant}
-		hours, err := p.Meter.Hours(x.ctx(), &tenant, x.now)
+	for i := range cards {
+		card := &cards[i]
+		hours, err := p.Meter.Hours(x.ctx(), &card.Tenant, x.now)
 		if err != nil {
 			return err
 		}
-		card.Counts, since = p.Meter.Counts(x.ctx(), name)
+		card.Counts, since = p.Meter.Counts(x.ctx(), card.Name)
 		card.fill(hours, x.now)
-		cards = append(cards, card)
 	}
-	slices.SortFunc(cards, func(a, b usageCard) int {
-		return cmp.Or(cmp.Compare(b.Percent, a.Percent), cmp.Compare(b.Used, a.Used), cmp.Compare(a.Name, b.Name))
-	})
-	more := max(0, len(cards)-rowsAtOnce)
 	sources, err := p.sourceUsages(x)
 	if err != nil {
 		return err
 	}
 	return p.render(x, "usage", view{Title: "Usage", Here: "/usage", Data: map[string]any{
-		"Cards": cards[:len(cards)-more], "More": more, "Since": since.UnixMilli(), "Sources": sources,
+		"Cards": cards, "More": more, "Find": finding(x), "Since": since.UnixMilli(), "Sources": sources,
 	}})
 }
 
-// fill puts in what the hours of the last five days tell.
-func (c *usageCard) fill(hours []meter.Hour, now time.Time) {
-	c.Limit, c.Limited = c.EgressLimit()
-	for _, h := range hours {
-		c.Used += h.Bytes
+// cardsAtOnce is how many tenants the page shows, each with a chart of its hours.
+const cardsAtOnce = 12
+
+// usageCards are those of the visitor's tenants that have used the most of their
+// limits, and how many more there are.
+func (p *Pages) usageCards(x *exchange) (cards []usageCard, more int, err error) {
+	tenants := slices.DeleteFunc(x.visitor.Tenants(), func(t callvault.Tenant) bool { return !holds(textsOf(&t), finding(x)) })
+	used, err := p.Meter.Used(x.ctx(), tenants, x.now)
+	if err != nil {
+		return nil, 0, err
 	}
+	for i := range tenants {
+		card := usageCard{Tenant: tenants[i], Used: used[i]}
+		card.weigh()
+		cards = append(cards, card)
+	}
+	slices.SortFunc(cards, func(a, b usageCard) int {
+		return cmp.Or(cmp.Compare(b.Percent, a.Percent), cmp.Compare(b.Used, a.Used), cmp.Compare(a.Name, b.Name))
+	})
+	more = max(0, len(cards)-cardsAtOnce)
+	return cards[:len(cards)-more], more, nil
+}
+
+// weigh holds what is used against the limit.
+func (c *usageCard) weigh() {
+	c.Limit, c.Limited = c.EgressLimit()
 	switch {
 	case c.Limited && c.Limit > 0:
 		c.Percent = min(100, c.Used*100/c.Limit)
 	case c.Limited:
 		c.Percent = 100
 	}
+}
+
+// fill puts in what the hours of the last five days tell.
+func (c *usageCard) fill(hours []meter.Hour, now time.Time) {
+	c.Used = 0 // what was sent since is counted too
+	for _, h := range hours {
+		c.Used += h.Bytes
+	}
+	c.weigh()
 	zone := zoneOf(c.TimeZone)
 	c.Chart = chartOf(hours, now, zone)
 	left := c.Used

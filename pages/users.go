@@ -16,8 +16,8 @@ var userRoutes = []route{
 
 // usersView is what the page of all accounts shows.
 type usersView struct {
-	People []callvault.Person
-	Users  []callvault.ServiceUser
+	People part[callvault.Person]
+	Users  part[callvault.ServiceUser]
 	Done   string
 }
 
@@ -30,14 +30,19 @@ func (p *Pages) showUsers(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return p.render(x, "users", view{Title: "Users", Here: "/admin/users", Data: usersView{people, users, x.done()}})
+	return p.render(x, "users", view{Title: "Users", Here: "/admin/users", Data: usersView{
+		partOf(x, "after-person", people, func(p *callvault.Person) []string { return []string{p.Name} }),
+		partOf(x, "after-user", users, func(u *callvault.ServiceUser) []string { return []string{u.Name} }),
+		x.done(),
+	}})
 }
 
 // userView is what the page of one account shows, or of a new one.
 type userView struct {
 	Account *entry
 	Form    accountForm
-	Tenants []callvault.Tenant
+	Tenants []callvault.Tenant // to choose from with a click
+	Many    bool               // there are more tenants than that: they are typed
 	Done    string
 }
 
@@ -63,7 +68,7 @@ func (p *Pages) renderUser(x *exchange, status int, account *entry, form account
 	if err != nil {
 		return err
 	}
-	shown := &userView{Account: account, Form: form, Tenants: tenants, Done: x.done()}
+	shown := &userView{Account: account, Form: form, Tenants: few(tenants), Many: len(tenants) > fewTenants, Done: x.done()}
 	return p.renderStatus(x, status, "user", view{Title: shown.Title(), Here: "/admin/users", Data: shown})
 }
 

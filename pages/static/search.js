@@ -87,7 +87,7 @@ form.addEventListener("submit", event => {
 document.addEventListener("serviceback", find);
 
 // Suggestions come from what is there, narrowed by the tenant.
-const lists = { agent: "agents", skill: "skills", tag: "tags" };
+const lists = { tenant: "tenants", agent: "agents", skill: "skills", tag: "tags" };
 let suggesting;
 
 async function suggest(field) {
@@ -99,7 +99,7 @@ async function suggest(field) {
   try {
     const answer = await fetch(`/recordings/suggest?${asked}`, { headers: { Accept: "application/json" }, signal: suggesting.signal });
     if (!answer.ok) return;
-    list.replaceChildren(...(await answer.json()).map(value => new Option(value, value)));
+    list.replaceChildren(...(await answer.json()).map(({ value, label }) => new Option(label ?? value, value)));
   } catch { /* then nothing is suggested */ }
 }
 
