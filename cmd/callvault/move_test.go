@@ -75,12 +75,30 @@ func usedArchive(t *testing.T, clips int) *inUse {
 		t.Fatalf("setting a password: %v, %v", answer, err)
 	}
 	answer.Body.Close()
+	takeWithoutAudio(t, p.url, u.key)
 	first := firstRecording(t, p.url, u.key)
 	if status, _ := fetch(t, http.DefaultClient, request(t, http.MethodGet, p.url+first, u.key, nil)); status != http.StatusOK {
 		t.Fatalf("audio: %d", status)
 	}
 	stop(t, p)
 	return u
+}
+
+// takeWithoutAudio takes a recording in that has no audio any more.
+func takeWithoutAudio(t *testing.T, base, key string) {
+	t.Helper()
+	body := strings.ReplaceAll(`--x
+Content-Disposition: form-data; name="recording"
+Content-Type: application/json
+
+{"recordingKey":"gone","startTime":1707770449131,"status":"DELETED_USER"}
+--x--
+`, "\n", "\r\n")
+	post := request(t, http.MethodPost, base+"/rest/api/v2/recordings/other", key, strings.NewReader(body))
+	post.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	if status, answer := fetch(t, http.DefaultClient, post); status != http.StatusCreated {
+		t.Fatalf("a recording without audio: %d %s", status, answer)
+	}
 }
 
 func addTenant(t *testing.T, data, name string) string {
