@@ -222,8 +222,8 @@ func (t *table) scan(rows *sql.Rows) (values, error) {
 			return nil, err
 		}
 		row[i] = value
-		if row[i] == nil && t.columns[i].kind == raw && !t.columns[i].nullable {
-			row[i] = []byte{} // as one driver tells of no bytes
+		if bytes, is := value.([]byte); t.columns[i].kind == raw && bytes == nil && (is || !t.columns[i].nullable) {
+			row[i] = []byte{} // a driver tells of no bytes like that, and would write it as NULL
 		}
 	}
 	return row, nil
