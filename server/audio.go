@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -46,7 +47,7 @@ func (s *Server) audio(w *response, r *http.Request) error {
 	}
 	file, err := s.Archive.OpenAudio(r.Context(), entry)
 	if err != nil {
-		return err
+		return s.lost(w, err)
 	}
 	defer file.Close()
 	d := delivery.Delivery{Meter: s.Meter, Tenant: tenant, Entry: entry, Audio: file, Format: format}
@@ -59,6 +60,15 @@ func (s *Server) audio(w *response, r *http.Request) error {
 	if sent > 0 {
 		s.metrics.egress.WithLabelValues(tenant.Name).Add(float64(sent))
 		s.note(w, r, account.Event{Action: account.ActionDownload, Detail: string(format), Bytes: sent})
+	}
+	return s.lost(w, err)
+}
+
+// lost tells the operator of audio that should be held and is not there: to who asks
+// for it that is an ordinary 404, which a collector takes for an answer.
+func (s *Server) lost(w *response, err error) error {
+	if errors.Is(err, callvault.NotFound) {
+		s.Log.Error("audio that was held is lost; see what verify says", "request_id", w.id, "tenant", w.tenant, "key", w.key)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/archive"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -267,5 +269,29 @@ func TestAudioByStatus(t *testing.T) {
 	}
 	if got := rows(t, w.get(list)); len(got) != 8 {
 		t.Errorf("%d are listed, want all 8", len(got))
+	}
+}
+
+// TestLostAudio: who asks for audio whose file is gone is told that it is not there,
+// and the operator that it should be.
+func TestLostAudio(t *testing.T) {
+	var kept archive.Blobs
+	w := newWorld(t, func(b archive.Blobs) archive.Blobs {
+		kept = b
+		return b
+	})
+	w.keep(recording("a", 0))
+	pending := recording("b", 0)
+	pending.Status = callvault.Pending
+	w.keep(pending)
+	for key, err := range kept.Keys(t.Context(), "") {
+		must(t, errors.Join(err, kept.Delete(t.Context(), key)))
+	}
+	for _, key := range []string{"a", "b", "none"} {
+		wantError(t, key, w.get(audioPath("acme-ns", key)), 404, "not_found")
+	}
+	text := w.log.String()
+	if at := strings.Index(text, `"level":"ERROR"`); at < 0 || strings.Count(text, `"level":"ERROR"`) != 1 || !strings.Contains(text[at:], `"tenant":"acme-ns","key":"a"`) {
+		t.Errorf("the log says:\n%s", text)
 	}
 }
