@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,20 @@ func printJSON(w io.Writer, value any) error {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)
+}
+
+// printIndented prints a value as JSON that is a part of what printJSON would print,
+// with its own lines so far in.
+func printIndented(w io.Writer, value any, prefix string) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetIndent(prefix, "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err := w.Write(bytes.TrimRight(text.Bytes(), "\n"))
+	return err
 }
 
 // printTable prints rows under a header, in columns. What came from outside can

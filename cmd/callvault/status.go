@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
@@ -19,11 +20,21 @@ import (
 type statusReport struct {
 	Sources []collect.SourceStatus `json:"sources"`
 	Tenants []collect.TenantStatus `json:"tenants"`
+
+	// days are a tenant's, asked for as it is printed: those of all tenants are too
+	// many to be kept. It is nil when none are to be told.
+	days func(*collect.TenantStatus) ([]collect.Day, error)
+}
+
+// statusFlags say what is to be told: of which sources and tenants, all where none is
+// named, and whether day by day.
+type statusFlags struct {
+	sources, tenants []string
+	days             bool
 }
 
 func statusCommand(o *options) *cobra.Command {
-	var days bool
-	var names []string
+	var flags statusFlags
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "How complete the collecting is, by tenant and by day",
@@ -31,23 +42,23 @@ func statusCommand(o *options) *cobra.Command {
 recordings may still come), incomplete (something that the source offers is not held), or unknown (not
 listed). Sources that are in the configuration no more are told of too.`,
 		Example: `  callvault status
-  callvault status --days --json`,
+  callvault status --days --tenant acme-ns --json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := readConfig(o)
 			if err != nil {
 				return err
 			}
-			sources, err := config.described(names)
+			sources, err := config.described(flags.sources)
 			if err != nil {
 				return err
 			}
 			return overSources(c.Context(), o, sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
-				sources, err := withFormer(c.Context(), collector, sources, names)
+				sources, err := withFormer(c.Context(), collector, sources, flags.sources)
 				if err != nil {
 					return err
 				}
-				report, err := gatherStatus(c, v, collector, sources, days)
+				report, err := gatherStatus(c, v, collector, sources, flags)
 				if err != nil {
 					return err
 				}
@@ -55,8 +66,9 @@ listed). Sources that are in the configuration no more are told of too.`,
 			})
 		},
 	}
-	c.Flags().BoolVar(&days, "days", false, "day by day, with what is missing and why")
-	c.Flags().StringArrayVar(&names, "source", nil, "only this source (repeat for more)")
+	c.Flags().BoolVar(&flags.days, "days", false, "day by day, with what is missing and why")
+	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this source (repeat for more)")
+	c.Flags().StringArrayVar(&flags.tenants, "tenant", nil, "only this tenant (repeat for more)")
 	return c
 }
 
@@ -79,14 +91,12 @@ func withFormer(ctx context.Context, collector *collect.Collector, sources []sch
 	return sources, allNamed(sources, names)
 }
 
-func gatherStatus(c *cobra.Command, v *vault, collector *collect.Collector, sources []scheduled, days bool) (*statusReport, error) {
+func gatherStatus(c *cobra.Command, v *vault, collector *collect.Collector, sources []scheduled, flags statusFlags) (*statusReport, error) {
 	ctx, now := c.Context(), time.Now()
 	report := &statusReport{Tenants: []collect.TenantStatus{}}
-	zones, err := zonesOf(c, v)
-	if err != nil {
-		return nil, err
-	}
+	of := map[string]*collect.Source{}
 	for _, s := range sources {
+		of[s.Name] = s.Source
 		one, err := collector.SourceStatus(ctx, s.Name)
 		if err != nil {
 			return nil, err
@@ -101,21 +111,29 @@ func gatherStatus(c *cobra.Command, v *vault, collector *collect.Collector, sour
 		if err != nil {
 			return nil, err
 		}
-		for i := range tenants {
-			if !days {
-				continue
-			}
-			zone := zones[tenants[i].Tenant]
-			if zone == nil {
-				zone = time.UTC
-			}
-			if tenants[i].Days, err = collector.Days(ctx, s.Source, tenants[i].Tenant, zone, now); err != nil {
-				return nil, err
-			}
-		}
 		report.Tenants = append(report.Tenants, tenants...)
 	}
-	return report, nil
+	if err := report.narrow(flags.tenants); err != nil || !flags.days {
+		return report, err
+	}
+	zones, err := zonesOf(c, v)
+	report.days = func(t *collect.TenantStatus) ([]collect.Day, error) {
+		return collector.Days(ctx, of[t.Source], t.Tenant, cmp.Or(zones[t.Tenant], time.UTC), now)
+	}
+	return report, err
+}
+
+// narrow leaves only the tenants of these names, of all where there are none.
+func (report *statusReport) narrow(names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(report.Tenants, func(t collect.TenantStatus) bool { return t.Tenant == name }) {
+			return fmt.Errorf("the tenant %s is not collected from any source", name)
+		}
+	}
+	report.Tenants = slices.DeleteFunc(report.Tenants, func(t collect.TenantStatus) bool {
+		return len(names) > 0 && !slices.Contains(names, t.Tenant)
+	})
+	return nil
 }
 
 // zonesOf is the tenants' time zones.
@@ -131,6 +149,9 @@ func zonesOf(c *cobra.Command, v *vault) (map[string]*time.Location, error) {
 }
 
 func (report *statusReport) print(out io.Writer, o *options) error {
+	if o.json && report.days != nil {
+		return report.stream(out)
+	}
 	if o.json {
 		return printJSON(out, report)
 	}
@@ -151,9 +172,40 @@ func (report *statusReport) print(out io.Writer, o *options) error {
 		}
 	}
 	for i := range report.Tenants {
-		printDays(out, &report.Tenants[i])
+		if report.days == nil {
+			break
+		}
+		days, err := report.days(&report.Tenants[i])
+		if err != nil {
+			return err
+		}
+		printDays(out, report.Tenants[i].Tenant, days)
 	}
 	return nil
+}
+
+// stream prints the report as JSON, each tenant with its days as they come.
+func (report *statusReport) stream(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	fmt.Fprint(w, "{\n  \"sources\": ")
+	if err := printIndented(w, report.Sources, "  "); err != nil {
+		return err
+	}
+	fmt.Fprint(w, ",\n  \"tenants\": [")
+	separator := ""
+	for _, t := range report.Tenants {
+		var err error
+		if t.Days, err = report.days(&t); err != nil {
+			return err
+		}
+		fmt.Fprint(w, separator+"\n    ")
+		if err := printIndented(w, &t, "    "); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	fmt.Fprint(w, "\n  ]\n}\n")
+	return w.Flush()
 }
 
 // besides is what there is to know of a tenant beside its row; mostly nothing.
@@ -218,12 +270,12 @@ func statusRow(t *collect.TenantStatus) []string {
 }
 
 // printDays tells of the days, those that are alike in one line.
-func printDays(out io.Writer, t *collect.TenantStatus) {
-	if len(t.Days) == 0 {
+func printDays(out io.Writer, tenant string, days []collect.Day) {
+	if len(days) == 0 {
 		return
 	}
-	fmt.Fprintln(out, t.Tenant)
-	for _, day := range t.Days {
+	fmt.Fprintln(out, tenant)
+	for _, day := range days {
 		if day.Listed == 0 && day.State != collect.DayIncomplete && day.State != collect.DayUnknown {
 			continue
 		}
