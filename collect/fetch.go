@@ -94,6 +94,9 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 	errors.As(err, &wait)
 	switch {
 	case err == nil:
+	case t.mayKeepLater(err):
+		t.putOff(it, due, "not kept, to be fetched once more: "+err.Error(), final)
+		return true, nil
 	case errors.As(err, new(ownFault)), errors.Is(err, callvault.InsufficientStorage) && !answered(err):
 		return true, err
 	case ctx.Err() != nil:
@@ -213,6 +216,7 @@ func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *
 	t.mu.Lock()
 	t.held++
 	t.told = 0
+	t.unkept = time.Time{}
 	t.dueSize -= it.size - audio.Info.Bytes
 	t.mu.Unlock()
 	it.doubt, it.size = doubt, audio.Info.Bytes
@@ -230,11 +234,37 @@ func (t *turn) refused(ctx context.Context, it *item, body *refusedBody, final b
 	if it.state == quarantined {
 		stands = quarantined // by an earlier run, whose evidence is there
 	}
-	t.note(it, stands, "refused, to be fetched once more: "+body.reason)
+	t.putOff(it, stands, "refused, to be fetched once more: "+body.reason, false)
+	return nil
+}
+
+// putOff lets a recording be fetched once more at the end of the tenant's turn; when that
+// is now, in the next run.
+func (t *turn) putOff(it *item, stands state, reason string, final bool) {
+	t.note(it, stands, reason)
+	if final {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.due++ // once more
 	t.dueSize += it.size
 	t.again = append(t.again, it)
-	return nil
+}
+
+// mayKeepLater tells whether a recording was not kept because the archive's store could
+// not be reached just now, and for not so long that nothing should be fetched any more. It
+// lets a while pass then.
+func (t *turn) mayKeepLater(err error) bool {
+	if !errors.As(err, new(ownFault)) || !errors.Is(err, callvault.Unavailable) {
+		return false
+	}
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.unkept.IsZero() {
+		t.unkept = now
+	}
+	t.pacer.delay(backoffs[len(backoffs)-1])
+	return now.Sub(t.unkept) < keepPatience
 }

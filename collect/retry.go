@@ -22,6 +22,10 @@ const (
 	audioFailures = 20
 )
 
+// keepPatience is how long a turn goes on while the archive's store takes nothing: each
+// recording that it fetches meanwhile is fetched for nothing.
+const keepPatience = time.Minute
+
 // patience counts how often one request was tried.
 type patience struct {
 	failed  int

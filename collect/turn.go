@@ -26,13 +26,14 @@ type turn struct {
 
 	mu      sync.Mutex
 	ledger  *meter.Ledger
-	state   string // for those who watch
-	held    int    // fetched in this run
-	due     int    // still to fetch, as far as is known
-	dueSize int64  // their bytes
-	failed  int    // recordings in a row that could not be had
-	opens   int64  // when the tenant opens for what it was closed for; 0 if it was not
-	told    int64  // when its source said last that it opens; 0 once it gave audio since
+	state   string    // for those who watch
+	held    int       // fetched in this run
+	due     int       // still to fetch, as far as is known
+	dueSize int64     // their bytes
+	failed  int       // recordings in a row that could not be had
+	unkept  time.Time // since when nothing could be kept; zero while it can
+	opens   int64     // when the tenant opens for what it was closed for; 0 if it was not
+	told    int64     // when its source said last that it opens; 0 once it gave audio since
 	bytes   int64
 	fresh   int64   // of bytes, not written yet
 	unlearn bool    // the limit that a 509 taught proved wrong; not written yet

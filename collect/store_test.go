@@ -1,0 +1,97 @@
+package collect_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callvault/archive"
+	"callvault/archive/disk"
+	"callvault/collect"
+)
+
+// busyStore is blobs that cannot be put while busy says so.
+type busyStore struct {
+	archive.Blobs
+	busy func(key string) bool
+}
+
+// slowDown is what a store answers that is asked for too much.
+type slowDown struct{ error }
+
+func (slowDown) Unavailable() bool { return true }
+
+func (b *busyStore) Put(ctx context.Context, keys []string, files []*os.File) error {
+	for _, key := range keys {
+		if b.busy(key) {
+			return slowDown{errors.New("please reduce your request rate")}
+		}
+	}
+	return b.Blobs.Put(ctx, keys, files)
+}
+
+// TestStoreIsBusy: a store that takes nothing for a moment, or not one recording, costs
+// nothing but another request for what it did not take; where it takes nothing for long the
+// run ends, before it has fetched much for nothing.
+func TestStoreIsBusy(t *testing.T) {
+	for name, busy := range map[string]func(began time.Time) func(string) bool{
+		"one, once": func(time.Time) func(string) bool {
+			refused := false
+			return func(key string) bool {
+				was := refused
+				refused = refused || strings.Contains(key, "acme-ns-0002")
+				return refused && !was
+			}
+		},
+		"for a moment": func(began time.Time) func(string) bool {
+			return func(string) bool { return time.Since(began) > time.Minute && time.Since(began) < 90*time.Second }
+		},
+		"for ever": func(began time.Time) func(string) bool {
+			return func(string) bool { return time.Since(began) > time.Minute }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSource()
+				fill(s, "acme-ns", 30)
+				fill(s, "birch-ns", 30)
+				v, source := newVault(t, tempDir(t)), from(t, s)
+				folder, err := disk.Open(filepath.Join(v.dir, "audio"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer folder.Close()
+				store := &busyStore{folder, busy(time.Now())}
+				if v.archive, err = archive.New(t.Context(), v.db, store); err != nil {
+					t.Fatal(err)
+				}
+				v.Collector = collect.New(collect.Config{
+					DB: v.db, Archive: v.archive, Quarantine: v.quarantine, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+					EnsureTenants: func(context.Context, []string) error { return nil },
+				})
+				began := time.Now()
+				report := v.run(t, source)
+				_, asked := s.counts()
+				if name == "for ever" {
+					if took := time.Since(began); report.Result != collect.Failed || took > 5*time.Minute || asked > 45 {
+						t.Errorf("the run took %v, asked %d times and is %s %q", took, asked, report.Result, report.Error)
+					}
+					store.busy = func(string) bool { return false }
+					report = v.run(t, source)
+				} else if asked > 70 {
+					t.Errorf("60 recordings took %d requests", asked)
+				}
+				complete(t, report)
+				v.allHeld(t, s)
+				s.check(t)
+			})
+		})
+	}
+}
