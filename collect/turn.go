@@ -209,7 +209,11 @@ func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool)
 			return err
 		})
 	}
-	err := errors.Join(fetches.Wait(), fault, t.flush(context.WithoutCancel(ctx)))
+	failed := fetches.Wait()
+	if failed != nil && errors.Is(fault, context.Canceled) {
+		fault = nil // only what the failure has ended: it is not the run that was broken off
+	}
+	err := errors.Join(failed, fault, t.flush(context.WithoutCancel(ctx)))
 	if ended := over.Load(); ended != nil && err == nil {
 		return *ended
 	}
