@@ -322,6 +322,52 @@ func TestTenantOfTwoSources(t *testing.T) {
 	})
 }
 
+// TestTwoNewSources: of two sources that are collected for the first time together the
+// first gets the tenant that both have, however slow it is; who is known waits for nobody.
+func TestTwoNewSources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := newSource(), newSource()
+		fill(first, "acme-ns", 2)
+		fill(second, "acme-ns", 3)
+		v := newVault(t, tempDir(t))
+		a, b := from(t, watched{first, func(string) { time.Sleep(20 * time.Second) }}), from(t, second)
+		b.Name = "other"
+		for _, known := range []bool{false, true} {
+			one, err := v.Start(t.Context(), a, collect.Always)
+			if err != nil {
+				t.Fatal(err)
+			}
+			two, err := v.Start(t.Context(), b, collect.Always)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				two.After(t.Context(), []*collect.Run{one})
+				if waited := time.Since(began) > 0; waited == known {
+					t.Errorf("known %v: it waited %v", known, waited)
+				}
+				if _, err := two.Wait(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}()
+			if _, err := one.Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+			<-done
+			if !known {
+				if got := v.status(t, a, "acme-ns"); got.Held != 2 {
+					t.Errorf("%+v", got)
+				}
+				second.add("birch-ns", "own", ago(time.Hour))
+				v.run(t, b)
+			}
+		}
+	})
+}
+
 // TestLostHere: what the archive lost comes again, whether the ledger was told
 // (Reconcile) or not.
 func TestLostHere(t *testing.T) {

@@ -217,6 +217,24 @@ func (r *Run) stopped() bool {
 // errStopped is the cause of a wait that Stop has ended.
 var errStopped = errors.New("stopped")
 
+// After lets a run over a source of which nothing was collected yet begin when these,
+// which are at work, have asked for their lists: so a tenant that more than one has becomes
+// the first one's. It waits no longer than a run waits for anything. Wait must follow.
+func (r *Run) After(ctx context.Context, earlier []*Run) {
+	if len(r.sites) > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	for _, other := range earlier {
+		select {
+		case <-other.listsOver:
+		case <-r.stopping:
+		case <-ctx.Done():
+		}
+	}
+}
+
 // Wait does the run and tells what came of it. When ctx ends, what is under way is
 // broken off, and loses nothing that was held.
 func (r *Run) Wait(ctx context.Context) (*Report, error) {

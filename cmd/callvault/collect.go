@@ -170,6 +170,7 @@ func waitRuns(ctx context.Context, runs []*collect.Run, plain io.Writer) ([]*col
 	var group errgroup.Group
 	for i, run := range runs {
 		group.Go(func() (err error) {
+			run.After(hard, runs[:i])
 			reports[i], err = run.Wait(hard)
 			return err
 		})
