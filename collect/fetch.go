@@ -95,7 +95,7 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 	switch {
 	case err == nil:
 	case t.mayKeepLater(err):
-		t.putOff(it, due, "not kept, to be fetched once more: "+err.Error(), final)
+		t.putOff(it, due, notKept+err.Error(), final)
 		return true, nil
 	case errors.As(err, new(ownFault)), errors.Is(err, callvault.InsufficientStorage) && !answered(err):
 		return true, err
@@ -103,6 +103,10 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 		return true, nil // due as before
 	case errors.As(err, &body):
 		err = t.refused(ctx, it, body, final)
+		if t.mayKeepLater(err) {
+			t.putOff(it, due, notKept+err.Error(), final)
+			return true, nil
+		}
 		if err != nil {
 			return true, err
 		}
@@ -122,6 +126,9 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 	t.failed = 0
 	return true, nil
 }
+
+// notKept begins the reason of what the archive's store did not take.
+const notKept = "not kept, to be fetched once more: "
 
 // answered tells whether the error is the source's answer.
 func answered(err error) bool {

@@ -30,11 +30,53 @@ func (slowDown) Unavailable() bool { return true }
 
 func (b *busyStore) Put(ctx context.Context, keys []string, files []*os.File) error {
 	for _, key := range keys {
-		if b.busy(key) {
+		if b.busy != nil && b.busy(key) {
 			return slowDown{errors.New("please reduce your request rate")}
 		}
 	}
 	return b.Blobs.Put(ctx, keys, files)
+}
+
+// over makes the vault's collector anew over stores that are busy; nil is never.
+func over(t *testing.T, v *vault, audio, quarantine func(key string) bool) *busyStore {
+	t.Helper()
+	folder, err := disk.Open(filepath.Join(v.dir, "audio"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { folder.Close() })
+	store := &busyStore{folder, audio}
+	if v.archive, err = archive.New(t.Context(), v.db, store); err != nil {
+		t.Fatal(err)
+	}
+	v.Collector = collect.New(collect.Config{
+		DB: v.db, Archive: v.archive, Quarantine: &busyStore{v.quarantine, quarantine}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		EnsureTenants: func(context.Context, []string) error { return nil },
+	})
+	return store
+}
+
+// TestQuarantineIsBusy: what cannot be set aside just now is asked for in the next run.
+func TestQuarantineIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 5)
+		bad := s.recordings[1]
+		bad.fault, bad.times = "page", -1
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		busy := true
+		over(t, v, nil, func(string) bool { return busy })
+		report := v.run(t, source)
+		if got := v.status(t, source, "acme-ns"); report.Result != collect.Incomplete || got.Held != 4 || got.Due != 1 {
+			t.Errorf("the run is %s %q: %+v", report.Result, report.Error, got)
+		}
+		busy = false
+		v.run(t, source)
+		if got := v.status(t, source, "acme-ns"); got.Quarantined != 1 {
+			t.Errorf("%+v", got)
+		}
+		s.check(t)
+	})
 }
 
 // TestStoreIsBusy: a store that takes nothing for a moment, or not one recording, costs
@@ -63,19 +105,7 @@ func TestStoreIsBusy(t *testing.T) {
 				fill(s, "acme-ns", 30)
 				fill(s, "birch-ns", 30)
 				v, source := newVault(t, tempDir(t)), from(t, s)
-				folder, err := disk.Open(filepath.Join(v.dir, "audio"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer folder.Close()
-				store := &busyStore{folder, busy(time.Now())}
-				if v.archive, err = archive.New(t.Context(), v.db, store); err != nil {
-					t.Fatal(err)
-				}
-				v.Collector = collect.New(collect.Config{
-					DB: v.db, Archive: v.archive, Quarantine: v.quarantine, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-					EnsureTenants: func(context.Context, []string) error { return nil },
-				})
+				store := over(t, v, busy(time.Now()), nil)
 				began := time.Now()
 				report := v.run(t, source)
 				_, asked := s.counts()
