@@ -58,25 +58,27 @@ func over(t *testing.T, v *vault, audio, quarantine func(key string) bool) *busy
 
 // TestQuarantineIsBusy: what cannot be set aside just now is asked for in the next run.
 func TestQuarantineIsBusy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource()
-		fill(s, "acme-ns", 5)
-		bad := s.recordings[1]
-		bad.fault, bad.times = "page", -1
-		v, source := newVault(t, tempDir(t)), from(t, s)
-		busy := true
-		over(t, v, nil, func(string) bool { return busy })
-		report := v.run(t, source)
-		if got := v.status(t, source, "acme-ns"); report.Result != collect.Incomplete || got.Held != 4 || got.Due != 1 {
-			t.Errorf("the run is %s %q: %+v", report.Result, report.Error, got)
-		}
-		busy = false
-		v.run(t, source)
-		if got := v.status(t, source, "acme-ns"); got.Quarantined != 1 {
-			t.Errorf("%+v", got)
-		}
-		s.check(t)
-	})
+	for _, fault := range []string{"page", "status 410"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource()
+			fill(s, "acme-ns", 5)
+			bad := s.recordings[1]
+			bad.fault, bad.times = fault, -1
+			v, source := newVault(t, tempDir(t)), from(t, s)
+			busy := true
+			over(t, v, nil, func(string) bool { return busy })
+			report := v.run(t, source)
+			if got := v.status(t, source, "acme-ns"); report.Result != collect.Incomplete || got.Held != 4 || got.Due != 1 {
+				t.Errorf("%s: the run is %s %q: %+v", fault, report.Result, report.Error, got)
+			}
+			busy = false
+			v.run(t, source)
+			if got := v.status(t, source, "acme-ns"); got.Quarantined != 1 {
+				t.Errorf("%s: %+v", fault, got)
+			}
+			s.check(t)
+		})
+	}
 }
 
 // TestStoreIsBusy: a store that takes nothing for a moment, or not one recording, costs
