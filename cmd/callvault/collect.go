@@ -260,7 +260,10 @@ func planAll(ctx context.Context, c *collect.Collector, sources []scheduled) (*c
 	plan := &collect.Plan{FinishAt: time.Now().UnixMilli(), Tenants: []collect.TenantPlan{}, Problems: []collect.Problem{}}
 	var failed []error
 	for _, s := range sources {
-		run, err := startRun(ctx, c, s, collect.Always, false)
+		run, err := c.Start(ctx, s.Source, collect.Always)
+		if taken := new(database.Held); errors.As(err, taken) {
+			return nil, fmt.Errorf("a run over %s is at work, by %s; ask again when it is over", s.Name, taken.Holder)
+		}
 		if err != nil {
 			return nil, err
 		}

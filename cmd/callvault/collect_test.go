@@ -67,6 +67,9 @@ func TestInterruptedCollect(t *testing.T) {
 	if _, stderr, status := runOn(t, data, "collect"); status != 1 || !strings.Contains(stderr, fmt.Sprintf("process %d since", c.Process.Pid)) {
 		t.Errorf("a second run exits with %d: %s", status, stderr)
 	}
+	if _, stderr, status := runOn(t, data, "plan"); status != 1 || !strings.Contains(stderr, "ask again when it is over") {
+		t.Errorf("a plan beside it exits with %d: %s", status, stderr)
+	}
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
