@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sync/semaphore"
 )
 
 //go:embed migrations
@@ -41,8 +42,9 @@ type DB struct {
 	Relaxed *sql.DB
 
 	writer *sql.DB
-	locks  *sql.DB // a connection for each lock that is held; nil unless Shared
-	path   string  // of the file; empty when Shared
+	turn   *semaphore.Weighted // to write, in this process; nil when Shared
+	locks  *sql.DB             // a connection for each lock that is held; nil unless Shared
+	path   string              // of the file; empty when Shared
 	name   string
 }
 
@@ -125,6 +127,11 @@ func (db *DB) Tx(ctx context.Context, fn func(*sql.Tx) error) error {
 }
 
 func (db *DB) tryTx(ctx context.Context, fn func(*sql.Tx) error) error {
+	end, err := db.takeTurn(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: begin transaction: %w", db.name, err)
+	}
+	defer end()
 	tx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("%s: begin transaction: %w", db.name, explain(err))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"callvault/database"
@@ -262,4 +263,48 @@ func TestStatementWhileItIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestTurnsToWriteHaveAnEnd: who waits to write behind another who does not come to
+// an end is told so after a while, unless nobody waits for him.
+func TestTurnsToWriteHaveAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "callvault.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		nothing := func(*sql.Tx) error { return nil }
+		held := make(chan struct{})
+		var writers sync.WaitGroup
+		writers.Go(func() {
+			if err := db.Tx(t.Context(), func(*sql.Tx) error { <-held; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		writers.Go(func() {
+			if err := db.Tx(database.Patient(t.Context()), nothing); err != nil {
+				t.Errorf("who is patient: %v", err)
+			}
+		})
+		synctest.Wait()
+		for range 3 {
+			began := time.Now()
+			if err := db.Tx(t.Context(), nothing); !database.IsBusy(err) || time.Since(began) != 15*time.Second {
+				t.Errorf("after %v: %v, want busy after 15 s", time.Since(began), err)
+			}
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := db.Tx(gone, nothing); !errors.Is(err, context.Canceled) {
+			t.Errorf("who is gone: %v", err)
+		}
+		time.Sleep(time.Hour)
+		close(held)
+		writers.Wait()
+		if err := db.Tx(t.Context(), nothing); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -61,7 +61,7 @@ func IsBusy(err error) bool {
 		return false
 	case resultCode(err) == sqliteBusy, hasState(err, postgresAway), isConflict(err):
 		return true
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errUnreached):
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errUnreached), errors.Is(err, errTurn):
 		return true
 	}
 	return errors.As(err, &network) || isCut(err)

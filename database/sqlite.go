@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"time"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sync/semaphore"
 )
 
 // openSQLite opens the database in the file at path.
@@ -33,7 +36,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
-	return &DB{Reader: reader, writer: writer, path: path, name: "database " + path}, nil
+	return &DB{Reader: reader, writer: writer, path: path, turn: semaphore.NewWeighted(1), name: "database " + path}, nil
 }
 
 // prepare settles what belongs to the file and not to a connection. WAL lets
@@ -52,12 +55,44 @@ func prepare(ctx context.Context, writer *sql.DB) error {
 	return migrate(ctx, writer, goose.DialectSQLite3, files)
 }
 
+// busyTime is how long a transaction waits for another process that writes, and
+// before that for its turn in this one.
+const busyTime = 15 * time.Second
+
+var errTurn = errors.New("others here have been waiting for long to write; try again in a while")
+
+// takeTurn waits until no other transaction of this process writes. While another
+// process does not let go of SQLite's lock, each waits for that in its turn: who
+// came last would wait for all of them.
+func (db *DB) takeTurn(ctx context.Context) (end func(), err error) {
+	if db.Shared() {
+		return func() {}, nil
+	}
+	end = func() { db.turn.Release(1) }
+	if db.turn.TryAcquire(1) {
+		return end, nil
+	}
+	waiting := ctx
+	if limit, given := ctx.Value(patienceKey{}).(time.Duration); !given || limit > 0 { // not Patient
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, busyTime)
+		defer cancel()
+	}
+	if err := db.turn.Acquire(waiting, 1); err != nil {
+		if ctx.Err() == nil {
+			err = errTurn
+		}
+		return nil, err
+	}
+	return end, nil
+}
+
 // connect opens a pool of at most size connections; synchronous=FULL makes each
 // commit durable. What is written often is written back once: 32 MB of log, of
 // pages of 8 KiB, may pile up before.
 func connect(path, options string, size int) (*sql.DB, error) {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(15000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=wal_autocheckpoint(4000)" + options
+		"?_pragma=busy_timeout(" + strconv.FormatInt(busyTime.Milliseconds(), 10) + ")&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=wal_autocheckpoint(4000)" + options
 	connector, err := newSQLite(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
