@@ -68,7 +68,7 @@ func (s *Server) audio(w *response, r *http.Request) error {
 // for it that is an ordinary 404, which a collector takes for an answer.
 func (s *Server) lost(w *response, err error) error {
 	if errors.Is(err, callvault.NotFound) {
-		s.Log.Error("audio that was held is lost; see what verify says", "request_id", w.id, "tenant", w.tenant, "key", w.key)
+		s.Log.Error("audio that was held is lost; see what verify says", "request_id", w.id, "tenant", account.MaskKeys(w.tenant), "key", account.MaskKeys(w.key))
 	}
 	return err
 }
