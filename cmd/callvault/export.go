@@ -49,7 +49,7 @@ lines (recordings.jsonl) and as a table (recordings.csv). In the table, a text t
 take for a formula begins with an apostrophe. Days are those of the tenant's time zone, UTC where none is
 set. An export that was broken off goes on when it is made again: audio that is there is not written anew.
 
-Exit status 3: the audio of some recordings is not held; each is named.`,
+Exit status 3: the audio of some recordings is not held, or is damaged; each is named.`,
 		Example: "  callvault export --tenant acme-ns --since 2024-02-01 --until 2024-03-01 --to february --format wav",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
