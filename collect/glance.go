@@ -97,26 +97,13 @@ func (c *Collector) countLacking(ctx context.Context) (map[string]Glance, error)
 
 // glance fills in what is told of a tenant whose lacking recordings are counted.
 func (c *Collector) glance(ctx context.Context, s *site, known *coverage, g *Glance) error {
-	now := known.now.UnixMilli()
-	g.Tenant, g.Source = s.tenant, s.source
-	closed := s.closedMs
-	if g.Lacking() > 0 {
-		ledger, err := c.ledgerOf(ctx, s.tenant)
-		if err != nil {
-			return err
-		}
-		if closed, err = c.opens(ctx, s, known.source, ledger, now); err != nil {
-			return err
-		}
-	}
-	if closed > now {
-		g.ClosedUntil = &closed
-	}
-	if s.completeMs > 0 {
-		g.LastCompleteAt = &s.completeMs
+	g.Tenant, g.Source, g.LastCompleteAt = s.tenant, s.source, s.lastComplete()
+	var err error
+	if g.ClosedUntil, err = c.closedUntil(ctx, s, known, g.Lacking() > 0); err != nil {
+		return err
 	}
 	var pending bool
-	err := c.db.Reader.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM items INDEXED BY items_pending
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM items INDEXED BY items_pending
 		WHERE tenant = $1 AND state = 'noted' AND status = 'PENDING')`, s.tenant).Scan(&pending)
 	if err != nil {
 		return fmt.Errorf("ledger of %s: %w", s.tenant, err)

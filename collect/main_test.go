@@ -90,8 +90,27 @@ func newVault(t *testing.T, dir string) *vault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(v.close)
+	t.Cleanup(func() {
+		v.checkTallies(t)
+		v.close()
+	})
 	return v
+}
+
+// checkTallies holds what is counted as it is written against what is there.
+func (v *vault) checkTallies(t *testing.T) {
+	t.Helper()
+	const (
+		kept    = `SELECT tenant, standing, doubtful, changed, vanished, recordings, bytes FROM tallies WHERE recordings <> 0 OR bytes <> 0`
+		counted = `SELECT tenant, CASE WHEN state <> 'noted' THEN state WHEN status = 'PENDING' THEN 'pending' WHEN status LIKE 'DELETED%' THEN 'deleted' ELSE 'noted' END,
+			doubt <> '', changed_ms > 0, vanished_ms > 0, count(*), sum(size) FROM items GROUP BY 1, 2, 3, 4, 5`
+	)
+	for _, query := range []string{kept + ` EXCEPT ` + counted, counted + ` EXCEPT ` + kept} {
+		var differ int
+		if err := v.db.Reader.QueryRow(`SELECT count(*) FROM (` + query + `) AS differ`).Scan(&differ); err != nil || differ > 0 {
+			t.Errorf("%d tallies are not what is there (%v)", differ, err)
+		}
+	}
 }
 
 // from is the configuration of a source that is asked without a connection.

@@ -91,8 +91,8 @@ func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 	if err != nil {
 		return one, err
 	}
-	rows, err := t.r.c.db.Reader.QueryContext(ctx, `SELECT size FROM items WHERE tenant = $1
-		AND (state IN ('due', 'quarantined') OR state IN ('denied', 'missing') AND (start_ms >= $2 OR failed_ms >= $2))
+	rows, err := t.r.c.db.Reader.QueryContext(ctx, `SELECT size FROM items INDEXED BY items_lacking WHERE tenant = $1
+		AND `+lacking+` AND (state IN ('due', 'quarantined') OR start_ms >= $2 OR failed_ms >= $2)
 		ORDER BY urgency, start_ms DESC, recording_key`, t.site.tenant, now-t.r.source.Lookback.Milliseconds())
 	if err != nil {
 		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)

@@ -124,60 +124,132 @@ func (c *Collector) opens(ctx context.Context, s *site, source *Source, ledger *
 	return s.opens(source, ledger, next[0].size, now), nil
 }
 
-// TenantStatuses tells how the tenants of the source stand at now.
+// TenantStatuses tells how the tenants of the source stand at now. It counts nothing
+// but what is lacking: the rest is counted as it is written.
 func (c *Collector) TenantStatuses(ctx context.Context, source *Source, now time.Time) ([]TenantStatus, error) {
 	sites, err := c.sites(ctx, source.Name)
 	if err != nil {
 		return nil, err
 	}
+	tallies, err := c.tallies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	used, err := c.fetched(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	known, err := c.coverage(ctx, source, now)
+	if err != nil {
+		return nil, err
+	}
 	statuses := []TenantStatus{}
 	for _, s := range sites {
-		one, err := c.tenantStatus(ctx, s, source, now)
-		if err != nil {
+		t := tallies[s.tenant]
+		t.EgressUsed = used[s.tenant]
+		if err := c.tenantStatus(ctx, s, known, &t); err != nil {
 			return nil, err
 		}
-		statuses = append(statuses, one)
+		statuses = append(statuses, t)
 	}
 	return statuses, nil
 }
 
-func (c *Collector) tenantStatus(ctx context.Context, s *site, source *Source, now time.Time) (TenantStatus, error) {
-	t := TenantStatus{Tenant: s.tenant, Source: s.source}
-	err := c.db.Reader.QueryRowContext(ctx, `SELECT
-		count(*) FILTER (WHERE state = 'held'), coalesce(sum(CASE WHEN state = 'held' THEN size ELSE 0 END), 0),
-		count(*) FILTER (WHERE state = 'due'), coalesce(sum(CASE WHEN state = 'due' THEN size ELSE 0 END), 0),
-		count(*) FILTER (WHERE state = 'quarantined'), count(*) FILTER (WHERE doubt <> ''), count(*) FILTER (WHERE state = 'denied'),
-		count(*) FILTER (WHERE state = 'missing'), count(*) FILTER (WHERE state = 'noted' AND status = 'PENDING'),
-		count(*) FILTER (WHERE state = 'noted' AND status LIKE 'DELETED%'), count(*) FILTER (WHERE changed_ms > 0),
-		count(*) FILTER (WHERE vanished_ms > 0), (SELECT count(DISTINCT recording_key) FROM settlements WHERE tenant = $1)
-		FROM items WHERE tenant = $1`, s.tenant).
-		Scan(&t.Held, &t.HeldBytes, &t.Due, &t.DueBytes, &t.Quarantined, &t.Doubtful, &t.Denied,
-			&t.Missing, &t.Pending, &t.Deleted, &t.Changed, &t.Vanished, &t.Settled)
+// tallies are how many recordings of each tenant stand how, and nothing else of its
+// status.
+func (c *Collector) tallies(ctx context.Context) (map[string]TenantStatus, error) {
+	rows, err := c.db.Reader.QueryContext(ctx, `SELECT tenant, standing, doubtful, changed, vanished, recordings, bytes, 0 FROM tallies
+		UNION ALL SELECT tenant, '', FALSE, FALSE, FALSE, 0, 0, count(DISTINCT recording_key) FROM settlements GROUP BY tenant`)
 	if err != nil {
-		return t, fmt.Errorf("ledger of %s: %w", s.tenant, err)
+		return nil, fmt.Errorf("tallies: %w", err)
 	}
-	ledger, err := c.ledgerOf(ctx, s.tenant)
-	if err != nil {
-		return t, err
+	defer rows.Close()
+	all := map[string]TenantStatus{}
+	for rows.Next() {
+		var one tally
+		if err := rows.Scan(&one.tenant, &one.standing, &one.doubtful, &one.changed, &one.vanished, &one.recordings, &one.bytes, &one.settled); err != nil {
+			return nil, fmt.Errorf("tallies: %w", err)
+		}
+		t := all[one.tenant]
+		one.addTo(&t)
+		all[one.tenant] = t
 	}
-	t.EgressUsed = ledger.Use(now.UnixMilli())
-	if limit, known := s.limit(source); known {
+	return all, rows.Err()
+}
+
+// tally is how many recordings of a tenant are alike in how they stand.
+type tally struct {
+	tenant, standing            string
+	doubtful, changed, vanished bool
+	recordings, bytes, settled  int64
+}
+
+func (one *tally) addTo(t *TenantStatus) {
+	switch one.standing {
+	case string(held):
+		t.Held, t.HeldBytes = t.Held+one.recordings, t.HeldBytes+one.bytes
+	case string(due):
+		t.Due, t.DueBytes = t.Due+one.recordings, t.DueBytes+one.bytes
+	case string(quarantined):
+		t.Quarantined += one.recordings
+	case string(denied):
+		t.Denied += one.recordings
+	case string(missing):
+		t.Missing += one.recordings
+	case "pending":
+		t.Pending += one.recordings
+	case "deleted":
+		t.Deleted += one.recordings
+	}
+	for _, mark := range []struct {
+		is    bool
+		count *int64
+	}{{one.doubtful, &t.Doubtful}, {one.changed, &t.Changed}, {one.vanished, &t.Vanished}} {
+		if mark.is {
+			*mark.count += one.recordings
+		}
+	}
+	t.Settled += one.settled
+}
+
+// tenantStatus fills in what is told of a tenant whose recordings are counted.
+func (c *Collector) tenantStatus(ctx context.Context, s *site, known *coverage, t *TenantStatus) error {
+	t.Tenant, t.Source, t.LastCompleteAt = s.tenant, s.source, s.lastComplete()
+	if limit, is := s.limit(known.source); is {
 		t.EgressLimit = &limit
 	}
-	if at, err := c.opens(ctx, s, source, ledger, now.UnixMilli()); err != nil {
-		return t, err
-	} else if at > now.UnixMilli() {
-		t.ClosedUntil = &at
+	lacks := t.Due+t.Quarantined+t.Denied+t.Missing > 0
+	t.State = known.sumUp(lacks, t.Pending > 0)
+	var err error
+	t.ClosedUntil, err = c.closedUntil(ctx, s, known, lacks)
+	return err
+}
+
+// closedUntil is when a tenant opens, nil when it is open: for what is due next, where
+// it lacks something.
+func (c *Collector) closedUntil(ctx context.Context, s *site, known *coverage, lacks bool) (*int64, error) {
+	closed, now := s.closedMs, known.now.UnixMilli()
+	if lacks {
+		ledger, err := c.ledgerOf(ctx, s.tenant)
+		if err != nil {
+			return nil, err
+		}
+		if closed, err = c.opens(ctx, s, known.source, ledger, now); err != nil {
+			return nil, err
+		}
 	}
-	if s.completeMs > 0 {
-		t.LastCompleteAt = &s.completeMs
+	if closed <= now {
+		return nil, nil
 	}
-	known, err := c.coverage(ctx, source, now)
-	if err != nil {
-		return t, err
+	return &closed, nil
+}
+
+// lastComplete is the last run after which nothing was missing; nil when there was none.
+func (s *site) lastComplete() *int64 {
+	if s.completeMs == 0 {
+		return nil
 	}
-	t.State = known.sumUp(t.Due+t.Quarantined+t.Denied+t.Missing > 0, t.Pending > 0)
-	return t, nil
+	return &s.completeMs
 }
 
 // Egress is the audio bytes that a source has sent of a tenant in the last five

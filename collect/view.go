@@ -168,8 +168,8 @@ func inWords(wait time.Duration) string {
 
 // countDue counts what is due for a tenant as its turn begins, and its bytes.
 func (c *Collector) countDue(ctx context.Context, tenant string, lookbackFrom int64) (n int, size int64, err error) {
-	err = c.db.Reader.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM items WHERE tenant = $1
-		AND (state IN ('due', 'quarantined') OR state IN ('denied', 'missing') AND (start_ms >= $2 OR failed_ms >= $2))`,
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM items INDEXED BY items_lacking WHERE tenant = $1
+		AND `+lacking+` AND (state IN ('due', 'quarantined') OR start_ms >= $2 OR failed_ms >= $2)`,
 		tenant, lookbackFrom).Scan(&n, &size)
 	if err != nil {
 		return 0, 0, fmt.Errorf("ledger of %s: %w", tenant, err)

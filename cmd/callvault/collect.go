@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -91,6 +92,9 @@ be read; each is named, with the reason.`,
 			}
 			return withCollector(context.WithoutCancel(c.Context()), o, flags.sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
 				v.db.Reader.SetMaxOpenConns(2) // a run reads little, and each connection keeps pages in memory
+				if os.Getenv("GOGC") == "" {
+					debug.SetGCPercent(75) // no slower, and some megabytes less
+				}
 				runs, err := startRuns(c.Context(), collector, sources, span, flags.wait)
 				if err != nil {
 					return err
