@@ -132,9 +132,9 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 
 // takenElsewhere reads what those who took the tenant's turn have left.
 func (r *Run) takenElsewhere(ctx context.Context, t *turn, one *TenantReport) error {
-	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM items
-		WHERE tenant = $1 AND state = 'held' AND tried_ms >= $2`, t.site.tenant, r.began).Scan(&one.Held, &one.Bytes)
-	if err != nil {
+	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT recordings, bytes FROM taken WHERE tenant = $1 AND began_ms = $2`,
+		t.site.tenant, r.began).Scan(&one.Held, &one.Bytes)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // it had nothing to take, or nothing came of it
 		return fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
 	}
 	sites, err := r.c.sites(ctx, r.source.Name)

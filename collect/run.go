@@ -47,6 +47,7 @@ type Run struct {
 	heard      bool       // a list came, if any was to be asked for
 
 	allListed atomic.Bool                        // all lists were asked for, where others take the turns
+	apart     bool                               // its one turn is another process's run's
 	share     *Share                             // who else takes the tenants' turns; nil when this run does
 	launch    func(context.Context, *turn) error // starts a tenant's turn
 	slots     chan struct{}

@@ -114,7 +114,7 @@ func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) 
 	if err != nil {
 		return nil, err
 	}
-	r := newRun(c, &Run{source: source, began: which.Began})
+	r := newRun(c, &Run{source: source, began: which.Began, apart: true})
 	close(r.listsOver) // more may be listed; then the turn is handed out again
 	for _, s := range sites {
 		if s.tenant != which.Tenant {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -387,10 +388,31 @@ func (t *turn) flush(ctx context.Context) error {
 	}
 	return t.r.c.alter(ctx, []string{t.site.tenant}, func(tx *sql.Tx) error {
 		for _, it := range settled {
+			if t.r.apart && it.state == held {
+				if err := it.addTaken(ctx, tx, t.r.began); err != nil {
+					return err
+				}
+			}
 			if err := it.setState(ctx, tx); err != nil {
 				return err
 			}
 		}
 		return addFetched(ctx, tx, t.site.tenant, bytes, time.Now().UnixMilli())
 	})
+}
+
+// addTaken tells the run, which may be another process's, that an item is about to
+// become held in it, unless that was told already.
+func (i *item) addTaken(ctx context.Context, tx *sql.Tx, began int64) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO taken (tenant, began_ms, recordings, bytes)
+		SELECT tenant, CAST($1 AS BIGINT), 1, CAST($2 AS BIGINT) FROM items WHERE tenant = $3 AND recording_key = $4 
+		AND state <> 'settled' AND NOT (state = 'held' AND tried_ms >= $1)
+		ON CONFLICT (tenant) DO UPDATE SET began_ms = excluded.began_ms,
+		recordings = excluded.recordings + CASE WHEN taken.began_ms = excluded.began_ms THEN taken.recordings ELSE 0 END,
+		bytes = excluded.bytes + CASE WHEN taken.began_ms = excluded.began_ms THEN taken.bytes ELSE 0 END
+		WHERE taken.began_ms <= excluded.began_ms`, began, i.size, i.tenant, i.key)
+	if err != nil {
+		return fmt.Errorf("what was taken of %s: %w", i.tenant, err)
+	}
+	return nil
 }
