@@ -291,10 +291,9 @@ type Total struct {
 	Bytes      int64 // of that audio
 }
 
-// Totals counts what is kept, by tenant.
+// Totals tells what is kept, by tenant, as it was counted when it was written.
 func (a *Archive) Totals(ctx context.Context) ([]Total, error) {
-	rows, err := a.db.Reader.QueryContext(ctx, `SELECT tenant, count(*), count(*) FILTER (WHERE length(sha256) > 0),
-		coalesce(sum(CASE WHEN length(sha256) > 0 THEN bytes ELSE 0 END), 0) FROM recordings GROUP BY tenant ORDER BY tenant`)
+	rows, err := a.db.Reader.QueryContext(ctx, `SELECT tenant, recordings, held, bytes FROM stock WHERE recordings > 0 ORDER BY tenant`)
 	if err != nil {
 		return nil, fmt.Errorf("totals: %w", err)
 	}

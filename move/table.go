@@ -67,7 +67,7 @@ func tablesOf(ctx context.Context, db *database.DB) (tables []table, err error) 
 		if err := rows.Scan(&name, &c.name, &c.kind, &c.nullable, &place); err != nil {
 			return nil, fmt.Errorf("tables: %w", err)
 		}
-		if name == "goose_db_version" || name == "moves" || name == "move_faults" || name == "tallies" || strings.HasPrefix(name, "river_") {
+		if name == "goose_db_version" || name == "moves" || name == "move_faults" || name == "tallies" || name == "stock" || strings.HasPrefix(name, "river_") {
 			continue
 		}
 		if len(tables) == 0 || tables[len(tables)-1].name != name {

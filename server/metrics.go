@@ -64,7 +64,7 @@ func (m *metrics) count(w *response, took time.Duration) {
 }
 
 // stock tells what is held when it is asked, and asks the archive at most once in
-// stockAge: counting all recordings is not free.
+// stockAge.
 type stock struct {
 	s *Server
 

@@ -8,6 +8,7 @@ package archivetest
 import (
 	"testing"
 
+	"callvault"
 	"callvault/archive"
 )
 
@@ -81,7 +82,23 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(&suite{T: t, Fixture: open(t)})
+			s := &suite{T: t, Fixture: open(t)}
+			test.run(s)
+			s.checkTotals()
 		})
+	}
+}
+
+// checkTotals holds what is counted as it is written against what is there.
+func (s *suite) checkTotals() {
+	s.Helper()
+	totals, err := s.Archive.Totals(s.Context())
+	s.must(err)
+	for _, total := range totals {
+		c, err := s.Archive.Count(s.Context(), total.Tenant, callvault.Span{From: 0, To: callvault.MaxTime + 1})
+		s.must(err)
+		if c.Recordings != total.Recordings || c.Held != total.Held || c.Bytes != total.Bytes {
+			s.Errorf("totals of %s are %+v; there are %d, %d held, %d bytes", total.Tenant, total, c.Recordings, c.Held, c.Bytes)
+		}
 	}
 }
