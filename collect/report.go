@@ -165,7 +165,7 @@ func (c *Collector) markStarted(ctx context.Context, source string, began int64)
 		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
 			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE, halted = '', reopens_ms = 0`, source)
 		if err == nil {
-			_, err = tx.ExecContext(ctx, `UPDATE items SET tried_ms = CAST($1 AS BIGINT) - 1 WHERE `+lacking+` AND tried_ms >= $1
+			_, err = tx.ExecContext(ctx, `UPDATE items INDEXED BY items_lacking SET tried_ms = CAST($1 AS BIGINT) - 1 WHERE `+lacking+` AND tried_ms >= $1
 				AND tenant IN (SELECT tenant FROM collected_tenants WHERE source = $2)`, began, source)
 		}
 		return err
