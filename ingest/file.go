@@ -41,10 +41,11 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	if err != nil {
 		return archive.Unchanged, err
 	}
+	// Also who has a key takes his turn: the same audio without one waits for him.
+	turn := &t.turns[int(sum[0])%len(t.turns)]
+	turn.Lock()
+	defer turn.Unlock()
 	if about.known.RecordingKey == "" {
-		turn := &t.turns[int(sum[0])%len(t.turns)]
-		turn.Lock()
-		defer turn.Unlock()
 		_, err := t.archive.FindUpload(ctx, tenant.Name, sum)
 		if err == nil || !errors.Is(err, callvault.NotFound) {
 			return archive.Unchanged, err
