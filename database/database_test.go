@@ -308,3 +308,24 @@ func TestTurnsToWriteHaveAnEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestManyOpenAtOnce: of those who open a database together that lacks migrations, one
+// applies them, and the others wait.
+func TestManyOpenAtOnce(t *testing.T) {
+	for range 5 {
+		place := filepath.Join(t.TempDir(), "callvault.db")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				db, err := database.Open(context.Background(), place)
+				if err == nil {
+					err = db.Close()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+}

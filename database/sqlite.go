@@ -26,25 +26,31 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, writer); err != nil {
+	db := &DB{writer: writer, path: path, turn: semaphore.NewWeighted(1), name: "database " + path}
+	if err := db.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, explain(err)), writer.Close())
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
 	}
-	reader, err := connect(path, "&_pragma=query_only(1)", max(4, 2*runtime.GOMAXPROCS(0)))
-	if err != nil {
+	if db.Reader, err = connect(path, "&_pragma=query_only(1)", max(4, 2*runtime.GOMAXPROCS(0))); err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
-	return &DB{Reader: reader, writer: writer, path: path, turn: semaphore.NewWeighted(1), name: "database " + path}, nil
+	return db, nil
 }
 
 // prepare settles what belongs to the file and not to a connection. WAL lets
 // readers and the writer work side by side; a page of 8 KiB holds a recording's
-// row without an overflow page, and must be chosen before anything is written.
-func prepare(ctx context.Context, writer *sql.DB) error {
+// row without an overflow page, and must be chosen before anything is written. Of
+// many processes that start together one does it, and the others wait.
+func (db *DB) prepare(ctx context.Context) error {
+	release, err := db.WaitLock(ctx, "schema", nil)
+	if err != nil {
+		return err
+	}
+	defer release()
 	for _, pragma := range []string{"page_size=8192", "journal_mode=WAL"} {
-		if _, err := writer.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+		if _, err := db.writer.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
 			return err
 		}
 	}
@@ -52,7 +58,7 @@ func prepare(ctx context.Context, writer *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	return migrate(ctx, writer, goose.DialectSQLite3, files)
+	return migrate(ctx, db.writer, goose.DialectSQLite3, files)
 }
 
 // busyTime is how long a transaction waits for another process that writes, and
