@@ -1,6 +1,9 @@
 package database
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Waiting is how many wait to be asked for.
 func (t *Together[T]) Waiting() int {
@@ -9,10 +12,8 @@ func (t *Together[T]) Waiting() int {
 	return len(t.queue)
 }
 
-// LookSooner lets a test look sooner whether PostgreSQL answers while a patient
-// statement waits, until undo is called.
-func LookSooner(look, still time.Duration) (undo func()) {
-	oldLook, oldStill := lookTime, stillTime
-	lookTime, stillTime = look, still
-	return func() { lookTime, stillTime = oldLook, oldStill }
+// LookSooner returns ctx for patient statements of a test: it is looked sooner whether
+// PostgreSQL answers meanwhile, and it stands still sooner.
+func LookSooner(ctx context.Context, look, still time.Duration) context.Context {
+	return context.WithValue(ctx, pulseKey{}, pulse{look, still})
 }

@@ -286,8 +286,7 @@ func TestPostgreSQLStandsStill(t *testing.T) {
 func TestPatientWhileItStandsStill(t *testing.T) {
 	server := databasetest.Start(t)
 	db := open(t, server.Database(t)+"&pool_max_conns=4&connect_timeout=1")
-	defer database.LookSooner(200*time.Millisecond, time.Second)()
-	ctx := database.Patient(t.Context())
+	ctx := database.LookSooner(database.Patient(t.Context()), 200*time.Millisecond, time.Second)
 	if _, err := db.Reader.ExecContext(ctx, `SELECT pg_sleep(4)`); err != nil {
 		t.Errorf("it was given up though PostgreSQL answers: %v", err)
 	}

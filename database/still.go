@@ -15,16 +15,22 @@ import (
 // A patient statement may take long, but not from a server that stands still: it is
 // looked after lookTime, and again, whether PostgreSQL answers anybody, and ended when it
 // has not for stillTime.
-var (
+const (
 	lookTime  = 30 * time.Second
 	stillTime = time.Minute
 )
+
+// pulse is those two times, of which a context can have others.
+type pulse struct{ look, still time.Duration }
+
+type pulseKey struct{}
 
 // patient is the context of a patient statement.
 type patient struct {
 	context.Context
 	cancel context.CancelFunc
 	conn   *pgx.Conn
+	pulse  pulse
 	still  atomic.Bool // PostgreSQL stands still
 
 	mu       sync.Mutex
@@ -34,11 +40,14 @@ type patient struct {
 
 // watchOver begins to watch over a statement of the connection.
 func watchOver(ctx context.Context, conn *pgx.Conn) *patient {
-	p := &patient{conn: conn, answered: time.Now()}
+	p := &patient{conn: conn, pulse: pulse{lookTime, stillTime}, answered: time.Now()}
+	if given, ok := ctx.Value(pulseKey{}).(pulse); ok {
+		p.pulse = given
+	}
 	p.Context, p.cancel = context.WithCancel(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.look = time.AfterFunc(lookTime, p.ask)
+	p.look = time.AfterFunc(p.pulse.look, p.ask)
 	return p
 }
 
@@ -59,9 +68,9 @@ func (p *patient) ask() {
 	case p.look == nil:
 	case answers:
 		p.answered = time.Now()
-		p.look.Reset(lookTime)
-	case time.Since(p.answered) < stillTime:
-		p.look.Reset(lookTime)
+		p.look.Reset(p.pulse.look)
+	case time.Since(p.answered) < p.pulse.still:
+		p.look.Reset(p.pulse.look)
 	default:
 		p.still.Store(true)
 		p.cancel()
