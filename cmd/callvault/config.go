@@ -111,32 +111,43 @@ type scheduled struct {
 
 // sources makes the sources of those names, or of all when there are none.
 func (c *config) sources(names []string) ([]scheduled, error) {
-	all, err := c.chosen(names, (*sourceConfig).source)
+	all, err := c.described(names)
 	if err != nil {
 		return nil, err
+	}
+	for i := range all {
+		if all[i].Client, err = all[i].Renew(); err != nil {
+			return nil, fmt.Errorf("source %s: %w", all[i].Name, err)
+		}
 	}
 	return all, allNamed(all, names)
 }
 
-// described makes them without their keys, for what asks them nothing; those that
-// there are.
+// described makes those of them that there are without a Client, for what asks them
+// nothing: their keys are not read.
 func (c *config) described(names []string) ([]scheduled, error) {
-	return c.chosen(names, (*sourceConfig).described)
-}
-
-func (c *config) chosen(names []string, makeOne func(*sourceConfig, string) (scheduled, error)) ([]scheduled, error) {
 	var all []scheduled
 	for i := range c.Source {
 		if len(names) > 0 && !slices.Contains(names, c.Source[i].Name) {
 			continue
 		}
-		s, err := makeOne(&c.Source[i], c.dir)
+		s, err := c.Source[i].source()
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", c.Source[i].Name, err)
 		}
+		s.Renew = c.Source[i].renewing(c.dir)
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// withoutSchedules are the sources, for those who do not ask when they are collected
+// from.
+func withoutSchedules(all []scheduled) (sources []*collect.Source) {
+	for _, s := range all {
+		sources = append(sources, s.Source)
+	}
+	return sources
 }
 
 // allNamed tells whether those of these names are there, and any at all.
@@ -152,18 +163,9 @@ func allNamed(all []scheduled, names []string) error {
 	return nil
 }
 
-// source makes the source; files that it names are relative to dir.
-func (c *sourceConfig) source(dir string) (s scheduled, err error) {
-	if s, err = c.described(dir); err != nil {
-		return s, err
-	}
-	s.Renew = c.renewing(dir)
-	s.Client, err = s.Renew()
-	return s, err
-}
-
 // renewing makes the client of the source, and another when the key is another by
-// now: a service need not be started again when a key was refreshed.
+// now: a service need not be started again when a key was refreshed. The file of a key
+// is relative to dir.
 func (c *sourceConfig) renewing(dir string) func() (*client.Client, error) {
 	var mu sync.Mutex // workers begin many turns at a time
 	var made *client.Client
@@ -186,8 +188,8 @@ func (c *sourceConfig) renewing(dir string) func() (*client.Client, error) {
 	}
 }
 
-// described makes the source but for its key and what speaks with it.
-func (c *sourceConfig) described(string) (s scheduled, err error) {
+// source makes the source, but for what speaks with it.
+func (c *sourceConfig) source() (s scheduled, err error) {
 	s.Source = &collect.Source{
 		Name: c.Name, Prefix: c.Prefix, Agents: c.Agents, OwnServer: c.OwnServer,
 		Pace: collect.DefaultPace, Lookback: collect.DefaultLookback,

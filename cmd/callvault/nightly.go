@@ -41,14 +41,6 @@ func openCollecting(v *vault, config *config, log *slog.Logger) (*collecting, er
 	return &collecting{collector, sources, alerts, log, closeIt}, nil
 }
 
-// watched are the sources, for those who do not ask when they are collected from.
-func (c *collecting) watched() (sources []*collect.Source) {
-	for _, source := range c.sources {
-		sources = append(sources, source.Source)
-	}
-	return sources
-}
-
 // schedules runs over each source by its schedule until ctx ends, and watches over
 // that.
 func (c *collecting) schedules(ctx context.Context) error {
@@ -63,7 +55,7 @@ func (c *collecting) schedules(ctx context.Context) error {
 			})
 		})
 	}
-	running.Go(func() error { return c.collector.Watch(ctx, c.watched(), c.alerts) })
+	running.Go(func() error { return c.collector.Watch(ctx, withoutSchedules(c.sources), c.alerts) })
 	return running.Wait()
 }
 
@@ -81,7 +73,7 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 	if err := s.show(ctx, c.collector, c.sources); err != nil {
 		return errors.Join(err, c.close())
 	}
-	s.server.Register(&ledgerMetrics{collector: c.collector, sources: c.watched(), failed: map[string]time.Time{}})
+	s.server.Register(&ledgerMetrics{collector: c.collector, sources: withoutSchedules(c.sources), failed: map[string]time.Time{}})
 	work := c.schedules
 	switch {
 	case only:
@@ -105,12 +97,10 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 // show lets the pages tell how complete the sources are, those too that were
 // collected from when they were still in the configuration.
 func (s *service) show(ctx context.Context, collector *collect.Collector, sources []scheduled) error {
-	var present []*collect.Source
 	for _, source := range sources {
-		present = append(present, source.Source)
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
 	}
-	former, err := collector.Former(ctx, present)
+	former, err := collector.Former(ctx, withoutSchedules(sources))
 	for _, source := range former {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callvault/collect"
+	"callvault/server"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -70,5 +71,30 @@ func TestLedgerPause(t *testing.T) {
 	m.failed[name] = time.Now().Add(-ledgerPause - time.Second)
 	if text := m.told(t); !strings.Contains(text, "callvault_collect_recordings") {
 		t.Errorf("it is not read again: %s", text)
+	}
+}
+
+// TestFormerSourceIsShown: the pages tell of a source that was collected from when it was
+// still in the configuration; without any they have none.
+func TestFormerSourceIsShown(t *testing.T) {
+	data := pacedCollector(t, 1)
+	must(t, data, "collect")
+	for data, want := range map[string]int{data: 1, t.TempDir(): 0} {
+		v, err := openVault(t.Context(), place{data: data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { v.Close() })
+		s, err := newService(t.Context(), v, server.DefaultMaxUpload, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.release)
+		if err := s.collectBySchedule(t.Context(), &config{}, false); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.pages.Sources); n != want || (s.pages.Collector != nil) != (want > 0) {
+			t.Errorf("the pages tell of %d sources, want %d; their collector is %v", n, want, s.pages.Collector)
+		}
 	}
 }

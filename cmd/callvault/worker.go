@@ -83,7 +83,7 @@ func (s *shift) watchOver(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	return s.collector.Watch(ctx, s.watched(), s.alerts)
+	return s.collector.Watch(ctx, withoutSchedules(s.sources), s.alerts)
 }
 
 // pause waits for a while, or until ctx ends.
