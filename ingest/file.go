@@ -42,9 +42,7 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 		return archive.Unchanged, err
 	}
 	// Also who has a key takes his turn: the same audio without one waits for him.
-	turn := &t.turns[int(sum[0])%len(t.turns)]
-	turn.Lock()
-	defer turn.Unlock()
+	defer t.takeTurn(sum)()
 	if about.known.RecordingKey == "" {
 		_, err := t.archive.FindUpload(ctx, tenant.Name, sum)
 		if err == nil || !errors.Is(err, callvault.NotFound) {

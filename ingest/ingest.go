@@ -38,6 +38,14 @@ type Intake struct {
 // New returns what takes audio into a.
 func New(a *archive.Archive) *Intake { return &Intake{archive: a} }
 
+// takeTurn waits until no other file with this hash is being taken in; end lets the
+// next one.
+func (t *Intake) takeTurn(sum [sha256.Size]byte) (end func()) {
+	turn := &t.turns[int(sum[0])%len(t.turns)]
+	turn.Lock()
+	return turn.Unlock
+}
+
 // convert brings audio into the archive's form: mono Ogg Opus is kept byte for
 // byte, anything else that can be read becomes Ogg Opus, 8 kHz, mono.
 func (t *Intake) convert(raw io.ReadSeeker) (*archive.Audio, error) {
