@@ -94,7 +94,7 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 	errors.As(err, &wait)
 	switch {
 	case err == nil:
-	case t.mayKeepLater(err):
+	case t.awaitsStore(err):
 		t.putOff(it, due, notKept+err.Error(), final)
 		return true, nil
 	case errors.As(err, new(ownFault)), errors.Is(err, callvault.InsufficientStorage) && !answered(err):
@@ -103,7 +103,7 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 		return true, nil // due as before
 	case errors.As(err, &body):
 		err = t.refused(ctx, it, body, final)
-		if t.mayKeepLater(err) {
+		if t.awaitsStore(err) {
 			t.putOff(it, due, notKept+err.Error(), final)
 			return true, nil
 		}
@@ -259,10 +259,10 @@ func (t *turn) putOff(it *item, stands state, reason string, final bool) {
 	t.again = append(t.again, it)
 }
 
-// mayKeepLater tells whether a recording was not kept because the archive's store could
-// not be reached just now, and for not so long that nothing should be fetched any more. It
-// lets a while pass then.
-func (t *turn) mayKeepLater(err error) bool {
+// awaitsStore tells whether a recording was not kept because the archive's store could
+// not be reached just now, and for not so long that nothing should be fetched any more:
+// the turn's next request waits for it a while.
+func (t *turn) awaitsStore(err error) bool {
 	if !errors.As(err, new(ownFault)) || !errors.Is(err, callvault.Unavailable) {
 		return false
 	}

@@ -64,7 +64,7 @@ func (c *Collector) Former(ctx context.Context, present []*Source) ([]*Source, e
 	defer rows.Close()
 	var all []*Source
 	for rows.Next() {
-		s := &Source{Pace: DefaultPace, Lookback: DefaultLookback}
+		s := &Source{Lookback: DefaultLookback}
 		if err := rows.Scan(&s.Name, &s.Since); err != nil {
 			return nil, fmt.Errorf("former sources: %w", err)
 		}

@@ -20,6 +20,7 @@ import (
 	"callvault/database"
 	"callvault/database/databasetest"
 
+	"github.com/google/go-cmp/cmp"
 	_ "modernc.org/sqlite"
 )
 
@@ -187,11 +188,30 @@ func (v *vault) status(t *testing.T, s *collect.Source, tenant string) collect.T
 	}
 	for _, one := range all {
 		if one.Tenant == tenant {
+			v.checkGlance(t, s, &one)
 			return one
 		}
 	}
 	t.Fatalf("no tenant %s", tenant)
 	return collect.TenantStatus{}
+}
+
+// checkGlance holds what a glance tells of a tenant against its status.
+func (v *vault) checkGlance(t *testing.T, s *collect.Source, long *collect.TenantStatus) {
+	t.Helper()
+	glances, err := v.Glances(context.Background(), &collect.Look{Source: s, Sees: func(name string) bool { return name == long.Tenant }}, time.Now())
+	if err != nil || len(glances) != 1 {
+		t.Fatalf("%+v, %v, want one tenant", glances, err)
+	}
+	if diff := cmp.Diff(glanceOf(long), glances[0]); diff != "" {
+		t.Errorf("a glance tells otherwise than the status (-status +glance): %s", diff)
+	}
+}
+
+// glanceOf is what a glance is to tell of a tenant whose status is known.
+func glanceOf(long *collect.TenantStatus) collect.Glance {
+	return collect.Glance{Tenant: long.Tenant, Source: long.Source, State: long.State, Due: long.Due, Quarantined: long.Quarantined,
+		Denied: long.Denied, Missing: long.Missing, ClosedUntil: long.ClosedUntil, LastCompleteAt: long.LastCompleteAt}
 }
 
 // reasonOf is why the report says that a recording is not held.

@@ -405,7 +405,7 @@ func (t *turn) flush(ctx context.Context) error {
 // become held in it, unless that was told already.
 func (i *item) addTaken(ctx context.Context, tx *sql.Tx, began int64) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO taken (tenant, began_ms, recordings, bytes)
-		SELECT tenant, CAST($1 AS BIGINT), 1, CAST($2 AS BIGINT) FROM items WHERE tenant = $3 AND recording_key = $4 
+		SELECT tenant, CAST($1 AS BIGINT), 1, CAST($2 AS BIGINT) FROM items WHERE tenant = $3 AND recording_key = $4
 		AND state <> 'settled' AND NOT (state = 'held' AND tried_ms >= $1)
 		ON CONFLICT (tenant) DO UPDATE SET began_ms = excluded.began_ms,
 		recordings = excluded.recordings + CASE WHEN taken.began_ms = excluded.began_ms THEN taken.recordings ELSE 0 END,
