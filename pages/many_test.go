@@ -67,6 +67,9 @@ func TestManyTenants(t *testing.T) {
 	for ; path != "" && pages < 100; pages++ {
 		got := r.get(path)
 		for _, found := range regexp.MustCompile(`href="/admin/tenants/([^"?]+)"`).FindAllStringSubmatch(got.body, -1) {
+			if seen[found[1]] {
+				t.Errorf("%s stands on two pages", found[1])
+			}
 			seen[found[1]] = true
 		}
 		path = ""
@@ -79,6 +82,30 @@ func TestManyTenants(t *testing.T) {
 	}
 	if len(seen) != 1001 || pages != 17 {
 		t.Errorf("%d tenants on %d pages", len(seen), pages)
+	}
+}
+
+// TestUsageOfMany: those that used the most of their limits are shown, whatever they are
+// called.
+func TestUsageOfMany(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.many(100)
+	for name, bytes := range map[string]int64{"site-0077": 300, "site-0055": 500} {
+		tenant, err := w.accounts.Tenant(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reserved, err := w.meter.Reserve(t.Context(), tenant, bytes, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		reserved.Settle(bytes, time.Now())
+	}
+	got := w.signedIn("ann", callvault.Listen).get("/usage")
+	got.want(t, "usage", 200, "500 B", "300 B", "89</data> more tenants")
+	if most, less := strings.Index(got.body, "site-0055"), strings.Index(got.body, "site-0077"); most < 0 || less < most {
+		t.Errorf("the tenant that used the most stands at %d, the next at %d", most, less)
 	}
 }
 

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"cmp"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,9 +11,12 @@ import (
 )
 
 // rowsAtOnce is how many rows a page shows of a list that is in the order of names;
-// fewTenants is of how many tenants some are chosen with a click: of more they are typed.
+// listPage is how many recordings, or entries of the audit trail: two screens of them, for
+// each more makes the first paint a millisecond later. fewTenants is of how many tenants
+// some are chosen with a click: of more they are typed.
 const (
 	rowsAtOnce = 60
+	listPage   = 30
 	fewTenants = 60
 )
 
@@ -59,9 +63,10 @@ func holds(texts []string, find string) bool {
 	})
 }
 
-// elsewhere is the address of another page of a list: the present one with another
-// value of the parameter after.
+// elsewhere is the address of another page of a list: the present one, of that query,
+// with another value of the parameter after.
 func elsewhere(x *exchange, query url.Values, after, value string) string {
+	query = maps.Clone(query)
 	query.Del("done")
 	query.Del(after)
 	if value != "" {

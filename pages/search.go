@@ -187,10 +187,6 @@ func parseLength(text string) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// listPage is how many recordings, or entries of the audit trail, a page shows: two
-// screens of them, for each more makes the first paint a millisecond later.
-const listPage = 30
-
 // query is the search as the archive wants it.
 func (s *search) query() *archive.Query {
 	q := &archive.Query{
