@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -9,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"callvault"
 	"callvault/archive"
+	"callvault/archive/archivetest"
 	"callvault/archive/disk"
 	"callvault/audio"
 	"callvault/database"
@@ -201,5 +204,32 @@ func unusable(t testing.TB, opus []byte) map[string][]byte {
 		"WAV that lies": lying,
 		"WAV header":    lying[:44],
 		"cut WAV":       wav(1, 16, 8000, 1)[:20],
+	}
+}
+
+// TestKeyTakesItsTurn: a file with a key of its own waits for the same audio without one,
+// and that for it: side by side both would be new.
+func TestKeyTakesItsTurn(t *testing.T) {
+	w := newWorld(t)
+	audio := archivetest.Opus(1, 2*time.Second)
+	w.write("keyed.opus", audio)
+	w.write("keyed.json", []byte(`{"recordingKey":"mine","startTime":5000}`))
+	files, _ := w.scan()
+	end := ingest.TakeTurn(w.intake, sha256.Sum256(audio))
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.intake.File(t.Context(), acme, &files[0])
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Errorf("it did not wait for its turn: %v", err)
+		end()
+	case <-time.After(300 * time.Millisecond):
+		end()
+		w.must(<-done)
+	}
+	if r := w.only(); r.RecordingKey != "mine" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -472,32 +471,5 @@ func TestMetadataThatIsNoFile(t *testing.T) {
 		if refused[name] == nil || !strings.Contains(refused[name].Error(), "not a file") {
 			t.Errorf("%s: refused %v", name, refused)
 		}
-	}
-}
-
-// TestKeyTakesItsTurn: a file with a key of its own waits for the same audio without one,
-// and that for it: side by side both would be new.
-func TestKeyTakesItsTurn(t *testing.T) {
-	w := newWorld(t)
-	audio := archivetest.Opus(1, 2*time.Second)
-	w.write("keyed.opus", audio)
-	w.write("keyed.json", []byte(`{"recordingKey":"mine","startTime":5000}`))
-	files, _ := w.scan()
-	end := ingest.TakeTurn(w.intake, sha256.Sum256(audio))
-	done := make(chan error, 1)
-	go func() {
-		_, err := w.intake.File(t.Context(), acme, &files[0])
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		t.Errorf("it did not wait for its turn: %v", err)
-		end()
-	case <-time.After(300 * time.Millisecond):
-		end()
-		w.must(<-done)
-	}
-	if r := w.only(); r.RecordingKey != "mine" {
-		t.Errorf("%+v", r)
 	}
 }
