@@ -239,8 +239,9 @@ func skip(dir, prefix string) bool {
 	return hidden(dir) || !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below)
 }
 
-// hidden tells whether a file is none of ours: no part of a key begins with a dot.
-func hidden(key string) bool { return strings.HasPrefix(path.Base(key), ".") }
+// hidden tells whether a file is none of ours: no part of a key begins with a dot, and
+// lost+found is the disk's own, which only root may read.
+func hidden(key string) bool { return strings.HasPrefix(path.Base(key), ".") || key == "lost+found" }
 
 // name is the file of a key, which must stay inside the folder: parts between
 // slashes, none empty, none beginning with a dot.

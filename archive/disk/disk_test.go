@@ -165,7 +165,10 @@ func TestKeysComeInOrder(t *testing.T) {
 		put(t, s, key, "")
 	}
 	defer s.Discard(stage(t, s, "not a blob yet"))
-	for _, name := range []string{".DS_Store", "a/.nfs01", "a/2024/.hidden"} {
+	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".DS_Store", "a/.nfs01", "a/2024/.hidden", "lost+found/#12"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

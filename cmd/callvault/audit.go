@@ -88,7 +88,7 @@ Exit status 3: the chain is broken.`,
 		Example: "  callvault audit verify",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withMade(c.Context(), o, func(v *vault) error {
 				var found chain
 				var outcome error
 				var broken account.Broken

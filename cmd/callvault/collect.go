@@ -91,6 +91,9 @@ be read; each is named, with the reason.`,
 				return err
 			}
 			return withCollector(context.WithoutCancel(c.Context()), o, flags.sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
+				if err := v.requireAudio(c.Context()); err != nil {
+					return err
+				}
 				v.db.Reader.SetMaxOpenConns(2) // a run reads little, and each connection keeps pages in memory
 				if os.Getenv("GOGC") == "" {
 					debug.SetGCPercent(75) // no slower, and some megabytes less

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"callvault"
@@ -49,7 +50,7 @@ Exit status 3: some files could not be taken; each is named, with the reason.`,
 			if tenant == "" {
 				return usageError{errors.New("say whose recordings they are: --tenant T")}
 			}
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withAudio(c.Context(), o, func(v *vault) error {
 				owner, err := v.accounts.Tenant(c.Context(), tenant)
 				if err != nil {
 					return fmt.Errorf("%w; add it first with tenant add", err)
@@ -124,7 +125,7 @@ func (done *imported) note(path string, outcome archive.Outcome, err error) erro
 
 // print tells what became of the files; errIncomplete when some were refused.
 func (done *imported) print(c *cobra.Command, o *options) error {
-	slices.SortFunc(done.Refused, func(a, b importFault) int { return compareStrings(a.Path, b.Path) })
+	slices.SortFunc(done.Refused, func(a, b importFault) int { return strings.Compare(a.Path, b.Path) })
 	if o.json {
 		if err := printJSON(c.OutOrStdout(), done); err != nil {
 			return err

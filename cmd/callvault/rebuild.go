@@ -11,21 +11,29 @@ import (
 )
 
 func rebuildCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var lost bool
+	c := &cobra.Command{
 		Use:   "rebuild",
 		Short: "Make the database again, from the files alone",
 		Long: `Make the database's recordings and calls again from the audio folder: the audio and the JSON file
 beside each. Tenants that it finds are made, with the settings of a new tenant. Users, keys, the
 tenants' settings and the egress that was counted are in the database alone; where that was lost
-they must be restored from a backup, or made again.
+they must be restored from a backup, or made again. Recordings whose files are gone are taken out of the
+database; where no file is there at all, only with --audio-lost: a disk that is not mounted looks so.
 
 Exit status 3: some files could not be used; each is named, with the reason.`,
 		Example: "  callvault rebuild --data callvault-data",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withVault(c.Context(), o, func(v *vault) error { return rebuild(c, o, v) })
+			with := withAudio
+			if lost {
+				with = withVault
+			}
+			return with(c.Context(), o, func(v *vault) error { return rebuild(c, o, v) })
 		},
 	}
+	c.Flags().BoolVar(&lost, "audio-lost", false, "go on although no audio is there: it is lost")
+	return c
 }
 
 func rebuild(c *cobra.Command, o *options, v *vault) error {

@@ -49,7 +49,7 @@ func serveCommand(o *options) *cobra.Command {
 				return err
 			}
 			c.SetContext(account.As(c.Context(), account.Service)) // what it does is nobody's command
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withAudio(c.Context(), o, func(v *vault) error {
 				s, err := newService(c.Context(), v, flags.maxUpload, log)
 				if err != nil {
 					return err

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"callvault/account"
@@ -121,27 +122,72 @@ func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
 	return errors.Join(fn(v), v.Close())
 }
 
-// warnIfLost tells when the audio is of recordings of which the database knows
-// none: it was lost, and what is taken in now might meet what is there; and when
-// of those that it knows no file is in the folder.
-func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
+// withMade is withVault for who proves something of an archive: it makes none, of which
+// nothing could be at fault, where the data folder's name is mistyped.
+func withMade(ctx context.Context, o *options, fn func(*vault) error) error {
+	if o.database == "" {
+		_, err := os.Stat(filepath.Join(o.data, "callvault.db"))
+		_, none := os.Stat(filepath.Join(o.data, "audio"))
+		if errors.Is(err, fs.ErrNotExist) && errors.Is(none, fs.ErrNotExist) {
+			return fmt.Errorf("data folder %s: there is no archive; --data DIR or CALLVAULT_DATA names its folder", o.data)
+		}
+	}
+	return withVault(ctx, o, fn)
+}
+
+// withAudio is withVault for who adds to the audio: it refuses a place without any
+// file where there should be some. A disk that is not mounted looks so, and what were
+// kept there now would be missing once it is.
+func withAudio(ctx context.Context, o *options, fn func(*vault) error) error {
+	return withVault(ctx, o, func(v *vault) error {
+		if err := v.requireAudio(ctx); err != nil {
+			return err
+		}
+		return fn(v)
+	})
+}
+
+// requireAudio tells when the database knows recordings with audio, and none of their
+// files is there.
+func (v *vault) requireAudio(ctx context.Context) error {
 	totals, err := v.archive.Totals(ctx)
 	if err != nil {
 		return err
 	}
-	_, folder := v.blobs.(*disk.Store)
-	held := slices.ContainsFunc(totals, func(t archive.Total) bool { return t.Held > 0 })
-	if len(totals) > 0 && !(held && folder) {
+	held := int64(0)
+	for _, total := range totals {
+		held += total.Held
+	}
+	if held == 0 {
 		return nil
 	}
+	for range v.blobs.Keys(ctx, "") {
+		return nil // a file, or an error: that none is there is not known then
+	}
+	return fmt.Errorf("the database knows audio of %d recordings, but no file is in %s; see whether its disk is mounted, or its address is right. "+
+		"Nothing was done. Where all audio is lost, callvault rebuild --audio-lost makes the database follow", held, v.audioPlace())
+}
+
+// audioPlace names where audio is kept.
+func (at place) audioPlace() string {
+	if at.audio != "" {
+		return at.audio
+	}
+	return filepath.Join(at.data, "audio")
+}
+
+// warnIfLost tells when there is audio of recordings, and the database knows none: it
+// was lost, and what is taken in now might meet what is there.
+func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
+	totals, err := v.archive.Totals(ctx)
+	if err != nil || len(totals) > 0 {
+		return err
+	}
 	for key, err := range v.blobs.Keys(ctx, "") {
-		if err == nil && !held {
+		if err == nil {
 			log.Warn("the database knows no recordings, but there is audio of some: stop, and run callvault rebuild", "data", v.data, "found", key)
 		}
 		return err
-	}
-	if held {
-		log.Error("the database knows recordings with audio, but no file is in the folder of audio: stop, and see whether its disk is mounted", "data", v.data)
 	}
 	return nil
 }

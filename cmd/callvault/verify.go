@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"callvault"
@@ -43,7 +42,7 @@ Exit status 3: there are faults.`,
 			if selection.Part, err = partOf(part); err != nil {
 				return err
 			}
-			return withVault(c.Context(), o, func(v *vault) error { return verify(c, o, v, selection) })
+			return withMade(c.Context(), o, func(v *vault) error { return verify(c, o, v, selection) })
 		},
 	}
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's recordings")
@@ -151,5 +150,3 @@ func partOf(text string) (part archive.Part, err error) {
 	}
 	return part, nil
 }
-
-func compareStrings(a, b string) int { return strings.Compare(a, b) }

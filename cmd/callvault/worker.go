@@ -40,7 +40,7 @@ that dies was at is taken up by others within a minute. All need the same config
 				return err
 			}
 			c.SetContext(account.As(c.Context(), account.Service)) // what it does is nobody's command
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withAudio(c.Context(), o, func(v *vault) error {
 				with, err := openCollecting(v, config, log)
 				if err != nil {
 					return err
