@@ -329,3 +329,45 @@ func TestManyOpenAtOnce(t *testing.T) {
 		all.Wait()
 	}
 }
+
+// TestDamagedFile: a file of which pages are another database's, as when a log of
+// SQLite's was left beside one that was put back, is told to be damaged, with what to do.
+func TestDamagedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "callvault.db")
+	db := open(t, path)
+	before := size(t, path)
+	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`CREATE TABLE ballast AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) SELECT i FROM n`)
+		return err
+	})
+	if err := errors.Join(err, db.Check(t.Context()), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, path, before+16<<10)
+	err = open(t, path).Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "damaged; put it back from a backup") {
+		t.Errorf("pages of a table are another's: %v", err)
+	}
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// overwrite writes over some pages of a file.
+func overwrite(t *testing.T, path string, from int64) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.WriteAt(slices.Repeat([]byte{0xff}, 64<<10), from)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

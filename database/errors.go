@@ -14,10 +14,15 @@ const (
 	sqlitePerm     = 3
 	sqliteBusy     = 5
 	sqliteReadOnly = 8
+	sqliteCorrupt  = 11
 	sqliteFull     = 13
 	sqliteCantOpen = 14
 	sqliteNotADB   = 26
 )
+
+// damaged says what to do about a file that is a database no more. SQLite writes a log
+// that belongs to another state of the file over it, as it does after a crash.
+const damaged = "the file is damaged; put it back from a backup, with none that end in -wal and -shm beside it, or move all three away and make it again with rebuild"
 
 // explain says of an error of SQLite what an operator can do about it.
 func explain(err error) error {
@@ -27,6 +32,8 @@ func explain(err error) error {
 		why = "another process has been writing to it for long; try again when that is done"
 	case sqlitePerm, sqliteReadOnly, sqliteCantOpen:
 		why = "this user may not read and write there; run as the one to whom the folder belongs, or name another folder"
+	case sqliteCorrupt:
+		why = damaged
 	case sqliteNotADB:
 		why = "the file is no database; put it back from a backup, or move it away and make it again with rebuild"
 	default:

@@ -37,6 +37,9 @@ Exit status 3: some files could not be used; each is named, with the reason.`,
 }
 
 func rebuild(c *cobra.Command, o *options, v *vault) error {
+	if err := v.db.Check(c.Context()); err != nil {
+		return err // what is written into it would be lost, or meet what is not there
+	}
 	told := time.Now()
 	done, err := v.archive.Rebuild(c.Context(), time.Now(), func(so archive.Rebuilt) {
 		if time.Since(told) >= plainEvery {
