@@ -7,9 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -91,13 +93,30 @@ func (a *Alerts) post(ctx context.Context, body []byte) error {
 		mac.Write(body)
 		request.Header.Set("X-Callvault-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
 	}
-	response, err := a.HTTP.Do(request)
+	poster := *a.HTTP
+	poster.CheckRedirect = onlyPosts
+	response, err := poster.Do(request)
+	if told := (*url.Error)(nil); errors.As(err, &told) {
+		err = told.Err // without the address, in which services have their secret
+	}
 	if err != nil {
 		return fmt.Errorf("webhook: %w", err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("webhook: the answer was %s", response.Status)
+	switch response.StatusCode / 100 {
+	case 2:
+		return nil
+	case 3:
+		return fmt.Errorf("webhook: the answer was %s; name the address that takes the POST itself", response.Status)
+	}
+	return fmt.Errorf("webhook: the answer was %s", response.Status)
+}
+
+// onlyPosts follows 307 and 308. The others ask for a GET, without the event: that a page
+// came then would count as that it was taken.
+func onlyPosts(request *http.Request, _ []*http.Request) error {
+	if request.Method != http.MethodPost {
+		return http.ErrUseLastResponse
 	}
 	return nil
 }

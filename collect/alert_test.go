@@ -163,6 +163,55 @@ func TestNobodyTakesAlerts(t *testing.T) {
 	})
 }
 
+// moved is a webhook that is at another address now; there anything is answered with 200.
+type moved struct{ status, posts, others int }
+
+func (m *moved) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := &http.Response{StatusCode: 200, Status: "200 OK", Body: http.NoBody, Request: r}
+	switch {
+	case r.URL.Path == "/x":
+		answer.StatusCode, answer.Header = m.status, http.Header{"Location": {"https://hook.example/y"}}
+	case r.Method == http.MethodPost:
+		m.posts++
+	default:
+		m.others++
+	}
+	return answer, nil
+}
+
+// TestRedirectedAlerts: an event is taken where it was sent to, not where a page was
+// asked for in its stead.
+func TestRedirectedAlerts(t *testing.T) {
+	for status, follows := range map[int]bool{301: false, 302: false, 303: false, 307: true, 308: true} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &moved{status: status}
+			a := (&hook{}).alerts()
+			a.HTTP.Transport = m
+			taken := a.Send(t.Context(), collect.Event{Event: "x"})
+			if taken != follows || (m.posts == 1) != follows || m.others != 0 {
+				t.Errorf("%d: taken %v, sent on %d times, other requests %d", status, taken, m.posts, m.others)
+			}
+		})
+	}
+}
+
+// lostAt is a webhook that cannot be reached.
+type lostAt struct{}
+
+func (lostAt) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
+
+// TestSecretAddress: services have the right to send in the address of a webhook; the
+// log does not have it.
+func TestSecretAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		a := &collect.Alerts{URL: "https://hook.example/sesame", Log: slog.New(slog.NewTextHandler(&log, nil)), HTTP: &http.Client{Transport: lostAt{}}}
+		if a.Send(t.Context(), collect.Event{Event: "x"}) || !strings.Contains(log.String(), "unexpected EOF") || strings.Contains(log.String(), "sesame") {
+			t.Errorf("the log has %s", &log)
+		}
+	})
+}
+
 // TestWatch tells once of what does not happen, and again after it was mended.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -233,7 +233,11 @@ func secret(dir, file, env string) (string, error) {
 			file = filepath.Join(dir, file)
 		}
 		text, err := os.ReadFile(file)
-		return strings.TrimSpace(string(text)), err
+		value := strings.TrimSpace(string(text))
+		if err == nil && value == "" {
+			err = fmt.Errorf("the file %s is empty", file)
+		}
+		return value, err
 	}
 	value := strings.TrimSpace(os.Getenv(env))
 	if value == "" {

@@ -46,3 +46,15 @@ func TestKeyFileIsReadAnew(t *testing.T) {
 		t.Errorf("the other key again: a third client, %v", err)
 	}
 }
+
+// TestEmptySecret: alerts are not sent without a signature where one is asked for.
+func TestEmptySecret(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hook.secret"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &config{dir: dir, Alerts: alertsConfig{Webhook: "https://hook.example", SecretFile: "hook.secret"}}
+	if alerts, err := c.alerts(quiet()); err == nil || alerts != nil {
+		t.Errorf("a secret that is empty: %+v, %v", alerts, err)
+	}
+}
