@@ -36,6 +36,22 @@ type usageError struct{ error }
 // has told them.
 var errIncomplete = errors.New("incomplete")
 
+// results is standard output, which remembers what kept it from being written: what
+// nobody could read was not told.
+type results struct {
+	to   io.Writer
+	lost error
+}
+
+// Write writes a part of the results.
+func (r *results) Write(part []byte) (int, error) {
+	n, err := r.to.Write(part)
+	if r.lost == nil {
+		r.lost = err
+	}
+	return n, err
+}
+
 func main() { os.Exit(run()) }
 
 // run runs the command line and returns the exit status.
@@ -47,8 +63,13 @@ func run() int {
 	// Requests at a service have contexts of their own, which are not patient.
 	ctx = database.Patient(ctx)
 	root := newCommand()
+	out := &results{to: os.Stdout}
+	root.SetOut(out)
 	root.SetArgs(commandFirst(root, os.Args[1:]))
 	err := root.ExecuteContext(account.As(ctx, account.Actor{Who: operator(), Via: account.ViaCommandLine}))
+	if out.lost != nil && (err == nil || errors.Is(err, errIncomplete)) {
+		err = fmt.Errorf("the results could not be written: %w", out.lost)
+	}
 	if err == nil {
 		return exitDone
 	}
