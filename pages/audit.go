@@ -20,7 +20,7 @@ import (
 var auditRoutes = []route{
 	{path: "/audit", name: "audit", who: admin, get: (*Pages).showAudit},
 	{path: "/audit/verify", name: "verify audit", who: admin, post: (*Pages).verifyAudit},
-	{path: "/audit/export", name: "export audit", who: admin, get: (*Pages).exportAudit},
+	{path: "/audit/export", name: "export audit", who: admin, get: (*Pages).exportAudit, file: true},
 }
 
 // verified is what the last look at the chain of the audit trail found.

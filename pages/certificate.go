@@ -232,7 +232,7 @@ func (p *Pages) sendCertificate(x *exchange) error {
 	if err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}
-	x.sendAs("application/json", "certificate.json")
+	x.sendAs("application/json", "inline", "certificate.json")
 	_, _ = x.out.Write(append(text, '\n'))
 	return nil
 }
@@ -255,14 +255,14 @@ func (p *Pages) sendHashes(x *exchange) error {
 		}
 		if !began {
 			began = true
-			x.sendAs("text/plain; charset=utf-8", hashesName(q))
+			x.sendAs("text/plain; charset=utf-8", "attachment", hashesName(q))
 		}
 		if _, err := out.WriteString(hash + "\n"); err != nil {
 			return nil // the reader is gone
 		}
 	}
 	if !began {
-		x.sendAs("text/plain; charset=utf-8", hashesName(q))
+		x.sendAs("text/plain; charset=utf-8", "attachment", hashesName(q))
 	}
 	_ = out.Flush()
 	return nil

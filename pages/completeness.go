@@ -19,7 +19,7 @@ var completenessRoutes = []route{
 	{path: "/completeness/{source}/{tenant}", name: "calendar", who: visitor, get: (*Pages).showCalendar},
 	{path: "/certificate/{tenant}", name: "certificate", who: visitor, get: (*Pages).showCertificate},
 	{path: "/certificate/{tenant}/certificate.json", name: "certificate", who: visitor, get: (*Pages).sendCertificate},
-	{path: "/certificate/{tenant}/hashes.txt", name: "hashes", who: visitor, get: (*Pages).sendHashes},
+	{path: "/certificate/{tenant}/hashes.txt", name: "hashes", who: visitor, get: (*Pages).sendHashes, file: true},
 }
 
 // seesWhole tells whether the visitor may know of all recordings of his tenants:
@@ -235,10 +235,12 @@ func (p *Pages) sourceNamed(x *exchange, name, tenant string) (*Source, error) {
 	return nil, nothing
 }
 
-// header sets the headers of a file for someone's own use.
-func (x *exchange) sendAs(kind, name string) {
+// sendAs sets the headers of a file for someone's own use: inline, to be looked at, or
+// an attachment, to be kept. That a link leads to one is told here alone, not by the
+// link's attribute download: what is refused, or asks to sign in, would be kept as well.
+func (x *exchange) sendAs(kind, disposition, name string) {
 	header := x.out.Header()
 	header.Set("Content-Type", kind)
-	header.Set("Content-Disposition", "inline; filename*=UTF-8''"+url.PathEscape(name))
+	header.Set("Content-Disposition", disposition+"; filename*=UTF-8''"+url.PathEscape(name))
 	x.out.WriteHeader(http.StatusOK)
 }

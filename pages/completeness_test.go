@@ -291,6 +291,9 @@ func TestCertificate(t *testing.T) {
 	page := r.get("/certificate/acme-ns" + query)
 	page.want(t, "the page", 200, told.SHA256, told.Verdict, "Made ", "by ann", "days in America/Denver")
 	list := r.get("/certificate/acme-ns/hashes.txt" + query)
+	if got := list.header.Get("Content-Disposition"); !strings.HasPrefix(got, "attachment; filename*=UTF-8''acme-ns_") {
+		t.Errorf("the list is sent as %q", got)
+	}
 	if n := strings.Count(list.body, "\n"); int64(n) != told.Held {
 		t.Errorf("the list has %d lines, %d are held", n, told.Held)
 	}

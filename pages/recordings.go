@@ -17,7 +17,7 @@ var recordingRoutes = []route{
 	{path: "/recordings/suggest", name: "suggest", who: visitor, get: (*Pages).suggest},
 	{path: "/recordings/{tenant}/{key}", name: "recording", who: visitor, get: (*Pages).showRecording},
 	{path: "/recordings/{tenant}/{key}/audio", name: "play", who: visitor, get: (*Pages).playAudio},
-	{path: "/recordings/{tenant}/{key}/download", name: "download", who: visitor, get: (*Pages).downloadAudio},
+	{path: "/recordings/{tenant}/{key}/download", name: "download", who: visitor, get: (*Pages).downloadAudio, file: true},
 	{path: "/recordings/{tenant}/{key}/peaks", name: "peaks", who: visitor, get: (*Pages).sendPeaks},
 	{path: "/recordings/{tenant}/{key}/remarks", name: "remarks", who: visitor, get: (*Pages).backToRecording, post: (*Pages).addRemark},
 }

@@ -30,6 +30,7 @@ type route struct {
 	who  access
 	get  handler // HEAD too
 	post handler
+	file bool // what it answers with is kept, and takes no page's place
 }
 
 // allRoutes are the routes of all pages.
@@ -117,7 +118,7 @@ func (p *Pages) answer(x *exchange, to *route) error {
 		return err
 	}
 	if to.who != anyone && x.visitor == nil {
-		return p.askToSignIn(x)
+		return p.askToSignIn(x, to)
 	}
 	if err := p.allowance.take(x.subject(), x.now, to.name); err != nil {
 		return err

@@ -59,14 +59,14 @@ func (p *Pages) meet(x *exchange) error {
 }
 
 // askToSignIn sends to the sign-in, from where the reader comes back to where he
-// wanted to be. A script is told so by the status.
-func (p *Pages) askToSignIn(x *exchange) error {
+// wanted to be; if that is no page, to the one before. A script is told so by the status.
+func (p *Pages) askToSignIn(x *exchange, wanted *route) error {
 	if strings.Contains(x.r.Header.Get("Accept"), "application/json") || strings.Contains(x.r.Header.Get("Accept"), "text/event-stream") {
 		return errSignInFirst
 	}
 	query := url.Values{}
 	to := x.r.URL.RequestURI()
-	if x.r.Method == http.MethodPost {
+	if x.r.Method == http.MethodPost || wanted.file {
 		to = p.cameFrom(x)
 	}
 	if to != "/" && to != "" {
@@ -83,8 +83,8 @@ func (p *Pages) askToSignIn(x *exchange) error {
 	return x.redirect(address)
 }
 
-// cameFrom is the page of ours from which a form was sent; "" when that is not
-// told.
+// cameFrom is the page of ours from which a form was sent or a link followed; "" when
+// that is not told.
 func (p *Pages) cameFrom(x *exchange) string {
 	from, err := url.Parse(x.r.Referer())
 	if err != nil || from.Host != x.r.Host {
