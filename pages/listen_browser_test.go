@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/archive"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -190,11 +191,50 @@ func TestWhatGoesWrongIsSaid(t *testing.T) {
 	b.do(chromedp.Click(`[data-part=again]`))
 	b.until(`document.querySelector("audio").currentTime > 5.3 && document.querySelector("[data-part=trouble]").hidden`)
 	b.do(chromedp.KeyEvent("k"))
+	w.limitEgress("acme-ns", &limit)
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("audio").src += "?anew"`), chromedp.Click(`[data-part=play]`))
+	b.until(`!document.querySelector("[data-part=trouble]").hidden && document.querySelector("audio").error !== null`)
+	w.limitEgress("acme-ns", nil)
+	b.do(chromedp.Click(`[data-part=play]`)) // and so does that which plays
+	b.until(`document.querySelector("audio").currentTime > 0.2 && document.querySelector("[data-part=trouble]").hidden`)
+	b.do(chromedp.KeyEvent("k"))
 	if err := w.accounts.RemovePerson(t.Context(), "Lena Listener"); err != nil {
 		t.Fatal(err)
 	}
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("audio").src += "?unheard"`), chromedp.Click(`[data-part=play]`))
 	b.until(`document.querySelector("[data-part=why]").textContent.includes("session has ended") && !document.querySelector("[data-part=sign]").hidden`)
+}
+
+// TestLinkToAMoment: who has to sign in first comes to the moment that the link names,
+// and a note's link leads to its moment each time that it is clicked.
+func TestLinkToAMoment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.keep(recording("one", began), nil, clip().Audio)
+	if err := w.archive.AddRemark(t.Context(), &archive.Remark{Tenant: "acme-ns", RecordingKey: "one", At: began, Who: "Ada", Text: "at 0:07"}); err != nil {
+		t.Fatal(err)
+	}
+	key := w.addUser("robot", callvault.Read)
+	b := w.openBrowser("")
+	b.open("/recordings/acme-ns/one#t=0:03")
+	b.do(chromedp.Click("summary"), chromedp.SendKeys("#key", "cvk_wrong"+kb.Enter))
+	b.until(`!!document.querySelector(".notice.bad")`)
+	b.do(chromedp.SendKeys("#key", key+kb.Enter))
+	at := `document.querySelector("[data-part=elapsed]")?.textContent === `
+	b.until(at + `"0:03"`)
+	for range 2 {
+		b.do(chromedp.Click(".note-text a"))
+		b.until(at + `"0:07"`)
+		b.do(chromedp.KeyEvent(kb.Home))
+		b.until(at + `"0:00"`)
+	}
+	b.do(chromedp.KeyEvent("l"))
+	b.until(at + `"0:10"`)
+	if err := w.accounts.RemoveUser(t.Context(), "robot"); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("audio").src += "?unheard"`), chromedp.Click(`[data-part=play]`))
+	b.until(`document.querySelector("[data-part=sign]").hash.startsWith("#t=0:")`)
 }
 
 // TestOneTabPlays plays a recording until another tab says that it plays one.

@@ -131,6 +131,9 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(
 window.addEventListener("offline", () => ask(100));
 window.addEventListener("online", () => ask(100));
 
+// Who has to sign in first comes to the place in the page that his link named.
+for (const form of document.querySelectorAll("form[action='/sign-in']")) form.action += location.hash;
+
 localize();
 copyButtons();
 ask(20000);

@@ -24,6 +24,7 @@ class Player {
     this.loadPeaks();
     this.followLink();
     addEventListener('hashchange', () => this.followLink());
+    document.addEventListener('click', e => this.followAgain(e));
     document.addEventListener('keydown', e => this.key(e));
     this.talkToOthers();
   }
@@ -140,7 +141,8 @@ class Player {
   }
 
   toggle() {
-    if (this.audio.paused) this.start();
+    if (this.troubled) this.again();
+    else if (this.audio.paused) this.start();
     else this.audio.pause();
   }
 
@@ -241,6 +243,11 @@ class Player {
     this.tell(`At ${clock(this.place)}, as the link says.`);
   }
 
+  // followAgain goes to a moment's place also when the address names it already.
+  followAgain(e) {
+    if (e.target.closest('a[href^="#t="]')?.hash === location.hash) this.followLink();
+  }
+
   async copyLink() {
     const link = `${location.origin}${location.pathname}#t=${clock(this.place)}`;
     history.replaceState(history.state, '', link);
@@ -274,7 +281,7 @@ class Player {
     box.hidden = false;
     this.part('why').textContent = trouble.words;
     this.part('sign').hidden = !trouble.signIn;
-    this.part('sign').href = `/sign-in?why=ended&to=${encodeURIComponent(location.pathname)}`;
+    this.part('sign').href = `/sign-in?why=ended&to=${encodeURIComponent(location.pathname)}#t=${clock(this.wanted)}`;
     this.part('again').hidden = trouble.signIn;
     this.part('word').textContent = '';
     clearTimeout(this.later);
