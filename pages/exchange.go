@@ -17,7 +17,8 @@ import (
 
 // exchange is one request and its answer.
 type exchange struct {
-	r    *http.Request
+	came *http.Request // as it came
+	r    *http.Request // with who asks in its context
 	out  *delivery.Response
 	id   string
 	page string // the route's name
@@ -33,7 +34,7 @@ type exchange struct {
 func (p *Pages) newExchange(w http.ResponseWriter, r *http.Request, page string) *exchange {
 	var id [8]byte
 	rand.Read(id[:])
-	x := &exchange{r: r, id: hex.EncodeToString(id[:]), page: page, now: time.Now()}
+	x := &exchange{came: r, r: r, id: hex.EncodeToString(id[:]), page: page, now: time.Now()}
 	x.out = delivery.NewResponse(w, delivery.Patience{})
 	header := w.Header()
 	header.Set("X-Request-Id", x.id)

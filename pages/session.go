@@ -44,7 +44,7 @@ func (p *Pages) meet(x *exchange) error {
 		if x.visitor != nil {
 			actor.Who = x.visitor.Name
 		}
-		x.r = x.r.WithContext(account.As(x.r.Context(), actor))
+		x.r = x.came.WithContext(account.As(x.came.Context(), actor)) // not upon the one before: a stream meets its reader each second
 	}()
 	cookie, err := x.r.Cookie(x.cookieName())
 	if err != nil || cookie.Value == "" {
