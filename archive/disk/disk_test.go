@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -321,7 +322,8 @@ func TestMain(m *testing.M) {
 		_, err = s.Stage()
 	}
 	fmt.Println(err)
-	select {} // until it is killed
+	time.Sleep(time.Hour) // until it is killed
+	runtime.KeepAlive(s)  // whose lock ends with it
 }
 
 // TestStagingOfTheKilledIsCleared, and only theirs: another process that is at
