@@ -113,10 +113,22 @@ func (c *chargedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	if c.fetched {
 		n, err = copyFetched(c.ResponseWriter, src)
 	} else {
-		n, err = io.Copy(c.ResponseWriter, src) // by the ReadFrom that it has
+		n, err = c.sendFile(src)
 	}
 	c.sent += n
 	return n, err
+}
+
+// sendFile sends a file by the ReadFrom that the ResponseWriter has. Headers that are
+// held go first: net/http would else read some of the file to send with them.
+func (c *chargedWriter) sendFile(src io.Reader) (int64, error) {
+	if hold(c.r) {
+		defer release(c.r)
+		if err := http.NewResponseController(c.ResponseWriter).Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return io.Copy(c.ResponseWriter, src)
 }
 
 // buffers are for what is fetched from elsewhere, which the kernel cannot send by

@@ -119,6 +119,12 @@ func (w *Response) ReadFrom(src io.Reader) (sent int64, err error) {
 	return sent, nil
 }
 
+// FlushError sends what is written so far, the headers alone where there is nothing.
+func (w *Response) FlushError() error {
+	w.hurry() // else the deadline would be that of an earlier answer
+	return w.Control.Flush()
+}
+
 // onlyWriter hides ReadFrom from io.Copy.
 type onlyWriter struct{ io.Writer }
 

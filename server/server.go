@@ -91,6 +91,7 @@ func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
 		ReadTimeout:       delivery.Stall, // Server moves it on while an upload comes
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       delivery.Socket,
 		ErrorLog:          stdlog.New(&netLog{log: log}, "", 0),
 		// OPTIONS * is answered as every other request.
 		DisableGeneralOptionsHandler: true,

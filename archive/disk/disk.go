@@ -164,7 +164,7 @@ func (s *Store) Open(_ context.Context, key string, size int64) (io.ReadSeekClos
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(name)
+	file, err := openFile(name)
 	if err != nil {
 		return nil, s.lookup(err)
 	}
