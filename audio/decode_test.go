@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -193,6 +194,19 @@ func TestGapsAreSilent(t *testing.T) {
 	}
 	if s := signalToNoise(plain[at:], pcm[at+gap/step:]); s < 100 {
 		t.Errorf("after the gap %.1f dB", s)
+	}
+}
+
+// TestGapsAreFew: leaps of the granule position that each might be a pause are, taken
+// together, no sound that anybody recorded.
+func TestGapsAreFew(t *testing.T) {
+	const hour = 3600 * opusRate
+	if info, err := Check(bytes.NewReader(withPauses(t, 4, 8*hour))); err != nil || info.Samples < 24*hour {
+		t.Errorf("three pauses of 8 hours: %+v, %v", info, err)
+	}
+	_, err := Check(bytes.NewReader(withPauses(t, 5, 8*hour)))
+	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "leaps") {
+		t.Errorf("four pauses of 8 hours: %v", err)
 	}
 }
 

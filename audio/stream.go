@@ -6,8 +6,8 @@ import (
 )
 
 // maxGap is the longest silence, in samples at 48 kHz, that a stream may skip by
-// a jump of its granule position. A longer one is a damaged position, and would
-// be a WAV of any size.
+// jumps of its granule position, all of them together. A longer one is a damaged
+// position; and a few bytes would be years of silence to decode and to encode.
 const maxGap = 24 * 3600 * opusRate
 
 // opusHead is the identification header (RFC 7845 section 5.1).
@@ -67,6 +67,7 @@ type stream struct {
 	timed   bool  // an audio page has said its granule position
 	start   int64 // granule position of the first sample
 	granule int64 // the last one told
+	gaps    int64 // what was skipped so far, in samples at 48 kHz
 	partial []byte
 	packets []packet
 }
@@ -202,6 +203,7 @@ func (s *stream) split(p page) (time int, bad *Fault) {
 // (RFC 7845 section 4).
 func (s *stream) advance(p page, time int64) *Fault {
 	last := p.flags&flagLast != 0
+	gap := p.granule - s.granule - time
 	switch {
 	case p.granule < 0:
 		return fault(ErrMalformed, "an Ogg page with sound has no granule position: the file is damaged")
@@ -209,10 +211,12 @@ func (s *stream) advance(p page, time int64) *Fault {
 		return fault(ErrMalformed, "the first granule position, %d, is below the %d samples that came: the file is damaged", p.granule, time)
 	case s.timed && p.granule < s.granule:
 		return fault(ErrMalformed, "the granule position falls from %d to %d: pages are out of order or damaged", s.granule, p.granule)
-	case s.timed && p.granule-s.granule-time > maxGap:
+	case s.timed && gap > maxGap-s.gaps:
 		return fault(ErrMalformed, "the granule position leaps from %d to %d: the file is damaged", s.granule, p.granule)
 	}
-	if !s.timed {
+	if s.timed {
+		s.gaps += max(0, gap)
+	} else {
 		s.timed = true
 		s.start = max(0, p.granule-time)
 	}
