@@ -21,13 +21,12 @@ const maxSidecar = 16 << 20
 // File takes in a file of a tenant. Audio that the tenant has already, whatever
 // its name, is archive.Unchanged, unless the metadata gives it a key of its own.
 func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File) (archive.Outcome, error) {
-	now := time.Now()
 	about, err := file.metadata(tenant)
 	if err != nil {
 		return archive.Unchanged, err
 	}
 	if file.noAudio {
-		return t.keepWithoutAudio(ctx, tenant, about, now)
+		return t.keepWithoutAudio(ctx, tenant, file, about)
 	}
 	raw, err := os.Open(file.Path)
 	if err != nil {
@@ -53,7 +52,7 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	if err != nil {
 		return archive.Unchanged, err
 	}
-	in := &archive.Intake{Audio: converted, UploadSHA256: sum, Source: "import", Added: now}
+	in := &archive.Intake{Audio: converted, UploadSHA256: sum, Source: "import", Added: time.Now()}
 	if err := about.complete(in, tenant.Name, file.Path); err != nil {
 		t.archive.Discard(in)
 		return archive.Unchanged, err
@@ -90,11 +89,14 @@ func awaitEnd(ctx context.Context, file *os.File) error {
 	return err
 }
 
-func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant, about *about, now time.Time) (archive.Outcome, error) {
+func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant, file *File, about *about) (archive.Outcome, error) {
 	if about.known.Status == "" || about.known.Status.HasAudio() {
+		if _, err := os.Stat(file.Path); err == nil && file.row != nil {
+			return archive.Unchanged, fmt.Errorf("a table tells of this file, which was not named: import it, or its folder, as well: %w", callvault.InvalidParameter)
+		}
 		return archive.Unchanged, fmt.Errorf("there is no audio file beside this metadata: %w", callvault.InvalidParameter)
 	}
-	in := &archive.Intake{Source: "import", Added: now}
+	in := &archive.Intake{Source: "import", Added: time.Now()}
 	if err := about.complete(in, tenant.Name, ""); err != nil {
 		return archive.Unchanged, err
 	}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,9 +31,9 @@ func Scan(paths []string) (files []File, failures map[string]error) {
 		torn: map[string]string{}, unread: map[string]string{}, seen: map[string]bool{},
 	}
 	for _, path := range paths {
-		root := path
+		root := filepath.Clean(path) // as rows of tables name it
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			root = filepath.Clean(path) + string(filepath.Separator) // follows a link to a folder
+			root += string(filepath.Separator) // follows a link to a folder
 		}
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			switch {
@@ -47,7 +48,44 @@ func Scan(paths []string) (files []File, failures map[string]error) {
 			s.failures[path] = err
 		}
 	}
+	s.lookBeside(paths)
 	return s.match(), s.failures
+}
+
+// lookBeside reads the tables in the folders of files that are named by themselves,
+// as by a shell's *.wav, for what they tell of those. A table that tells of no audio
+// is not meant for us here.
+func (s *scan) lookBeside(paths []string) {
+	s.only = map[string]bool{}
+	for _, path := range paths {
+		if path = filepath.Clean(path); s.seen[path] {
+			s.only[path], s.only[withoutEnding(path)] = true, true
+		}
+	}
+	for _, dir := range foldersOf(s.only) {
+		entries, _ := os.ReadDir(dir) // where it cannot be listed, its files can still be read
+		for _, entry := range entries {
+			path := filepath.Join(dir, entry.Name())
+			if s.seen[path] || strings.HasPrefix(entry.Name(), ".") || !isTable(path) {
+				continue
+			}
+			if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+				continue
+			}
+			if err := s.readTable(path); err != nil && !errors.Is(err, errNoAudio) {
+				s.unread[dir] = path
+			}
+		}
+	}
+}
+
+// foldersOf is where the paths lie, each folder once.
+func foldersOf(paths map[string]bool) []string {
+	folders := map[string]bool{}
+	for path := range paths {
+		folders[filepath.Dir(path)] = true
+	}
+	return slices.Sorted(maps.Keys(folders))
 }
 
 // scan is what was found so far.
@@ -59,6 +97,7 @@ type scan struct {
 	torn     map[string]string            // a field of which two rows tell differently, by their path
 	unread   map[string]string            // path of a table that cannot be read, by its folder
 	seen     map[string]bool
+	only     map[string]bool // paths of which the rows to be read may tell; nil: of all
 }
 
 func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
@@ -81,10 +120,10 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 		s.failures[path] = err
 		return nil
 	}
-	switch stem := withoutEnding(path); strings.ToLower(filepath.Ext(path)) {
-	case ".json":
-		s.sidecars[stem] = path
-	case ".csv", ".jsonl":
+	switch {
+	case strings.EqualFold(filepath.Ext(path), ".json"):
+		s.sidecars[withoutEnding(path)] = path
+	case isTable(path):
 		if err := s.readTable(path); err != nil {
 			s.failures[path] = err
 			s.unread[filepath.Dir(path)] = path
@@ -93,6 +132,12 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 		s.files = append(s.files, File{Path: path, Size: info.Size()})
 	}
 	return nil
+}
+
+// isTable tells whether a path is that of a table, by its ending.
+func isTable(path string) bool {
+	ending := filepath.Ext(path)
+	return strings.EqualFold(ending, ".csv") || strings.EqualFold(ending, ".jsonl")
 }
 
 func withoutEnding(path string) string { return strings.TrimSuffix(path, filepath.Ext(path)) }

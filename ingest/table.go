@@ -25,6 +25,10 @@ var tableFields = []string{
 	"callingParty", "receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file",
 }
 
+// errNoAudio says that a table tells of no audio.
+var errNoAudio = errors.New("belongs to no audio")
+
+// readTable reads what a table tells of audio; errNoAudio where it is no such table.
 func (s *scan) readTable(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -63,7 +67,7 @@ func (s *scan) readLines(dir string, text io.Reader) error {
 			row[field] = words
 		}
 		if !s.place(dir, row) {
-			return fmt.Errorf("line %d has neither a file nor a recordingKey, so it belongs to no audio", n)
+			return fmt.Errorf("line %d has neither a file nor a recordingKey, so it %w", n, errNoAudio)
 		}
 	}
 }
@@ -86,7 +90,7 @@ func (s *scan) readRows(dir string, text *bufio.Reader) error {
 		}
 	}
 	if !slices.Contains(columns, "file") && !slices.Contains(columns, "recordingKey") {
-		return errors.New("its header has neither a column file nor a column recordingKey, so its rows belong to no audio")
+		return fmt.Errorf("its header has neither a column file nor a column recordingKey, so what stands in it %w", errNoAudio)
 	}
 	for {
 		values, err := table.Read()
@@ -145,6 +149,9 @@ func (s *scan) place(dir string, row map[string]string) bool {
 		path = filepath.Join(dir, row["recordingKey"])
 	default:
 		return false
+	}
+	if s.only != nil && !s.only[path] {
+		return true
 	}
 	for field, value := range s.rows[path] {
 		switch {
