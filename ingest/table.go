@@ -127,14 +127,17 @@ func separator(text *bufio.Reader) rune {
 }
 
 // withoutGuard takes away the apostrophe by which an export keeps a spreadsheet from
-// taking a text for a formula.
+// taking a text for a formula. The text may have had apostrophes of its own before.
 func withoutGuard(text string) string {
 	rest, guarded := strings.CutPrefix(text, "'")
-	if first, _ := utf8.DecodeRuneInString(rest); guarded && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(rest, "'")); guarded && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return rest
 	}
 	return text
 }
+
+// unbroken has one form for all line breaks: a CSV keeps none apart, JSON lines do.
+var unbroken = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // place keeps a row for its audio; false when it tells of none. Two that tell of one
 // audio complete each other; where they differ neither is believed.
@@ -157,8 +160,11 @@ func (s *scan) place(dir string, row map[string]string) bool {
 		switch {
 		case row[field] == "":
 			row[field] = value
-		case value != "" && value != row[field]:
+		case value == "" || value == row[field]:
+		case unbroken.Replace(value) != unbroken.Replace(row[field]):
 			s.torn[path] = field
+		case strings.Contains(value, "\r"):
+			row[field] = value
 		}
 	}
 	s.rows[path] = row

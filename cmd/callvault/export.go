@@ -284,15 +284,19 @@ func tableRow(r *callvault.Recording, file, sum string) []string {
 		number(r.RecordingSystemID), string(r.Status), r.CallingParty, r.ReceivingParty, r.TenantName, r.TagData,
 		r.CallDirection, r.Skill, r.Agent, file, sum}
 	for i := range row {
-		row[i] = harmless(row[i])
+		row[i] = harmless(strings.ReplaceAll(strings.ReplaceAll(row[i], "\r\n", "\n"), "\r", "\n")) // a CSV loses a \r alone
 	}
 	return row
 }
 
+// lineBreaks has one form for all of them: a \r alone would be lost in a table.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // harmless keeps a spreadsheet from taking a text for a formula; some take the wide
-// forms of the signs that begin one for the signs.
+// forms of the signs that begin one for the signs. A text that looks as if this had been
+// done gets one apostrophe more, so that an import finds each as it was.
 func harmless(text string) string {
-	first, _ := utf8.DecodeRuneInString(text)
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, "'"))
 	if text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + text
 	}

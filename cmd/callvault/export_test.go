@@ -66,6 +66,39 @@ func TestExportTable(t *testing.T) {
 	}
 }
 
+// TestExportIsImported: what an export tells of its audio an import takes in as it was,
+// whatever a table makes of line breaks and apostrophes.
+func TestExportIsImported(t *testing.T) {
+	agents := []string{"=1", "'=1", "''=1", "'", "'tis", "a\r\nb", "a\rb", "a\nb", "\r=1", "'\r\n=1"}
+	data, to, other := exportable(t, agents...), t.TempDir(), t.TempDir()
+	export := func(data, to string) (lines string) {
+		t.Helper()
+		must(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-11", "--until", "2024-02-13", "--to", to)
+		text, err := os.ReadFile(filepath.Join(to, "recordings.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	want := export(data, to)
+	must(t, other, "tenant", "add", "acme-ns", "--time-zone", "America/Denver")
+	must(t, other, "import", "--tenant", "acme-ns", to)
+	if got := export(other, t.TempDir()); got != want {
+		t.Errorf("%s\nbecomes\n%s", want, got)
+	}
+	// The table alone keeps all but how lines were broken.
+	other = t.TempDir()
+	if err := os.Remove(filepath.Join(to, "recordings.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, other, "tenant", "add", "acme-ns", "--time-zone", "America/Denver")
+	must(t, other, "import", "--tenant", "acme-ns", to)
+	want = strings.NewReplacer(`\r\n`, `\n`, `\r`, `\n`).Replace(want)
+	if got := export(other, t.TempDir()); got != want {
+		t.Errorf("by the table alone %s\nbecomes\n%s", want, got)
+	}
+}
+
 // TestExportAgain: an export goes on where one was broken off, leaves no part of a
 // file, and has the tenant's days.
 func TestExportAgain(t *testing.T) {
