@@ -28,14 +28,15 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	if file.noAudio {
 		return t.keepWithoutAudio(ctx, tenant, file, about)
 	}
-	raw, err := os.Open(file.Path)
+	opened, err := os.Open(file.Path)
 	if err != nil {
 		return archive.Unchanged, err
 	}
-	defer raw.Close()
-	if err := awaitEnd(ctx, raw); err != nil {
+	defer opened.Close()
+	if err := awaitEnd(ctx, opened); err != nil {
 		return archive.Unchanged, err
 	}
+	raw := stoppable{ctx, opened}
 	sum, err := hashFile(raw)
 	if err != nil {
 		return archive.Unchanged, err
@@ -59,6 +60,21 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	}
 	_, outcome, err := t.archive.Keep(ctx, in)
 	return outcome, err
+}
+
+// stoppable is a file that is read no further once its context has ended: to encode
+// hours of sound takes minutes, which who presses Ctrl-C would wait for.
+type stoppable struct {
+	ctx context.Context
+	io.ReadSeeker
+}
+
+// Read implements [io.Reader].
+func (s stoppable) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.ReadSeeker.Read(p)
 }
 
 // quiet is for how long a file that may be growing must not have been written to

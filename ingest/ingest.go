@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -95,7 +94,7 @@ func audioError(err error) error {
 }
 
 // hashFile is the SHA-256 of a file from its beginning; it leaves the file there.
-func hashFile(file *os.File) (sum [sha256.Size]byte, err error) {
+func hashFile(file io.ReadSeeker) (sum [sha256.Size]byte, err error) {
 	digest := sha256.New()
 	if _, err := io.Copy(digest, file); err != nil {
 		return sum, fmt.Errorf("read audio: %w", err)
