@@ -36,7 +36,7 @@ type WAV struct {
 func NewWAV(src io.ReadSeeker, info Info) (*WAV, error) {
 	w := &WAV{src: src, samples: info.wavSamples()}
 	if 2*w.samples > maxWAV {
-		return nil, fault(ErrUnsupported, "%s of sound do not fit into a WAV file; take it as Ogg Opus", info.Duration())
+		return nil, fault(ErrUnsupported, "%s of sound do not fit into a WAV file", info.Duration())
 	}
 	return w, nil
 }

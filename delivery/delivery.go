@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,12 +105,17 @@ func (d *Delivery) content() (io.ReadSeeker, int64, error) {
 	if d.Format == Opus {
 		return d.Audio, d.Entry.Recording.Size, nil
 	}
+	var wav *audio.WAV
 	info, err := audio.Check(d.Audio)
-	if err != nil {
-		return nil, 0, fmt.Errorf("audio of %s: %w", d.Entry.Recording.RecordingKey, err)
+	if err == nil {
+		wav, err = audio.NewWAV(d.Audio, info)
 	}
-	wav, err := audio.NewWAV(d.Audio, info)
-	if err != nil {
+	var fault *audio.Fault
+	switch {
+	case errors.As(err, &fault): // damaged, which an operator may have accepted, or too long
+		return nil, 0, fmt.Errorf("the audio of %s cannot be made a WAV: %s; take it as Ogg Opus: %w",
+			d.Entry.Recording.RecordingKey, fault.Finding(), callvault.NotFound)
+	case err != nil:
 		return nil, 0, fmt.Errorf("audio of %s: %w", d.Entry.Recording.RecordingKey, err)
 	}
 	return wav, wav.Size(), nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,6 +122,32 @@ func TestSendTellsAndChargesWhatLeft(t *testing.T) {
 			t.Errorf("%s %s %s: %d bytes told, %d sent, %d charged; want %d",
 				c.method, c.header, c.value, sent, w.Body.Len(), s.used()-before, c.sent)
 		}
+	}
+}
+
+// TestWAVOfDamagedAudio: what an operator accepted as it is can be had as it is, and
+// who asks for it as WAV is told why it cannot be made one.
+func TestWAVOfDamagedAudio(t *testing.T) {
+	s := newShelf(t)
+	spool, err := s.archive.NewSpool()
+	must(t, err)
+	damaged := bytes.Clone(s.clip)
+	damaged[len(damaged)/2]++
+	_, err = spool.Write(damaged)
+	must(t, err)
+	kept, err := spool.Accept()
+	must(t, err)
+	r := s.entry.Recording
+	r.RecordingKey = "damaged"
+	s.entry, _, err = s.archive.Keep(t.Context(), &archive.Intake{Recording: r, Audio: kept, Added: time.Now(), Accepted: "better than none"})
+	must(t, err)
+	w := httptest.NewRecorder()
+	sent, err := s.send(w, httptest.NewRequest("GET", "/", nil), delivery.Delivery{Format: delivery.WAV})
+	if !errors.Is(err, callvault.NotFound) || !strings.Contains(err.Error(), "checksum") || strings.Contains(err.Error(), "send") || sent+s.used() != 0 {
+		t.Errorf("as WAV: %d bytes, %v", sent, err)
+	}
+	if sent, err := s.send(w, httptest.NewRequest("GET", "/", nil), delivery.Delivery{Format: delivery.Opus}); err != nil || sent != int64(len(damaged)) {
+		t.Errorf("as it is: %d bytes, %v", sent, err)
 	}
 }
 
