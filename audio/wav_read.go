@@ -50,8 +50,8 @@ type WAVReader struct {
 // OpenWAV reads the header of a WAV file up to the sound. The data sizes that
 // stand for "not known", of a writer that could not go back and fill it in or was
 // stopped before, mean all up to the end of the file: 0 if sound follows
-// (Asterisk), 0xffffffff (ffmpeg), 0x7ffff000 (sox), and others if they are the
-// size of the file as well (opusdec, arecord). Errors are a *[Fault] or those of r.
+// (Asterisk), 0xffffffff (ffmpeg), 0x7ffff000 (sox), and others near these if they
+// are the size of the file as well (opusdec, oggdec, arecord). Errors are a *[Fault] or those of r.
 func OpenWAV(r io.Reader) (*WAVReader, error) {
 	w := &WAVReader{src: bufio.NewReaderSize(r, 1<<16)}
 	long, err := w.readHeader()
@@ -236,14 +236,16 @@ func (w *WAVReader) weighSize() error {
 	return nil
 }
 
-// placeholder tells whether the size of the sound is one that stands for "not known".
+// placeholder tells whether the size of the sound is one that stands for "not known":
+// the greatest of 31 or 32 bits, or what its writer rounded that down to, with or
+// without the header.
 func (w *WAVReader) placeholder() bool {
-	const least = 0x7ffff000
+	const round = 1 << 12
 	switch {
-	case w.size == math.MaxUint32, w.size == least:
+	case w.size == math.MaxUint32, w.size == 1<<31-round:
 		return true
-	case w.size == 0x7fffff00, w.size == math.MaxInt32, w.size == 1<<31, w.size > math.MaxUint32-1<<8:
-		return w.whole >= least
+	case w.size >= 1<<31-round && w.size <= 1<<31, w.size > math.MaxUint32-round:
+		return w.whole >= 1<<31-round
 	}
 	return false
 }

@@ -65,7 +65,8 @@ func (w *WAVReader) mix(b []byte) []float32 {
 
 // lookPast checks that the sound really ends where the header said: there the
 // file ends, is padded with zeros or goes on with a chunk, before which not all
-// writers put the byte that makes an odd number of bytes even.
+// writers put the byte that makes an odd number of bytes even. More sound, or another
+// file, is none that may be left out.
 func (w *WAVReader) lookPast() error {
 	pad := int(w.size & 1)
 	next, err := w.src.Peek(8 + pad)
@@ -78,6 +79,11 @@ func (w *WAVReader) lookPast() error {
 	for _, c := range next[pad : pad+4] {
 		zeros = zeros && c == 0
 		name = name && c >= ' ' && c <= '~'
+	}
+	switch string(next[pad : pad+4]) {
+	case "data", "RIFF", "RF64", "BW64":
+		return fault(ErrUnsupported, "after the %d bytes of sound that the header of the WAV file announces more sound follows, "+
+			"as where files were put together; send one after another", w.size)
 	}
 	if zeros || name || isChunkID(next[:4]) {
 		return nil
