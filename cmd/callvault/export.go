@@ -284,7 +284,7 @@ func tableRow(r *callvault.Recording, file, sum string) []string {
 		number(r.RecordingSystemID), string(r.Status), r.CallingParty, r.ReceivingParty, r.TenantName, r.TagData,
 		r.CallDirection, r.Skill, r.Agent, file, sum}
 	for i := range row {
-		row[i] = harmless(strings.ReplaceAll(strings.ReplaceAll(row[i], "\r\n", "\n"), "\r", "\n")) // a CSV loses a \r alone
+		row[i] = harmless(lineBreaks.Replace(row[i]))
 	}
 	return row
 }
