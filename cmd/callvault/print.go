@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // printJSON prints a value as JSON.
@@ -56,6 +58,14 @@ func printable(c rune) rune {
 		return ' '
 	}
 	return c
+}
+
+// shownName is a file's name as it is, or quoted where it would command the terminal.
+func shownName(name string) string {
+	if strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // byteCount writes a number of bytes for people.

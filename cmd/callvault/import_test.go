@@ -1,0 +1,31 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestImportShowsNames: a name that came with a customer's files does not command the
+// terminal of who imports them, and still tells which file it is.
+func TestImportShowsNames(t *testing.T) {
+	data, in := t.TempDir(), t.TempDir()
+	must(t, data, "tenant", "add", "acme-ns")
+	for _, name := range []string{"evil\x1b]0;x\a.wav", "bad\xff.wav", "plain é.wav"} {
+		if err := os.WriteFile(filepath.Join(in, name), []byte("no sound"), 0o600); err != nil {
+			t.Skipf("no such name can be had here: %v", err)
+		}
+	}
+	_, stderr, status := runOn(t, data, "import", "--tenant", "acme-ns", in)
+	if status != exitIncomplete || strings.Count(stderr, "\n") != 3 || strings.ContainsAny(stderr, "\x1b\a\xff") {
+		t.Errorf("%d: %q", status, stderr)
+	}
+	for _, name := range []string{`evil\x1b]0;x\a.wav`, `bad\xff.wav`, "/plain é.wav: "} {
+		if !strings.Contains(stderr, name) {
+			t.Errorf("%q does not name %s", stderr, name)
+		}
+	}
+}
