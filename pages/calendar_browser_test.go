@@ -1,7 +1,6 @@
 package pages_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,43 +58,6 @@ func (c *collected) spend(name string, shares ...int64) {
 		}
 		reserved.Settle(share*limit/1000, at)
 	}
-}
-
-// TestLiveProgress: the page follows a run while it is at work, and tells its end.
-func TestLiveProgress(t *testing.T) {
-	t.Parallel()
-	c := newCollected(t)
-	for i := range 12 {
-		c.origin.add("acme-ns", fmt.Sprint("r", i), daysAgo(2))
-	}
-	c.origin.gate = make(chan struct{})
-	defer close(c.origin.gate) // so that the run ends also when the test fails
-	b := c.openBrowser(c.addPerson("Ann", callvault.Grant{AllTenants: true}, callvault.Listen))
-	b.open("/completeness")
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		c.collect()
-	}()
-	words := `document.querySelector("[data-words]").innerText`
-	b.until(words + `.startsWith("0 of 12 recordings")`)
-	for range 5 {
-		c.origin.gate <- struct{}{}
-	}
-	b.until(words + `.startsWith("5 of 12 recordings")`)
-	if got := eval[float64](b, `document.querySelector("[data-bar]").value`); got != 5 {
-		t.Errorf("the bar stands at %v, want 5", got)
-	}
-	b.open("/completeness") // what is told without a script
-	b.until(words + `.startsWith("5 of 12 recordings")`)
-	b.inspect("progress")
-	for range 7 {
-		c.origin.gate <- struct{}{}
-	}
-	<-ended
-	b.until(`document.querySelector("[data-live]").innerText.includes("The run has ended.")`)
-	b.do(chromedp.Focus("[data-live] a"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(".tenants"))
-	b.until(`document.querySelector(".tenants").innerText.includes("nothing")`)
 }
 
 // TestCertificatePrints: on paper the frame and the form are gone.

@@ -110,6 +110,16 @@ function serviceBack() {
   document.dispatchEvent(new Event("serviceback"));
 }
 
+/** outOfDate tells the reader of a live page that he is told nothing more: that he may not. */
+export function outOfDate() {
+  const link = document.createElement("a");
+  link.href = location.pathname + location.search;
+  link.textContent = "Load it anew";
+  banner.className = "banner";
+  banner.replaceChildren("This page stays as it is now: your session has ended, or what you may see has changed. ", link);
+  banner.hidden = false;
+}
+
 // ask looks after a while whether the service answers, but not from a tab that nobody sees.
 function ask(after) {
   clearTimeout(timer);
@@ -119,7 +129,8 @@ function ask(after) {
 async function look() {
   if (document.hidden) return;
   try {
-    await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const answer = await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!answer.ok) throw new Error(String(answer.status)); // a proxy answers in its place
     serviceBack();
     ask(20000);
   } catch {

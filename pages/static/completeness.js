@@ -1,7 +1,7 @@
 // The progress of runs, live: the page tells it without this too, as of when it
 // was loaded.
 
-import { announce, formatBytes, formatNumber } from "./app.js";
+import { announce, formatBytes, formatNumber, outOfDate } from "./app.js";
 
 const places = new Map([...document.querySelectorAll("[data-live]")].map((place) => [place.dataset.live, place]));
 let stream = null;
@@ -69,7 +69,20 @@ function listen() {
   } else if (!stream && places.size) {
     stream = new EventSource("/completeness/events");
     stream.onmessage = take;
+    stream.onerror = () => { if (stream?.readyState === EventSource.CLOSED) refused(); };
   }
+}
+
+// A stream that was broken off comes again by itself, one that was refused does not. Why
+// it was is told by the page's own address: what passes by itself is waited for.
+async function refused() {
+  stream = null;
+  let status = 503;
+  try {
+    ({ status } = await fetch("/completeness", { method: "HEAD", headers: { Accept: "application/json" }, cache: "no-store" }));
+  } catch { /* the service is away, which app.js tells */ }
+  if (status < 400 || status === 429 || status >= 500) setTimeout(listen, 5000);
+  else outOfDate();
 }
 
 for (const link of document.querySelectorAll(".no-script")) link.hidden = true;
