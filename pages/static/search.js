@@ -36,8 +36,9 @@ async function find() {
     announce("Searching");
   }, slow);
   try {
-    const answer = await fetch(`${to}${to.includes("?") ? "&" : "?"}part=results`, { signal: mine.signal });
-    if (answer.redirected) return location.assign(to); // the session has ended: the way leads over the sign-in
+    const headers = { Accept: "text/html, application/json" }; // who is not signed in is told so, not sent to the sign-in
+    const answer = await fetch(`${to}${to.includes("?") ? "&" : "?"}part=results`, { signal: mine.signal, headers });
+    if ([401, 403].includes(answer.status)) return location.assign(to); // the whole page tells why
     if (!answer.ok && answer.status !== 400) throw new Error(String(answer.status));
     put(await answer.text(), to);
   } catch (error) {
@@ -61,6 +62,7 @@ function put(html, to) {
 /** trouble leaves what was found before, and says that it is old. */
 function trouble() {
   const word = results.querySelector("[data-status]");
+  results.removeAttribute("aria-busy");
   if (word) word.textContent = "The service did not answer. What stands here is from before; it is asked again.";
   timer = setTimeout(find, 3000);
 }
@@ -84,7 +86,7 @@ form.addEventListener("submit", event => {
   event.preventDefault();
   find();
 });
-document.addEventListener("serviceback", find);
+document.addEventListener("serviceback", () => { if (results.classList.contains("stale")) find(); });
 
 // Suggestions come from what is there, narrowed by the tenant.
 const lists = { tenant: "tenants", agent: "agents", skill: "skills", tag: "tags" };
