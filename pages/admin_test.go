@@ -45,6 +45,10 @@ func TestTenants(t *testing.T) {
 	was := form.was(t)
 	r.post(path, "was", was, "agents", "30", "egress", "auto").want(t, "a change", 303)
 	r.post(path, "was", was, "agents", "31", "egress", "auto").want(t, "a change from a second tab", 409, "while the form was open", `value="31"`)
+	saved := r.post(path+"?done=saved", "was", was, "agents", "31", "egress", "auto")
+	if strings.Contains(saved.body, "Saved.") {
+		t.Error("what is refused is told to be saved, because something was before")
+	}
 	r.post(path, "was", r.get(path).was(t), "agents", "many", "egress", "auto").want(t, "no number", 400, "not a whole number")
 	tenant, err := w.accounts.Tenant(t.Context(), "acme?sf#1 100%")
 	if err != nil || *tenant.Agents != 30 || tenant.EgressOverride != nil || tenant.RequestLimit {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -27,8 +28,14 @@ var dones = map[string]string{
 	"removed":      "Removed for good.",
 }
 
-// done is the sentence on what was done before the page.
-func (x *exchange) done() string { return dones[x.r.URL.Query().Get("done")] }
+// done is the sentence on what was done before the page: not before the answer to a form
+// that was sent from there.
+func (x *exchange) done() string {
+	if x.r.Method == http.MethodPost {
+		return ""
+	}
+	return dones[x.r.URL.Query().Get("done")]
+}
 
 // fingerprint tells whether settings are the same as when a form was made from
 // them.
