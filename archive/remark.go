@@ -20,6 +20,10 @@ const (
 	maxRemarkBytes = maxSidecar / 8 // a byte may be written as \u001b
 )
 
+// sentAgain is for how many milliseconds the same remark again is the one that was sent:
+// by a second click, or by a browser to which the answer did not come.
+const sentAgain = 60_000
+
 // Remark is what a listener wrote about a recording, for others to see.
 type Remark struct {
 	Tenant       string `json:"-"`
@@ -30,7 +34,8 @@ type Remark struct {
 }
 
 // AddRemark keeps a remark about a held recording, in its sidecar too. At is made
-// later than that of every remark before it. callvault.NotFound when nothing is
+// later than that of every remark before it. What its author wrote last, less than a minute
+// ago, is not kept twice. callvault.NotFound when nothing is
 // held, callvault.InvalidParameter when it is no text, too long, or one too many.
 func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 	m.Text = strings.TrimSpace(keepable(m.Text))
@@ -56,10 +61,7 @@ func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 		if err != nil {
 			return err
 		}
-		if n := len(side.Remarks); n > 0 {
-			m.At = max(m.At, side.Remarks[n-1].At+1)
-		}
-		side.Remarks = append(side.Remarks, *m)
+		side.Remarks = withRemark(side.Remarks, m)
 		if err := checkRoom(side.Remarks); err != nil {
 			return fmt.Errorf("recording %s: %w", m.RecordingKey, err)
 		}
@@ -68,6 +70,18 @@ func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 		}
 		return a.putSidecar(ctx, entry.path, side)
 	}))
+}
+
+// withRemark adds a remark to those that there are, unless it is the last one again.
+func withRemark(remarks []Remark, m *Remark) []Remark {
+	if n := len(remarks); n > 0 {
+		last := &remarks[n-1]
+		if last.Who == m.Who && last.Text == m.Text && m.At < last.At+sentAgain {
+			return remarks
+		}
+		m.At = max(m.At, last.At+1)
+	}
+	return append(remarks, *m)
 }
 
 // checkRoom tells whether a recording can have these remarks.

@@ -8,6 +8,23 @@ import (
 	"callvault"
 )
 
+func TestRemarkSentAgain(t *testing.T) {
+	var remarks []Remark
+	for _, one := range []struct {
+		at        int64
+		who, text string
+		want      int
+	}{
+		{1000, "Ada", "no answer", 1}, {1050, "Ada", "no answer", 1}, {1060, "Bo", "no answer", 2},
+		{1070, "Ada", "no answer", 3}, {1080, "Ada", "no, none", 4}, {1080 + sentAgain, "Ada", "no, none", 5},
+	} {
+		remarks = withRemark(remarks, &Remark{At: one.at, Who: one.who, Text: one.text})
+		if len(remarks) != one.want {
+			t.Errorf("after %+v there are %d", one, len(remarks))
+		}
+	}
+}
+
 func TestRoomForRemarks(t *testing.T) {
 	if err := checkRoom(make([]Remark, maxRemarks)); err != nil {
 		t.Error(err)

@@ -213,6 +213,10 @@ func TestMarkupIsText(t *testing.T) {
 	}
 	reader.post("/recordings/acme-ns/one/remarks", "text", strings.Repeat("<", 10_000)).want(t, "long note", http.StatusSeeOther)
 	reader.post("/recordings/acme-ns/one/remarks", "text", strings.Repeat("<", 10_001)).want(t, "longer note", http.StatusBadRequest)
+	reader.post("/recordings/acme-ns/one/remarks", "text", strings.Repeat("<", 10_000)).want(t, "the note sent again", http.StatusSeeOther)
+	if kept, err := w.archive.Remarks(t.Context(), "acme-ns", "one"); err != nil || len(kept) != 2 {
+		t.Errorf("%d notes are kept, %v", len(kept), err)
+	}
 	reader.post("/recordings/acme-ns/one/remarks", "text", " \r\n").want(t, "empty note", http.StatusBadRequest)
 	for _, path := range []string{"/recordings", "/recordings/acme-ns/one", "/recordings?party=" + url.QueryEscape(evil), "/recordings?agent=%ff%00&when=" + url.QueryEscape(evil)} {
 		page := reader.get(path)

@@ -85,6 +85,18 @@ function copyButtons() {
   }
 }
 
+// A form that is on its way is not sent again by a second click: the answer to the first,
+// which may be a key that is shown once, would be lost.
+const patience = 5000; // milliseconds
+const sent = new WeakMap();
+
+document.addEventListener("submit", event => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (performance.now() - (sent.get(form) ?? -patience) < patience) event.preventDefault();
+  else sent.set(form, performance.now());
+});
+
 // The banner says that the service is away, and that it is back.
 const banner = document.getElementById("banner");
 let away = false;
