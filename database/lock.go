@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"callvault/owner"
+
 	"github.com/gofrs/flock"
 )
 
@@ -61,10 +63,12 @@ func (db *DB) WaitLock(ctx context.Context, name string, lost func()) (release f
 
 func (db *DB) lockFile(name string) (*flock.Flock, error) {
 	dir := filepath.Join(filepath.Dir(db.path), "locks")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := owner.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	return flock.New(filepath.Join(dir, url.PathEscape(name)+".lock")), nil
+	path := filepath.Join(dir, url.PathEscape(name)+".lock")
+	owner.Touch(path)
+	return flock.New(path), nil
 }
 
 // hold writes who holds the lock into its file, for those who meet it.

@@ -13,15 +13,18 @@ import (
 	"strconv"
 	"time"
 
+	"callvault/owner"
+
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sync/semaphore"
 )
 
 // openSQLite opens the database in the file at path.
 func openSQLite(ctx context.Context, path string) (*DB, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := owner.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("database folder: %w", err)
 	}
+	owner.Touch(path) // the files that SQLite makes beside it belong to whom this one does
 	writer, err := connect(path, "&_txlock=immediate", 1)
 	if err != nil {
 		return nil, err

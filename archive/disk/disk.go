@@ -15,6 +15,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"callvault/owner"
 )
 
 // stagingDir holds files that are not blobs yet. No key begins with a dot.
@@ -31,7 +33,7 @@ type Store struct {
 // processes that were killed had staged in it.
 func Open(root string) (*Store, error) {
 	all := filepath.Join(root, stagingDir)
-	if err := os.MkdirAll(all, 0o700); err != nil {
+	if err := owner.MkdirAll(all); err != nil {
 		return nil, fmt.Errorf("audio folder: %w", err)
 	}
 	if err := clearStaging(all); err != nil {
@@ -41,6 +43,7 @@ func Open(root string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audio folder: %w", err)
 	}
+	owner.Give(staging)
 	lock, err := lockStaging(staging)
 	if err != nil {
 		return nil, fmt.Errorf("audio folder: %w", err)
@@ -86,6 +89,7 @@ func (s *Store) Stage() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
+	owner.Give(file.Name())
 	return file, nil
 }
 
@@ -144,6 +148,7 @@ func (s *Store) makeDir(dir string, changed map[string]bool) error {
 	err := os.Mkdir(dir, 0o700)
 	switch {
 	case err == nil:
+		owner.Give(dir)
 		changed[filepath.Dir(dir)] = true
 	case errors.Is(err, fs.ErrExist):
 	case errors.Is(err, fs.ErrNotExist) && dir != s.root:

@@ -1,0 +1,50 @@
+//go:build unix
+
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// TestAsRoot: what root does in a service's folder leaves nothing there that the
+// service's own user could not read or write.
+func TestAsRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes files for others: run this test as root")
+	}
+	t.Parallel()
+	const service = 54321
+	data := pacedCollector(t, 1)
+	for _, name := range []string{data, filepath.Join(data, "key"), filepath.Join(data, "callvault.toml")} {
+		if err := os.Chown(name, service, service); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, data, "tenant", "add", "beta-co")
+	must(t, data, "collect")
+	file := filepath.Join(t.TempDir(), "one.opus")
+	if err := os.WriteFile(file, sampleClips(2)[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, data, "import", "--tenant", "beta-co", file)
+	serving(t, data) // at work, with its log of SQLite's and what it stages
+	seen := 0
+	err := filepath.WalkDir(data, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid != service {
+			t.Errorf("%s belongs to user %d", name, info.Sys().(*syscall.Stat_t).Uid)
+		}
+		seen++
+		return err
+	})
+	if err != nil || seen < 20 {
+		t.Errorf("%d files and folders: %v", seen, err)
+	}
+}
