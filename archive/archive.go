@@ -63,13 +63,17 @@ type Archive struct {
 	measurers chan struct{}
 }
 
-// New returns the archive over a database and the blobs that belong to it.
+// New returns the archive over a database and the blobs that belong to it. Of a database
+// that was opened as it is, it can only be read.
 func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	lists, err := prepareLists(ctx, db.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	a := &Archive{db: db, blobs: blobs, lists: lists, measurers: make(chan struct{}, peaksAtOnce)}
+	if db.AsIs() {
+		return a, nil
+	}
 	if err := a.markAll(ctx); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}

@@ -52,7 +52,8 @@ type Checked struct {
 // Verify reads the audio of the selected recordings back against its SHA-256 and
 // its Ogg structure and yields what it finds of each; of recordings without audio
 // it reads the sidecar, and yields those that are at fault. Then come the blobs that
-// belong to no recording. It remembers when each recording was last found whole.
+// belong to no recording. It remembers when each recording was last found whole,
+// where anything can be written.
 func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time) iter.Seq2[Checked, error] {
 	return func(yield func(Checked, error) bool) {
 		total, err := a.countHeld(ctx, selection)
@@ -254,7 +255,7 @@ func unreadable(ctx context.Context, cause error) (fault string, err error) {
 }
 
 func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time) error {
-	if len(entries) == 0 {
+	if len(entries) == 0 || a.db.AsIs() {
 		return nil
 	}
 	err := a.alter(ctx, foldersOf(entries, ofEntry), func(tx *sql.Tx) error {

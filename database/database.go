@@ -45,6 +45,7 @@ type DB struct {
 	turn   *semaphore.Weighted // to write, in this process; nil when Shared
 	locks  *sql.DB             // a connection for each lock that is held; nil unless Shared
 	path   string              // of the file; empty when Shared
+	asIs   bool                // nothing can be written
 	name   string
 }
 
@@ -58,6 +59,14 @@ func Open(ctx context.Context, place string) (*DB, error) {
 	}
 	return openSQLite(ctx, place)
 }
+
+// OpenAsIs opens the SQLite database in the file at path where nothing can be written,
+// as in a snapshot, nor is written by anybody: it must have the schema that this program
+// knows. Whatever would write is refused.
+func OpenAsIs(ctx context.Context, path string) (*DB, error) { return openAsIs(ctx, path) }
+
+// AsIs tells whether the database was opened as it is.
+func (db *DB) AsIs() bool { return db.asIs }
 
 // Shared tells whether other machines may work on the database too: whether it
 // is PostgreSQL.
@@ -74,24 +83,29 @@ func Text(s string) string {
 
 // migrate applies the migrations that a database lacks.
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption) error {
-	provider, err := goose.NewProvider(dialect, db, files, options...)
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	current, target, err := provider.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("schema version: %w", err)
-	}
-	if current > target {
-		return fmt.Errorf("its schema is version %d, this program knows %d: use a newer callvault", current, target)
-	}
-	if current == target {
-		return nil
+	provider, lacks, err := lacking(ctx, db, dialect, files, options...)
+	if err != nil || !lacks {
+		return err
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
 	return nil
+}
+
+// lacking tells whether a database lacks migrations, and has what applies them.
+func lacking(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption) (provider *goose.Provider, lacks bool, err error) {
+	if provider, err = goose.NewProvider(dialect, db, files, options...); err != nil {
+		return nil, false, fmt.Errorf("migrations: %w", err)
+	}
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("schema version: %w", err)
+	}
+	if current > target {
+		return nil, false, fmt.Errorf("its schema is version %d, this program knows %d: use a newer callvault", current, target)
+	}
+	return provider, current < target, nil
 }
 
 // Close closes the database. What was committed stays.

@@ -26,7 +26,7 @@ const stagingDir = ".staging"
 type Store struct {
 	root    string
 	staging string
-	lock    *os.File
+	lock    *os.File // nil where nothing can be written
 }
 
 // Open opens the folder, makes it if there is none, and clears away what
@@ -51,8 +51,17 @@ func Open(root string) (*Store, error) {
 	return &Store{root: root, staging: staging, lock: lock}, nil
 }
 
+// OpenAsIs opens a folder in which nothing can be written.
+func OpenAsIs(root string) (*Store, error) {
+	s := &Store{root: root, staging: filepath.Join(root, stagingDir)}
+	return s, s.Ready(context.Background())
+}
+
 // Close clears away what is staged. Blobs stay.
 func (s *Store) Close() error {
+	if s.lock == nil { // as it is
+		return nil
+	}
 	return errors.Join(os.RemoveAll(s.staging), s.lock.Close())
 }
 
@@ -65,7 +74,11 @@ func (gone) Unavailable() bool { return true }
 
 // Ready tells whether the folder that was opened is still where it was.
 func (s *Store) Ready(context.Context) error {
-	if _, err := os.Stat(s.staging); err != nil {
+	made := s.staging
+	if s.lock == nil {
+		made = s.root
+	}
+	if _, err := os.Stat(made); err != nil {
 		return gone{fmt.Errorf("the folder of audio is not there any more: %v", err)}
 	}
 	return nil

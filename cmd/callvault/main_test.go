@@ -45,6 +45,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", quickExit)
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "mounts" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return exec.Command("unshare", "-rm", "true").Run() == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "clips": clips, "serve": startServe, "get": get, "stopserve": stopServe, "oneline": oneLine, "damage": damage,
 			"source": configureSource, "tamper": tamper,

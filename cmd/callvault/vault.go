@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"callvault/account"
 	"callvault/archive"
@@ -23,6 +24,16 @@ type place struct {
 	data     string // folder
 	database string // postgres://…; "" is in the folder
 	audio    string // s3://…; "" is in the folder
+	asIs     bool   // what of the folder cannot be written is only read
+}
+
+// frozen tells whether a folder is on a file system that takes no writes, as a snapshot.
+func frozen(dir string) bool {
+	probe, err := os.CreateTemp(dir, ".callvault-")
+	if err == nil {
+		_ = errors.Join(probe.Close(), os.Remove(probe.Name())) // it is empty, and hidden
+	}
+	return errors.Is(err, syscall.EROFS)
 }
 
 // vault is an open archive.
@@ -68,7 +79,11 @@ func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
 	if at.database != "" {
 		return database.Open(ctx, at.database)
 	}
-	db, err := database.Open(ctx, filepath.Join(at.data, "callvault.db"))
+	open := database.Open
+	if at.asIs && frozen(at.data) {
+		open = database.OpenAsIs
+	}
+	db, err := open(ctx, filepath.Join(at.data, "callvault.db"))
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", at.data, err)
 	}
@@ -78,7 +93,11 @@ func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
 // openAudio opens the blobs of audio and sidecars.
 func (at place) openAudio(ctx context.Context) (blobStore, error) {
 	if at.audio == "" {
-		blobs, err := disk.Open(filepath.Join(at.data, "audio"))
+		open, folder := disk.Open, filepath.Join(at.data, "audio")
+		if at.asIs && frozen(folder) {
+			open = disk.OpenAsIs
+		}
+		blobs, err := open(folder)
 		if err != nil {
 			return nil, fmt.Errorf("data folder %s: %w", at.data, err)
 		}
@@ -123,7 +142,8 @@ func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
 }
 
 // withMade is withVault for who proves something of an archive: it makes none, of which
-// nothing could be at fault, where the data folder's name is mistyped.
+// nothing could be at fault, where the data folder's name is mistyped; and it opens one
+// also that is on a file system that takes no writes.
 func withMade(ctx context.Context, o *options, fn func(*vault) error) error {
 	if o.database == "" {
 		_, err := os.Stat(filepath.Join(o.data, "callvault.db"))
@@ -132,7 +152,16 @@ func withMade(ctx context.Context, o *options, fn func(*vault) error) error {
 			return fmt.Errorf("data folder %s: there is no archive; --data DIR or CALLVAULT_DATA names its folder", o.data)
 		}
 	}
-	return withVault(ctx, o, fn)
+	at := o.place
+	at.asIs = true
+	if at.database == "" && frozen(at.data) {
+		fmt.Fprintf(os.Stderr, "%s cannot be written: it is read as it is, and that it was read is not remembered\n", at.data)
+	}
+	v, err := openVault(ctx, at)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(v), v.Close())
 }
 
 // withAudio is withVault for who adds to the audio: it refuses a place without any

@@ -1,0 +1,55 @@
+package database_test
+
+import (
+	"database/sql"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"callvault/database"
+)
+
+// TestAsIs: a database is read where nothing may be written, with what stands in its log
+// alone too, and nothing is made beside it.
+func TestAsIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "callvault.db")
+	db := open(t, path)
+	if err := db.Tx(t.Context(), func(tx *sql.Tx) error { return raise(db, tx) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{"with its log", "closed in order"} {
+		before := namesIn(t, filepath.Dir(path))
+		still, err := database.OpenAsIs(t.Context(), path)
+		if err != nil {
+			t.Fatal(state, err)
+		}
+		if got := revision(t, still); got != 2 {
+			t.Errorf("%s: the revision is %d, want 2", state, got)
+		}
+		if err := still.Tx(t.Context(), func(tx *sql.Tx) error { return raise(still, tx) }); err == nil || !still.AsIs() {
+			t.Errorf("%s: it was written to", state)
+		}
+		if err := still.Close(); err != nil {
+			t.Error(state, err)
+		}
+		if after := namesIn(t, filepath.Dir(path)); !slices.Equal(before, after) {
+			t.Errorf("%s: %q became %q", state, before, after)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func namesIn(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
