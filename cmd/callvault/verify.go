@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"time"
 
@@ -31,7 +32,7 @@ night reads everything within a month.
 
 Exit status 3: there are faults.`,
 		Example: `  callvault verify
-  callvault verify --part $((10#$(date +%d)))/31 --json`,
+  callvault verify --part $(date +%-d)/31 --json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			selection := archive.Selection{Tenant: tenant}
@@ -62,6 +63,9 @@ func verify(c *cobra.Command, o *options, v *vault, selection archive.Selection)
 	var bar *progress
 	for checked, err := range v.archive.Verify(c.Context(), selection, time.Now()) {
 		if err != nil {
+			if !o.json { // whatever has ended it, what was found by then is so
+				done.printFaults(c.OutOrStdout())
+			}
 			return err
 		}
 		if bar == nil {
@@ -93,9 +97,7 @@ func (done *verified) print(c *cobra.Command, o *options) error {
 			return err
 		}
 	} else {
-		for _, fault := range done.Faults {
-			fmt.Fprintf(c.OutOrStdout(), "%s %s: %s\n", fault.Tenant, fault.RecordingKey, fault.Fault)
-		}
+		done.printFaults(c.OutOrStdout())
 		oldest := "some were never read whole"
 		switch {
 		case done.OldestReadAt != nil:
@@ -109,6 +111,12 @@ func (done *verified) print(c *cobra.Command, o *options) error {
 		return errIncomplete
 	}
 	return nil
+}
+
+func (done *verified) printFaults(out io.Writer) {
+	for _, fault := range done.Faults {
+		fmt.Fprintf(out, "%s %s: %s\n", fault.Tenant, fault.RecordingKey, fault.Fault)
+	}
 }
 
 // spanOf reads --since and --until: days in UTC, or times with an offset.
