@@ -274,7 +274,7 @@ func planAll(ctx context.Context, c *collect.Collector, sources []scheduled) (*c
 		if err != nil {
 			return nil, err
 		}
-		one, err := run.Plan(ctx)
+		one, err := planTold(ctx, s.Name, run)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("source %s: %w", s.Name, err))
 			plan.Problems = append(plan.Problems, collect.Problem{Reason: failed[len(failed)-1].Error()})

@@ -33,3 +33,15 @@ func TestTenantLines(t *testing.T) {
 		t.Errorf("the total is %q, want %q", got, total)
 	}
 }
+
+// TestListing: lists that are halved are more to do, not less that is done.
+func TestListing(t *testing.T) {
+	told := listing{what: "plan"}
+	defer told.end()
+	for _, left := range []int{0, 10, 9, 9, 11, 4} {
+		told.look(left)
+	}
+	if told.bar.done != 8 || told.bar.total != 12 || told.bar.items != 8 {
+		t.Errorf("%d and %d of %d are done", told.bar.items, told.bar.done, told.bar.total)
+	}
+}
