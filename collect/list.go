@@ -31,6 +31,9 @@ type told struct {
 // lists asks for all that must be listed, the newest first, and notes what it is
 // told. An error ends the source for this run.
 func (r *Run) lists(ctx context.Context) error {
+	if r.source.Since > r.began { // a mistyped year would be complete each night
+		return fmt.Errorf("since is %s, which has not come: nothing would be collected", moment(r.source.Since))
+	}
 	pieces, err := r.pieces(ctx)
 	if err != nil {
 		return err

@@ -368,3 +368,20 @@ func TestRealConnections(t *testing.T) {
 	complete(t, v.run(t, source))
 	v.allHeld(t, s)
 }
+
+// TestSinceToCome: a source whose since is a mistyped year is not complete, night after
+// night, with nothing.
+func TestSinceToCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 1)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Since = time.Now().AddDate(36, 0, 0).UnixMilli()
+		if report := v.run(t, source); report.Result != collect.Failed || !strings.Contains(report.Error, "which has not come") {
+			t.Errorf("the run is %s: %q", report.Result, report.Error)
+		}
+		if status, err := v.SourceStatus(t.Context(), source.Name); err != nil || status.LastSuccessAt != nil {
+			t.Errorf("%+v, %v", status, err)
+		}
+	})
+}
