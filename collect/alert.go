@@ -176,8 +176,10 @@ type watch struct {
 
 // tell tells of what has not happened since at, if that is too long ago by now.
 func (w *watch) tell(ctx context.Context, log *slog.Logger, e Event, at int64, after time.Duration) {
-	since := w.began // what never happened is waited for since the watch began
-	if at > 0 {
+	// What never happened is waited for since the watch began; so is what a clock that was
+	// wrong says has yet to happen.
+	since := w.began
+	if at > 0 && at <= time.Now().Add(ahead).UnixMilli() {
 		since = time.UnixMilli(at)
 	}
 	id := e.Event + "/" + e.Source + "/" + e.Tenant

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -208,6 +209,30 @@ func TestSecretAddress(t *testing.T) {
 		a := &collect.Alerts{URL: "https://hook.example/sesame", Log: slog.New(slog.NewTextHandler(&log, nil)), HTTP: &http.Client{Transport: lostAt{}}}
 		if a.Send(t.Context(), collect.Event{Event: "x"}) || !strings.Contains(log.String(), "unexpected EOF") || strings.Contains(log.String(), "sesame") {
 			t.Errorf("the log has %s", &log)
+		}
+	})
+}
+
+// TestWatchAfterAWrongClock: what is told to have happened years from now does not keep
+// a watch silent until then.
+func TestWatchAfterAWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 1)
+		h := &hook{t: t}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		complete(t, v.run(t, source))
+		ahead := time.Now().AddDate(10, 0, 0).UnixMilli()
+		if err := errors.Join(execute(v, `UPDATE sources SET complete_ms = $1`, ahead), execute(v, `UPDATE collected_tenants SET complete_ms = $1`, ahead)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 97*time.Hour)
+		defer cancel()
+		if err := v.Watch(ctx, []*collect.Source{source}, h.alerts()); err != nil {
+			t.Error(err)
+		}
+		if got := fmt.Sprint(h.told()); got != "[no_run  tenant_stale acme-ns]" {
+			t.Errorf("told of %s", got)
 		}
 	})
 }
