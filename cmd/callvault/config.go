@@ -70,6 +70,7 @@ func readConfig(o *options) (*config, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	c := &config{}
+	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // editors on Windows write it
 	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := decoder.Decode(c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, tomlError(err))

@@ -58,3 +58,15 @@ func TestEmptySecret(t *testing.T) {
 		t.Errorf("a secret that is empty: %+v, %v", alerts, err)
 	}
 }
+
+// TestByteOrderMark: a configuration may begin as editors on Windows begin it.
+func TestByteOrderMark(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, configName), []byte("\uFEFF[[source]]\r\nname = \"acme\"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readConfig(&options{place: place{data: dir}})
+	if err != nil || len(c.Source) != 1 || c.Source[0].Name != "acme" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
