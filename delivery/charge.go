@@ -105,30 +105,25 @@ func (c *chargedWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom sends a file, unless the answer was refused.
+// ReadFrom sends a file, unless the answer was refused. Headers that are held go first:
+// net/http would else read some of the file to send with them.
 func (c *chargedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	if c.err != nil || c.elsewhere {
 		return 0, errRefused
 	}
-	if c.fetched {
+	if hold(c.r) {
+		defer release(c.r)
+		err = http.NewResponseController(c.ResponseWriter).Flush()
+	}
+	switch {
+	case err != nil:
+	case c.fetched:
 		n, err = copyFetched(c.ResponseWriter, src)
-	} else {
-		n, err = c.sendFile(src)
+	default:
+		n, err = io.Copy(c.ResponseWriter, src) // by the ReadFrom that it has
 	}
 	c.sent += n
 	return n, err
-}
-
-// sendFile sends a file by the ReadFrom that the ResponseWriter has. Headers that are
-// held go first: net/http would else read some of the file to send with them.
-func (c *chargedWriter) sendFile(src io.Reader) (int64, error) {
-	if hold(c.r) {
-		defer release(c.r)
-		if err := http.NewResponseController(c.ResponseWriter).Flush(); err != nil {
-			return 0, err
-		}
-	}
-	return io.Copy(c.ResponseWriter, src)
 }
 
 // buffers are for what is fetched from elsewhere, which the kernel cannot send by
