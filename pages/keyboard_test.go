@@ -103,6 +103,32 @@ func TestServiceRestartsUnderALivePage(t *testing.T) {
 	b.until(`document.getElementById("banner").hidden`)
 }
 
+// TestTwoTabs: a page says when in another tab its reader has signed out, or somebody
+// else has signed in, under whose name a form would be sent.
+func TestTwoTabs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	all := callvault.Grant{AllTenants: true}
+	b := w.openBrowser(w.addPerson("Zoë <1>", all, callvault.Listen))
+	other := func(script string) { // what another tab does, and then this one is seen again
+		t.Helper()
+		eval[int64](b, script+`.then(answer => { document.dispatchEvent(new Event("visibilitychange")); return answer.status; })`)
+	}
+	const told = `!document.getElementById("banner").hidden && document.getElementById("banner").innerText.includes("somebody else has signed in")`
+	const asked = `performance.getEntriesByType("resource").some(e => e.name.endsWith("/alive"))`
+	other(`fetch("/recordings")`)
+	b.until(asked)
+	if eval[bool](b, told) {
+		t.Error("nothing has changed, and another is told of")
+	}
+	other(`fetch("` + w.addPerson("Bo", all, callvault.Listen) + `")`)
+	b.until(told)
+	b.do(chromedp.Click("#banner a"))
+	b.until(`document.readyState === "complete" && document.querySelector(".me-name").textContent === "Bo"`)
+	other(`fetch("/sign-out", {method: "POST"})`)
+	b.until(told)
+}
+
 // TestWithoutJavaScript signs in, changes a tenant and signs out with scripts
 // switched off.
 func TestWithoutJavaScript(t *testing.T) {

@@ -58,8 +58,11 @@ func (p *Pages) home(x *exchange) error {
 	return x.redirect("/completeness")
 }
 
-// alive answers a page that asks whether the service is there.
+// alive answers a page that asks whether the service is there, and who is signed in.
 func (p *Pages) alive(x *exchange) error {
+	if x.visitor != nil {
+		x.out.Header().Set("X-Visitor", pathName(x.visitor.Name))
+	}
 	x.out.WriteHeader(http.StatusNoContent)
 	return nil
 }

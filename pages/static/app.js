@@ -100,10 +100,11 @@ document.addEventListener("submit", event => {
 // The banner says that the service is away, and that it is back.
 const banner = document.getElementById("banner");
 let away = false;
+let past = false; // the page is its reader's no more
 let timer = 0;
 
-/** serviceAway tells the reader that the service does not answer, and asks until it does. */
-export function serviceAway() {
+// serviceAway tells the reader that the service does not answer, and asks until it does.
+function serviceAway() {
   if (!away) {
     away = true;
     banner.className = "banner";
@@ -118,31 +119,34 @@ function serviceBack() {
   away = false;
   banner.className = "banner ok";
   banner.textContent = "The service is back.";
-  setTimeout(() => { if (!away) banner.hidden = true; }, 3000);
+  setTimeout(() => { if (!away && !past) banner.hidden = true; }, 3000);
   document.dispatchEvent(new Event("serviceback"));
 }
 
-/** outOfDate tells the reader of a live page that he is told nothing more: that he may not. */
+/** outOfDate tells that the page is not kept up to date: its reader is signed in no more, or may not see it. */
 export function outOfDate() {
+  past = true;
   const link = document.createElement("a");
   link.href = location.pathname + location.search;
   link.textContent = "Load it anew";
   banner.className = "banner";
-  banner.replaceChildren("This page stays as it is now: your session has ended, or what you may see has changed. ", link);
+  banner.replaceChildren("This page stays as it is now: your session has ended, somebody else has signed in, or what you may see has changed. ", link);
   banner.hidden = false;
 }
 
-// ask looks after a while whether the service answers, but not from a tab that nobody sees.
+// ask looks after a while whether the service answers, and whether the same is signed in as
+// when the page was made, but not from a tab that nobody sees.
 function ask(after) {
   clearTimeout(timer);
   timer = setTimeout(look, after);
 }
 
 async function look() {
-  if (document.hidden) return;
+  if (document.hidden || past) return;
   try {
     const answer = await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(5000) });
     if (!answer.ok) throw new Error(String(answer.status)); // a proxy answers in its place
+    if ((answer.headers.get("X-Visitor") ?? "") !== (document.body.dataset.visitor ?? "")) return outOfDate();
     serviceBack();
     ask(20000);
   } catch {
