@@ -78,17 +78,24 @@ func (c *Collector) Former(ctx context.Context, present []*Source) ([]*Source, e
 // errOtherSource says that a tenant belongs to another source already.
 var errOtherSource = errors.New("belongs to another source")
 
-// claim makes a tenant a source's own, and returns it. One that is another
-// source's is errOtherSource.
-func (c *Collector) claim(ctx context.Context, source *Source, remote string) (*site, error) {
+// claim makes a tenant a source's own, and returns it; first is called, in the same
+// transaction, when it was nobody's. One that is another source's is errOtherSource.
+func (c *Collector) claim(ctx context.Context, source *Source, remote string, first func(*sql.Tx) error) (*site, error) {
 	name := source.Prefix + remote
 	if err := callvault.CheckKey("tenant's name", name); err != nil {
 		return nil, err
 	}
 	var owned *site
 	err := c.db.Tx(ctx, func(tx *sql.Tx) (err error) {
-		_, err = tx.ExecContext(ctx, `INSERT INTO collected_tenants (`+siteColumns+`) VALUES ($1, $2, $3, 0, NULL, 0)
+		claimed, err := tx.ExecContext(ctx, `INSERT INTO collected_tenants (`+siteColumns+`) VALUES ($1, $2, $3, 0, NULL, 0)
 			ON CONFLICT (tenant) DO NOTHING`, name, source.Name, remote)
+		if err != nil {
+			return err
+		}
+		n, err := claimed.RowsAffected()
+		if err == nil && n > 0 {
+			err = first(tx)
+		}
 		if err == nil {
 			owned, err = scanSite(tx.QueryRowContext(ctx, `SELECT `+siteColumns+` FROM collected_tenants WHERE tenant = $1`, name))
 		}

@@ -69,6 +69,9 @@ func (r *Run) lists(ctx context.Context) error {
 		if failed == listFailures {
 			return fmt.Errorf("%d lists in a row failed, the last with: %w", failed, err)
 		}
+		if len(pieces) == 0 && r.widened {
+			r.widened, pieces = false, r.forgotten()
+		}
 	}
 	r.listsPlanned(0)
 	return nil
@@ -77,11 +80,16 @@ func (r *Run) lists(ctx context.Context) error {
 // pieces are the stretches of time that are to be listed, the newest first.
 func (r *Run) pieces(ctx context.Context) (pieces []callvault.Span, err error) {
 	listings, err := r.c.listings(ctx, r.source.Name, time.Now())
+	return r.piecesOf(listings), err
+}
+
+// piecesOf are the stretches of time that are to be listed where these were.
+func (r *Run) piecesOf(listings []listing) (pieces []callvault.Span) {
 	span := callvault.Span{From: max(r.source.Since, r.span.From), To: min(r.began, r.span.To)}
 	for _, gap := range wanted(listings, span, r.source.Lookback) {
 		pieces = append(daysOf(gap), pieces...)
 	}
-	return pieces, err
+	return pieces
 }
 
 // sourceStops tells whether a refused list means that nothing more can be had.
@@ -260,6 +268,7 @@ func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 		return bad.write(ctx, tx, r.source.Name, l)
 	})
 	if err == nil {
+		r.listedHere = append(r.listedHere, l.Span)
 		bad.tell(r)
 	}
 	return err

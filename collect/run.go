@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -42,9 +43,11 @@ type Run struct {
 	paces      map[string][3]int64
 	pacesKnown bool
 	listPacer  *pacer
-	listMu     sync.Mutex // for what was listed
-	plainLists bool       // the source has no call-recording-info
-	heard      bool       // a list came, if any was to be asked for
+	listMu     sync.Mutex       // for what was listed
+	plainLists bool             // the source has no call-recording-info
+	heard      bool             // a list came, if any was to be asked for
+	listedHere []callvault.Span // by this run
+	widened    bool             // what was listed before was forgotten, and is not listed again yet
 
 	allListed atomic.Bool                        // all lists were asked for, where others take the turns
 	apart     bool                               // its one turn is another process's run's
@@ -318,7 +321,9 @@ func (r *Run) site(ctx context.Context, remote string) (*site, error) {
 	if ok {
 		return known, nil
 	}
-	claimed, err := r.c.claim(ctx, r.source, remote)
+	r.listMu.Lock()
+	claimed, err := r.c.claim(ctx, r.source, remote, func(tx *sql.Tx) error { return r.widen(ctx, tx) })
+	r.listMu.Unlock()
 	if errors.Is(err, errOtherSource) || errors.Is(err, callvault.InvalidParameter) {
 		r.problem(Problem{Tenant: r.source.Prefix + remote, Reason: err.Error()})
 		r.c.log.Error("tenant refused", "source", r.source.Name, "error", err)

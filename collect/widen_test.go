@@ -1,0 +1,63 @@
+package collect_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callvault"
+	"callvault/collect"
+)
+
+// TestTenantGrantedLater: a tenant that the source shows later has a past too, in days
+// that were listed without it; until those are listed again nothing says that they are
+// complete.
+func TestTenantGrantedLater(t *testing.T) {
+	const day = 24 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Since = ago(20 * day).UnixMilli()
+		for _, at := range []time.Duration{time.Hour, 9 * day, 18 * day} {
+			s.add("acme-ns", "acme "+at.String(), ago(at))
+		}
+		complete(t, v.run(t, source))
+		time.Sleep(day)
+		if lists, _ := askedFor(t, v, s, source); lists > 8 {
+			t.Errorf("a night has %d lists", lists)
+		}
+		for _, at := range []time.Duration{time.Hour, 9 * day, 15 * day} {
+			s.add("beta", "beta "+at.String(), ago(at))
+		}
+		s.listFault = func(span callvault.Span, _ int) *answer {
+			if span.To > ago(17*day).UnixMilli() && span.From < ago(14*day).UnixMilli() {
+				return refusal(500)
+			}
+			return nil
+		}
+		if report := v.run(t, source); report.Result == collect.Complete {
+			t.Error("the run is complete before beta's past was listed")
+		}
+		if got := v.status(t, source, "beta"); got.State != "unknown" || got.LastCompleteAt != nil {
+			t.Errorf("before its past was listed beta is %s", got.State)
+		}
+		s.heal()
+		s.counts()
+		if _, audio := askedFor(t, v, s, source); audio != 1 { // that of the days that could not be listed
+			t.Errorf("%d requests for audio", audio)
+		}
+		v.allHeld(t, s)
+		if lists, audio := askedFor(t, v, s, source); lists > 8 || audio > 0 {
+			t.Errorf("the night after has %d lists and %d requests for audio", lists, audio)
+		}
+		s.check(t)
+	})
+}
+
+// askedFor does a run, which must be complete, and tells what it asked for.
+func askedFor(t *testing.T, v *vault, s *source, source *collect.Source) (lists, audio int) {
+	t.Helper()
+	s.counts()
+	complete(t, v.run(t, source))
+	return s.counts()
+}
