@@ -79,6 +79,9 @@ func (r *Run) lists(ctx context.Context) error {
 
 // pieces are the stretches of time that are to be listed, the newest first.
 func (r *Run) pieces(ctx context.Context) (pieces []callvault.Span, err error) {
+	if r.again {
+		return r.piecesOf(nil), nil
+	}
 	listings, err := r.c.listings(ctx, r.source.Name, time.Now())
 	return r.piecesOf(listings), err
 }

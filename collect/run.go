@@ -47,6 +47,7 @@ type Run struct {
 	plainLists bool             // the source has no call-recording-info
 	heard      bool             // a list came, if any was to be asked for
 	listedHere []callvault.Span // by this run
+	again      bool             // what was listed finally is listed too
 	widened    bool             // what was listed before was forgotten, and is not listed again yet
 
 	allListed atomic.Bool                        // all lists were asked for, where others take the turns
@@ -220,6 +221,10 @@ func (r *Run) stopped() bool {
 
 // errStopped is the cause of a wait that Stop has ended.
 var errStopped = errors.New("stopped")
+
+// Again lets the run list what was listed finally too: a source may show more of it than
+// it did. Wait must follow.
+func (r *Run) Again() { r.again = true }
 
 // After lets a run over a source of which nothing was collected yet begin when these,
 // which are at work, have asked for their lists: so a tenant that more than one has becomes

@@ -54,6 +54,38 @@ func TestTenantGrantedLater(t *testing.T) {
 	})
 }
 
+// TestAgain: what a source did not show while it was listed, of a tenant that is known,
+// is found when that is listed again.
+func TestAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Since = ago(480 * time.Hour).UnixMilli()
+		s.add("acme-ns", "shown", ago(time.Hour))
+		complete(t, v.run(t, source))
+		hidden := s.add("acme-ns", "hidden", ago(240*time.Hour))
+		complete(t, v.run(t, source))
+		if v.isHeld(t, hidden) {
+			t.Fatal("it was listed again though nothing asked for that")
+		}
+		run, err := v.Start(t.Context(), source, callvault.Span{From: ago(264 * time.Hour).UnixMilli(), To: ago(216 * time.Hour).UnixMilli()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run.Again()
+		s.counts()
+		report, err := run.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		complete(t, report)
+		if lists, audio := s.counts(); lists > 3 || audio != 1 || !v.isHeld(t, hidden) {
+			t.Errorf("%d lists, %d requests for audio", lists, audio)
+		}
+		s.check(t)
+	})
+}
+
 // askedFor does a run, which must be complete, and tells what it asked for.
 func askedFor(t *testing.T, v *vault, s *source, source *collect.Source) (lists, audio int) {
 	t.Helper()

@@ -64,7 +64,7 @@ func overSources(ctx context.Context, o *options, sources []scheduled, fn func(*
 type collectFlags struct {
 	sources      []string
 	since, until string
-	wait         bool
+	wait, again  bool
 }
 
 func collectCommand(o *options) *cobra.Command {
@@ -79,7 +79,7 @@ it off. Neither loses anything that was held.
 Exit status 3: something that a source offers is not held, a list failed, or an item of a list could not
 be read; each is named, with the reason.`,
 		Example: `  callvault collect
-  callvault collect --source acme --since 2024-02-01 --until 2024-03-01`,
+  callvault collect --source acme --since 2024-02-01 --until 2024-03-01 --again`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			span, err := spanOf(flags.since, flags.until)
@@ -102,6 +102,11 @@ be read; each is named, with the reason.`,
 				if err != nil {
 					return err
 				}
+				if flags.again {
+					for _, run := range runs {
+						run.Again()
+					}
+				}
 				reports, err := waitRuns(c.Context(), runs, c.ErrOrStderr())
 				outcome := errors.Join(printReports(c.OutOrStdout(), o, reports), err, interrupted(c.Context(), reports))
 				tellAll(c.Context(), alerts, reports)
@@ -112,6 +117,7 @@ be read; each is named, with the reason.`,
 	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this source (repeat for more)")
 	c.Flags().StringVar(&flags.since, "since", "", "list only recordings that start then or later: a day, or a time with an offset")
 	c.Flags().StringVar(&flags.until, "until", "", "list only recordings that start before then")
+	c.Flags().BoolVar(&flags.again, "again", false, "list also what was listed when nothing late could be missing: the service user may see more of it now")
 	c.Flags().BoolVar(&flags.wait, "wait", false, "wait for a run that is at work on a source")
 	return c
 }
