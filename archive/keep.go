@@ -268,19 +268,32 @@ func (e *Entry) EncodedFrom(upload [sha256.Size]byte) bool {
 	return e.Held && e.upload == upload && e.SHA256 != upload
 }
 
+// Lost tells whether the audio of a held recording is gone from the store, or cut off
+// there. It looks at its size, and does not read it.
+func (a *Archive) Lost(ctx context.Context, e *Entry) (bool, error) {
+	size, err := a.blobs.Size(ctx, e.path+audioEnding)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e.Held, nil
+	}
+	return e.Held && err == nil && size != e.Recording.Size, StorageError(err)
+}
+
 // putAgain stages the audio of a recording that is held, where its file was lost or
 // cut off since: who sends it once more is told that it is here.
 func (a *Archive) putAgain(ctx context.Context, k *keeping) error {
-	if k.in.Audio == nil || k.in.Audio.SHA256 != k.entry.SHA256 {
+	if k.in.Audio == nil {
 		return nil
 	}
-	key := k.entry.path + audioEnding
-	size, err := a.blobs.Size(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && size != k.entry.Recording.Size {
-		k.keys, k.files = []string{key}, []*os.File{k.in.Audio.file}
-		return nil
+	lost, err := a.Lost(ctx, k.entry)
+	switch {
+	case err != nil || !lost:
+		return err
+	case k.in.Audio.SHA256 != k.entry.SHA256:
+		return fmt.Errorf("the audio of recording %s is lost, and what was sent cannot take its place: encoded again it is other audio than was held; put that back from a backup: %w",
+			k.entry.Recording.RecordingKey, callvault.Conflict)
 	}
-	return err
+	k.keys, k.files = []string{k.entry.path + audioEnding}, []*os.File{k.in.Audio.file}
+	return nil
 }
 
 // takeNoted takes what is known of a recording that is not held yet.

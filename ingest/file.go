@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,8 +45,8 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	// Also who has a key takes his turn: the same audio without one waits for him.
 	defer t.takeTurn(sum)()
 	if about.known.RecordingKey == "" {
-		_, err := t.archive.FindUpload(ctx, tenant.Name, sum)
-		if err == nil || !errors.Is(err, callvault.NotFound) {
+		there, err := t.isThere(ctx, tenant.Name, sum, about)
+		if there || err != nil {
 			return archive.Unchanged, err
 		}
 	}
@@ -60,6 +61,23 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	}
 	_, outcome, err := t.archive.Keep(ctx, in)
 	return outcome, err
+}
+
+// isThere tells whether the tenant has audio with the hash sum. Where its file was lost
+// since, about becomes what is known of it, so that it is put there again.
+func (t *Intake) isThere(ctx context.Context, tenant string, sum [sha256.Size]byte, about *about) (bool, error) {
+	found, err := t.archive.FindUpload(ctx, tenant, sum)
+	if errors.Is(err, callvault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	lost, err := t.archive.Lost(ctx, found)
+	if lost {
+		about.known = found.Recording
+	}
+	return !lost, err
 }
 
 // stoppable is a file that is read no further once its context has ended: to encode
