@@ -85,9 +85,13 @@ func (s *scan) readRows(dir string, text *bufio.Reader) error {
 	columns := make([]string, len(header))
 	for i, name := range header {
 		at := slices.IndexFunc(tableFields, func(field string) bool { return strings.EqualFold(field, strings.TrimSpace(name)) })
-		if at >= 0 {
-			columns[i] = tableFields[at]
+		if at < 0 {
+			continue
 		}
+		if slices.Contains(columns, tableFields[at]) {
+			return fmt.Errorf("its header has the column %s twice; take one of them away", tableFields[at])
+		}
+		columns[i] = tableFields[at]
 	}
 	if !slices.Contains(columns, "file") && !slices.Contains(columns, "recordingKey") {
 		return fmt.Errorf("its header has neither a column file nor a column recordingKey, so what stands in it %w", errNoAudio)
@@ -102,6 +106,10 @@ func (s *scan) readRows(dir string, text *bufio.Reader) error {
 		}
 		if !utf8.ValidString(strings.Join(values, "")) {
 			return errors.New("it is not UTF-8; save it as UTF-8")
+		}
+		if strings.Join(values[min(len(values), len(columns)):], "") != "" { // else each value may stand under its neighbour's name
+			line, _ := table.FieldPos(0)
+			return fmt.Errorf("line %d has %d values for %d columns; put a value that holds a %q into quotes", line, len(values), len(columns), table.Comma)
 		}
 		row := map[string]string{}
 		for i := range min(len(values), len(columns)) {

@@ -1,0 +1,32 @@
+package ingest_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"callvault/archive"
+)
+
+// TestCSVThatIsOutOfStep: where a value may stand under its neighbour's name, or under
+// one of two, nothing is taken by it.
+func TestCSVThatIsOutOfStep(t *testing.T) {
+	for text, says := range map[string]string{
+		"file,agent,skill\na.opus,Porter, Spencer,Sales\n":     "line 2 has 4 values for 3 columns",
+		"file;agent;skill\n\na.opus;Porter; Spencer;Sales;;\n": "line 3 has 6 values for 3 columns",
+		"file,agent,skill,Agent\na.opus,Ann,Sales,\n":          "column agent twice",
+		"file,agent,skill,,\na.opus,Ann,Sales,,,\n":            "",
+		"file,agent,x,x\na.opus,Ann\n":                         "",
+	} {
+		w := newWorld(t)
+		w.write("a.opus", second)
+		w.write("list.csv", []byte(text))
+		outcomes, refused := w.imported(filepath.Join(w.dir, "in"))
+		switch {
+		case says == "" && (outcomes[archive.Added] != 1 || len(refused) > 0 || w.only().Agent != "Ann"):
+			t.Errorf("%q: %v, refused %v", text, outcomes, refused)
+		case says != "" && (len(outcomes) > 0 || refused["list.csv"] == nil || !strings.Contains(refused["list.csv"].Error(), says) || refused["a.opus"] == nil):
+			t.Errorf("%q: %v, refused %v; want %q", text, outcomes, refused, says)
+		}
+	}
+}
