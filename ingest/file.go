@@ -43,7 +43,11 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 		return archive.Unchanged, err
 	}
 	// Also who has a key takes his turn: the same audio without one waits for him.
-	defer t.takeTurn(sum)()
+	end, err := t.takeTurn(ctx, string(sum[:]))
+	if err != nil {
+		return archive.Unchanged, err
+	}
+	defer end()
 	if about.known.RecordingKey == "" {
 		there, err := t.isThere(ctx, tenant.Name, sum, about)
 		if there || err != nil {

@@ -30,19 +30,40 @@ import (
 // Intake takes audio into an archive.
 type Intake struct {
 	archive *archive.Archive
-	// turns makes files with the same audio, known by its hash, go one by one.
-	turns [64]sync.Mutex
+	mu      sync.Mutex
+	turns   map[string]chan struct{} // closed at its end
 }
 
 // New returns what takes audio into a.
-func New(a *archive.Archive) *Intake { return &Intake{archive: a} }
+func New(a *archive.Archive) *Intake {
+	return &Intake{archive: a, turns: map[string]chan struct{}{}}
+}
 
-// takeTurn waits until no other file with this hash is being taken in; end lets the
-// next one.
-func (t *Intake) takeTurn(sum [sha256.Size]byte) (end func()) {
-	turn := &t.turns[int(sum[0])%len(t.turns)]
-	turn.Lock()
-	return turn.Unlock
+// takeTurn waits until nothing else of this name is being taken in; end lets the next.
+// It fails where ctx ends first.
+func (t *Intake) takeTurn(ctx context.Context, name string) (end func(), err error) {
+	for {
+		t.mu.Lock()
+		turn, taken := t.turns[name]
+		if !taken {
+			turn = make(chan struct{})
+			t.turns[name] = turn
+		}
+		t.mu.Unlock()
+		if !taken {
+			return func() {
+				t.mu.Lock()
+				delete(t.turns, name)
+				t.mu.Unlock()
+				close(turn)
+			}, nil
+		}
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // convert brings audio into the archive's form: mono Ogg Opus is kept byte for

@@ -215,7 +215,9 @@ func TestKeyTakesItsTurn(t *testing.T) {
 	w.write("keyed.opus", audio)
 	w.write("keyed.json", []byte(`{"recordingKey":"mine","startTime":5000}`))
 	files, _ := w.scan()
-	end := ingest.TakeTurn(w.intake, sha256.Sum256(audio))
+	sum := sha256.Sum256(audio)
+	end, err := ingest.TakeTurn(w.intake, t.Context(), string(sum[:]))
+	w.must(err)
 	done := make(chan error, 1)
 	go func() {
 		_, err := w.intake.File(t.Context(), acme, &files[0])

@@ -49,6 +49,12 @@ func (t *Intake) Upload(ctx context.Context, tenant string, body *multipart.Read
 		return nil, archive.Unchanged, audioMismatch(in.Recording.Status)
 	}
 	if up.audio != nil {
+		// Who gave up on an upload and sends it again waits for what is made of the first.
+		end, err := t.takeTurn(ctx, tenant+"/"+in.Recording.RecordingKey)
+		if err != nil {
+			return nil, archive.Unchanged, err
+		}
+		defer end()
 		if in.Audio, err = t.encode(ctx, tenant, in.Recording.RecordingKey, up.audio, up.sum); err != nil {
 			return nil, archive.Unchanged, err
 		}
