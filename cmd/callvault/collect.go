@@ -224,19 +224,22 @@ func interrupted(ctx context.Context, reports []*collect.Report) error {
 // printReports tells what came of runs; errIncomplete when something is missing,
 // an error when a source failed.
 func printReports(out io.Writer, o *options, reports []*collect.Report) error {
+	ended := []*collect.Report{} // of what an error has ended nothing came
 	var outcome error
 	for _, report := range reports {
-		if report != nil && report.Result != collect.Complete {
+		if report == nil {
+			continue
+		}
+		ended = append(ended, report)
+		if report.Result != collect.Complete {
 			outcome = errIncomplete
 		}
 	}
 	if o.json {
-		return errors.Join(printJSON(out, reports), outcome)
+		return errors.Join(printJSON(out, ended), outcome)
 	}
-	for _, report := range reports {
-		if report != nil {
-			printReport(out, report)
-		}
+	for _, report := range ended {
+		printReport(out, report)
 	}
 	return outcome
 }

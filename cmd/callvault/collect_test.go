@@ -175,3 +175,11 @@ func TestSourceLine(t *testing.T) {
 		}
 	}
 }
+
+// TestNoReport: a run that an error has ended is no report in the list of them.
+func TestNoReport(t *testing.T) {
+	var out strings.Builder
+	if err := printReports(&out, &options{json: true}, []*collect.Report{nil}); err != nil || out.String() != "[]\n" {
+		t.Errorf("%q, %v", &out, err)
+	}
+}
