@@ -32,7 +32,7 @@ night reads everything within a month.
 
 Exit status 3: there are faults.`,
 		Example: `  callvault verify
-  callvault verify --part $(date +%-d)/31 --json`,
+  callvault verify --part $(($(date +%s) / 86400 % 30 + 1))/30 --json    # tonight's part`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			selection := archive.Selection{Tenant: tenant}
