@@ -38,6 +38,8 @@ func (s *scan) readTable(path string) error {
 	text := bufio.NewReader(file)
 	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
 		_, _ = text.Discard(len(mark)) // which would hide the quotes of the first name
+	} else if strings.HasPrefix(string(mark), "\xff\xfe") || strings.HasPrefix(string(mark), "\xfe\xff") {
+		return errors.New("it is UTF-16, which a spreadsheet calls Unicode text; save it as UTF-8")
 	}
 	if strings.EqualFold(filepath.Ext(path), ".csv") {
 		return s.readRows(filepath.Dir(path), text)
@@ -121,8 +123,13 @@ func (s *scan) readRows(dir string, text *bufio.Reader) error {
 	}
 }
 
-// separator is what parts the columns of a CSV most often in its first line.
+// separator is what parts the columns of a CSV: what a first line such as sep=; says,
+// which spreadsheets write and read over, or what stands most often in the header.
 func separator(text *bufio.Reader) rune {
+	if hint, _ := text.Peek(5); len(hint) == 5 && strings.EqualFold(string(hint[:4]), "sep=") {
+		_, _ = text.ReadString('\n')
+		return rune(hint[4])
+	}
 	start, _ := text.Peek(text.Size())
 	header, _, _ := strings.Cut(string(start), "\n")
 	best := ','

@@ -17,6 +17,9 @@ func TestCSVThatIsOutOfStep(t *testing.T) {
 		"file,agent,skill,Agent\na.opus,Ann,Sales,\n":          "column agent twice",
 		"file,agent,skill,,\na.opus,Ann,Sales,,,\n":            "",
 		"file,agent,x,x\na.opus,Ann\n":                         "",
+		"\ufeffSEP=|\r\nfile|agent\r\na.opus|Ann\r\n":          "",
+		"sep=;\r\nfile;agent\r\na.opus;Ann\r\n":                "",
+		"\xff\xfef\x00i\x00l\x00e\x00\n\x00":                   "UTF-16",
 	} {
 		w := newWorld(t)
 		w.write("a.opus", second)
