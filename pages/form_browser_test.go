@@ -10,6 +10,7 @@ import (
 
 	"callvault"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -44,6 +45,25 @@ func TestDoubleClick(t *testing.T) {
 	if n := forms.Load(); n != 1 {
 		t.Errorf("%d forms were sent", n)
 	}
+}
+
+// TestCopyOverPlainHTTP: a key can be copied with a button also where browsers have no
+// clipboard for scripts.
+func TestCopyOverPlainHTTP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.openBrowser(w.addPerson("Ada", callvault.Grant{AllTenants: true}, callvault.Listen, callvault.Admin))
+	without := page.AddScriptToEvaluateOnNewDocumentParams{Source: `Object.defineProperty(navigator, "clipboard", {value: undefined});
+		document.addEventListener("copy", () => { window.copied = getSelection().toString(); })`}
+	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, without); err != nil {
+		t.Fatal(err)
+	}
+	b.open("/admin/users/new/service-user")
+	b.do(chromedp.SetValue("#name", "robot"), chromedp.Click("[name=reach]"), chromedp.Click("main form .button.primary"))
+	b.until(`document.querySelector("[data-copy]")?.hidden === false`)
+	b.do(chromedp.Click("[data-copy]"))
+	b.until(`document.querySelector("[data-copy]").textContent === "Copied" && window.copied.trim() === document.getElementById("secret").textContent`)
+	b.until(`document.querySelector("[data-copy]").textContent === "Copy"`)
 }
 
 // TestNoteIsNotLost: what was written when the session had ended stands in its field

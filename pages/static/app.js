@@ -73,15 +73,26 @@ export function announce(text) {
 // A button with data-copy="ID" copies the text of the element of that id.
 function copyButtons() {
   for (const button of document.querySelectorAll("button[data-copy]")) {
-    if (!navigator.clipboard) continue;
+    const label = button.textContent;
     button.hidden = false;
     button.addEventListener("click", async () => {
-      const label = button.textContent;
-      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-      button.textContent = "Copied";
-      announce("Copied");
+      const told = await copy(document.getElementById(button.dataset.copy)) ? "Copied" : "Selected: copy it by hand";
+      button.textContent = told;
+      announce(told);
       setTimeout(() => { button.textContent = label; }, 2000);
     });
+  }
+}
+
+// copy copies the text of an element. Browsers have the newer way only where nobody can
+// listen, so not over plain HTTP from another machine, and may refuse it.
+async function copy(element) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(element);
+    return document.execCommand("copy");
   }
 }
 
