@@ -180,4 +180,13 @@ func TestEmptyStates(t *testing.T) {
 	reader := w.signedIn("lena", callvault.Listen)
 	reader.get("/recordings").want(t, "nothing there", http.StatusOK, "callvault collect")
 	reader.get("/recordings?party=0123").want(t, "nothing found", http.StatusOK, "Ask for less")
+	w.keep(recording("one", began), nil, clip().Audio)
+	narrow := w.newReader()
+	link := w.addPerson("bo", callvault.Grant{AllTenants: true, Agents: []string{"Nobody"}}, callvault.Listen)
+	narrow.get(strings.TrimPrefix(link, w.url))
+	got := narrow.get("/recordings")
+	got.want(t, "nothing for him", http.StatusOK, "No recording that you may hear")
+	if strings.Contains(got.body, `href="/completeness"`) {
+		t.Error("he is sent to a page that he may not see")
+	}
 }
