@@ -2,9 +2,11 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"callvault/audio"
@@ -17,8 +19,8 @@ const peaksAtOnce = 2
 const findPeaks = `SELECT peaks FROM peaks WHERE sha256 = $1`
 
 // Peaks returns the peaks of a held recording's audio, in the form of audio.Peaks.
-// They are measured once, at the first request, and kept. callvault.NotFound as
-// for OpenAudio.
+// They are measured once, at the first request, and kept; those of audio that is
+// damaged are not kept. callvault.NotFound as for OpenAudio.
 func (a *Archive) Peaks(ctx context.Context, entry *Entry) ([]byte, error) {
 	if peaks, err := a.keptPeaks(ctx, entry); peaks != nil || err != nil {
 		return peaks, err
@@ -63,9 +65,17 @@ func (a *Archive) measurePeaks(ctx context.Context, entry *Entry) ([]byte, error
 		return nil, err
 	}
 	defer file.Close()
-	peaks, err := audio.Peaks(file, time.Duration(entry.AudioMs)*time.Millisecond)
+	sum := sha256.New()
+	held := io.TeeReader(file, sum)
+	peaks, err := audio.Peaks(held, time.Duration(entry.AudioMs)*time.Millisecond)
+	if err == nil {
+		_, err = io.Copy(io.Discard, held) // peaks end at a fault
+	}
 	if err != nil {
 		return nil, fmt.Errorf("peaks of recording %s: %w", entry.Recording.RecordingKey, err)
+	}
+	if [sha256.Size]byte(sum.Sum(nil)) != entry.SHA256 {
+		return peaks, nil // of damaged audio: what is put back in its place has others
 	}
 	err = a.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO peaks (sha256, peaks) VALUES ($1, $2) ON CONFLICT DO NOTHING`, entry.SHA256[:], peaks)

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"RemarksHaveAnEnd", remarksHaveAnEnd},
 		{"Certificate", certificate},
 		{"Peaks", peaks},
+		{"PeaksOfDamagedAudio", peaksOfDamagedAudio},
 		{"VerifyWhole", verifyWhole},
 		{"VerifyFaults", verifyFaults},
 		{"VerifyWithoutAudio", verifyWithoutAudio},

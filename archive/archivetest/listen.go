@@ -216,3 +216,21 @@ func peaks(s *suite) {
 		}
 	}
 }
+
+// peaksOfDamagedAudio end at its fault, and are not those of what is put back in its place.
+func peaksOfDamagedAudio(s *suite) {
+	opus, key := Opus(1, 20*time.Second), tenant+"/2024/02/12/a.opus"
+	entry := s.add(row("a", noon), opus)
+	want, err := audio.Peaks(bytes.NewReader(opus), 20*time.Second)
+	s.must(err)
+	damaged := bytes.Clone(opus)
+	damaged[len(damaged)/2]++
+	s.putBlob(key, damaged)
+	if got, err := s.Archive.Peaks(s.Context(), entry); err != nil || len(got) >= len(want) {
+		s.Errorf("damaged: %d bytes, %v; of the whole %d", len(got), err, len(want))
+	}
+	s.putBlob(key, opus)
+	if got, err := s.Archive.Peaks(s.Context(), entry); err != nil || !bytes.Equal(got, want) {
+		s.Errorf("put back: %d bytes, %v; want %d", len(got), err, len(want))
+	}
+}
