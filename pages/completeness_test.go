@@ -353,6 +353,10 @@ func TestUsagePage(t *testing.T) {
 		t.Fatal("1800 bytes fit into 1000")
 	}
 	page := c.signedIn("ann", callvault.Listen).get("/usage")
+	none := c.signedIn("bo", callvault.Listen).get("/usage?find=nowhere")
+	if none.want(t, "usage of none", 200, "No tenant is called so"); strings.Contains(none.body, "0001-01-01") {
+		t.Error("the service was started in the year 1")
+	}
 	page.want(t, "usage", 200, "90 % used", `value="900"`, "When room frees", `509, limit used</dt><dd><data value="1"`, "Fetched from acme")
 }
 
