@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"database/sql"
 	"net/http"
 	"net/url"
 	"strings"
@@ -180,6 +181,17 @@ func TestEmptyStates(t *testing.T) {
 	reader := w.signedIn("lena", callvault.Listen)
 	reader.get("/recordings").want(t, "nothing there", http.StatusOK, "callvault collect")
 	reader.get("/recordings?party=0123").want(t, "nothing found", http.StatusOK, "Ask for less")
+	err := w.db.Tx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `DELETE FROM tenants`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := w.signedIn("ada", callvault.Listen, callvault.Admin) // a change, so that the accounts are read anew
+	reader.get("/recordings").want(t, "no tenant", http.StatusOK, "No tenant yet", "An administrator adds it")
+	fresh.get("/recordings").want(t, "no tenant, for who can add one", http.StatusOK, `href="/admin/tenants">Add a tenant`)
+	w.addTenant(callvault.Tenant{Name: "acme-ns"})
 	w.keep(recording("one", began), nil, clip().Audio)
 	narrow := w.newReader()
 	link := w.addPerson("bo", callvault.Grant{AllTenants: true, Agents: []string{"Nobody"}}, callvault.Listen)
