@@ -74,6 +74,25 @@ func (r *Run) lists(ctx context.Context) error {
 		}
 	}
 	r.listsPlanned(0)
+	return r.emptied(ctx)
+}
+
+// emptied makes a problem of lists that tell of nothing at all, of which there was
+// something before: one whose service user may reach no tenant any more is not refused,
+// but told of none, night after night.
+func (r *Run) emptied(ctx context.Context) error {
+	if r.told > 0 || !r.spansAll() {
+		return nil
+	}
+	var n int64
+	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items WHERE source = $1 AND start_ms >= $2 AND vanished_ms > 0`,
+		r.source.Name, r.began-r.source.Lookback.Milliseconds()).Scan(&n)
+	if err != nil {
+		return ownFault{fmt.Errorf("vanished recordings: %w", err)}
+	}
+	if n > 0 {
+		r.problem(Problem{Reason: fmt.Sprintf("the lists are empty, though they told of %d recordings of the last days before: see whether the service user may still reach its tenants", n)})
+	}
 	return nil
 }
 
@@ -159,6 +178,7 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 		return ownFault{err}
 	}
 	for t, err := range r.tell(ctx, piece) {
+		r.told++
 		if m, ok := client.MalformedOf(err); ok {
 			bad.add(fmt.Sprintf("item %d of the list from %s", m.Index, moment(piece.From)), m.Raw, m)
 			continue

@@ -47,6 +47,7 @@ type Run struct {
 	plainLists bool             // the source has no call-recording-info
 	heard      bool             // a list came, if any was to be asked for
 	listedHere []callvault.Span // by this run
+	told       int              // items of lists
 	again      bool             // what was listed finally is listed too
 	widened    bool             // what was listed before was forgotten, and is not listed again yet
 

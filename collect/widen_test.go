@@ -1,6 +1,7 @@
 package collect_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,31 @@ func TestAgain(t *testing.T) {
 		if lists, audio := s.counts(); lists > 3 || audio != 1 || !v.isHeld(t, hidden) {
 			t.Errorf("%d lists, %d requests for audio", lists, audio)
 		}
+		s.check(t)
+	})
+}
+
+// TestEmptiedLists: a service user that may reach nothing any more is not refused; that
+// nothing is told of what was told of yesterday is no complete run.
+func TestEmptiedLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		fill(s, "acme-ns", 3)
+		complete(t, v.run(t, source))
+		all := s.recordings
+		s.recordings = nil
+		for range 2 {
+			time.Sleep(time.Hour)
+			if report := v.run(t, source); report.Result != collect.Incomplete || !strings.Contains(problems(report), "told of 3 recordings of the last days before") {
+				t.Errorf("%s: %s", report.Result, problems(report))
+			}
+		}
+		s.recordings = all
+		complete(t, v.run(t, source))
+		s.recordings = nil
+		time.Sleep(source.Lookback + 24*time.Hour) // in which nobody calls
+		complete(t, v.run(t, source))
 		s.check(t)
 	})
 }
