@@ -14,11 +14,9 @@ import (
 
 // openAsIs opens the database in the file at path without writing anything.
 func openAsIs(ctx context.Context, path string) (*DB, error) {
-	// Without a log it was closed in order, and SQLite must be told that it need not make
-	// one. With a log beside it, of a snapshot, that is read too.
 	options := "&mode=ro&_pragma=query_only(1)"
-	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-		options += "&immutable=1"
+	if !logged(path) {
+		options += "&immutable=1" // SQLite would make a log, if only to find nothing in it
 	}
 	pool, err := connect(path, options, max(4, 2*runtime.GOMAXPROCS(0)))
 	if err != nil {
@@ -29,6 +27,16 @@ func openAsIs(ctx context.Context, path string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), pool.Close())
 	}
 	return db, nil
+}
+
+// logged tells whether there is a log to be read beside a database, as in a snapshot: none
+// is left of one that was closed in order.
+func logged(path string) bool {
+	log, err := os.Stat(path + "-wal")
+	if err == nil && log.Size() == 0 {
+		_, err = os.Stat(path + "-shm") // by which those find each other who have it open
+	}
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // known tells whether the schema is the one that this program knows.
