@@ -255,9 +255,12 @@ func (e *exporter) content(from io.ReadSeeker, sum hash.Hash) (io.Reader, error)
 // isThere tells whether a file has that content, and its size. The error is the
 // content's.
 func isThere(path string, content io.Reader) (size int64, same bool, err error) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return 0, false, nil // it is to be written; to open a pipe may take for ever
+	}
 	file, err := os.Open(path)
 	if err != nil {
-		return 0, false, nil // it is to be written
+		return 0, false, nil
 	}
 	defer file.Close()
 	want, there := make([]byte, 32<<10), make([]byte, 32<<10)

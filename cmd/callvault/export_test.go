@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,6 +129,18 @@ func TestExportAgain(t *testing.T) {
 	}
 	if _, stderr, status := runOn(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-13", "--until", "2024-02-12", "--to", to); status != 2 {
 		t.Errorf("a span that ends before it begins: %d %s", status, stderr)
+	}
+}
+
+// TestExportOverAPipe: what is no file under a recording's name is replaced, and not read.
+func TestExportOverAPipe(t *testing.T) {
+	data, to := exportable(t, "Ann"), t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(to, "a.opus"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-11", "--until", "2024-02-13", "--to", to)
+	if info, err := os.Lstat(filepath.Join(to, "a.opus")); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
 
