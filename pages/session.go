@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -66,8 +67,10 @@ func (p *Pages) askToSignIn(x *exchange, wanted *route) error {
 	}
 	query := url.Values{}
 	to := x.r.URL.RequestURI()
-	if x.r.Method == http.MethodPost || wanted.file {
+	if x.r.Method == http.MethodPost {
 		to = p.cameFrom(x)
+	} else if wanted.file {
+		to = cmp.Or(p.cameFrom(x), to)
 	}
 	if to != "/" && to != "" {
 		query.Set("to", to)

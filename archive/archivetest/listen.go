@@ -149,7 +149,7 @@ func remarksHaveAnEnd(s *suite) {
 	s.add(row("a", noon), second)
 	kept := 0
 	for ; kept < 1000; kept++ {
-		m := archive.Remark{Tenant: tenant, RecordingKey: "a", Who: "Ann", Text: strings.Repeat("🙂", archive.MaxRemark), At: noon}
+		m := archive.Remark{Tenant: tenant, RecordingKey: "a", Who: "Ann", Text: strings.Repeat(string('🙂'+rune(kept%2)), archive.MaxRemark), At: noon} // the same again would be kept once
 		err := s.Archive.AddRemark(s.Context(), &m)
 		if errors.Is(err, callvault.InvalidParameter) && strings.Contains(err.Error(), "no room for another note") {
 			break
