@@ -32,7 +32,7 @@ type Source struct {
 	Client *client.Client
 	// Renew, where it is not nil, is asked for the Client as a run, or a turn that is
 	// shared, begins: its key may have changed since. With an error it returns the
-	// earlier one.
+	// earlier one; nil, where there is none, and what has begun fails.
 	Renew func() (*client.Client, error)
 	// Since is the first instant to collect, in Unix milliseconds.
 	Since int64

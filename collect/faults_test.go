@@ -201,8 +201,24 @@ func TestKeyRefreshed(t *testing.T) {
 		}
 		source.Renew = func() (*client.Client, error) { return current, nil }
 		complete(t, v.run(t, source))
-		source.Renew = func() (*client.Client, error) { return current, errors.New("permission denied") }
+		unread := errors.New("permission denied")
+		source.Renew = func() (*client.Client, error) { return current, unread }
 		complete(t, v.run(t, source))
+		s.counts()
+		source.Renew = func() (*client.Client, error) { return nil, unread }
+		if report := v.run(t, source); report.Result != collect.Failed || report.Error != unread.Error() {
+			t.Errorf("without a key the run is %s %q", report.Result, report.Error)
+		}
+		if lists, audio := s.counts(); lists+audio > 0 {
+			t.Errorf("%d lists and %d audio requests without a key", lists, audio)
+		}
+		run, err := v.Collector.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := run.Plan(t.Context()); !errors.Is(err, unread) {
+			t.Errorf("a plan without a key: %v", err)
+		}
 	})
 }
 

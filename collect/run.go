@@ -36,6 +36,7 @@ type Run struct {
 	c      *Collector
 	source *Source
 	client *client.Client
+	noKey  error          // why there is no client
 	began  int64          // Unix milliseconds
 	span   callvault.Span // what is to be listed
 
@@ -120,7 +121,9 @@ func newRun(c *Collector, r *Run) *Run {
 	r.c, r.client = c, r.source.Client
 	if r.source.Renew != nil {
 		var err error
-		if r.client, err = r.source.Renew(); err != nil {
+		if r.client, err = r.source.Renew(); r.client == nil {
+			r.noKey = err
+		} else if err != nil {
 			c.log.Error("the source's key could not be read anew; the run begins with the earlier one", "source", r.source.Name, "error", err)
 		}
 	}
@@ -310,6 +313,9 @@ func (r *Run) unlessStopped(err error) error {
 
 // beginAll starts the turns of the tenants that are known already.
 func (r *Run) beginAll(ctx context.Context) error {
+	if r.noKey != nil {
+		return r.noKey
+	}
 	for _, s := range r.sites {
 		if err := r.begin(ctx, s); err != nil {
 			return ownFault{err}

@@ -115,6 +115,9 @@ func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) 
 		return nil, err
 	}
 	r := newRun(c, &Run{source: source, began: which.Began, apart: true})
+	if r.noKey != nil {
+		return nil, fmt.Errorf("source %s: %w", source.Name, r.noKey)
+	}
 	close(r.listsOver) // more may be listed; then the turn is handed out again
 	for _, s := range sites {
 		if s.tenant != which.Tenant {

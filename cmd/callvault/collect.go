@@ -43,6 +43,9 @@ func withCollector(ctx context.Context, o *options, names []string, fn func(*vau
 		return err
 	}
 	sources, err := config.sources(names)
+	if err == nil {
+		err = keyed(sources)
+	}
 	if err != nil {
 		return err
 	}

@@ -110,18 +110,26 @@ type scheduled struct {
 	schedule *collect.Schedule
 }
 
-// sources makes the sources of those names, or of all when there are none.
+// sources makes the sources of those names, or of all when there are none. One whose key
+// cannot be read is without a Client: a run over it fails and says why, and no other does.
 func (c *config) sources(names []string) ([]scheduled, error) {
 	all, err := c.described(names)
 	if err != nil {
 		return nil, err
 	}
 	for i := range all {
-		if all[i].Client, err = all[i].Renew(); err != nil {
-			return nil, fmt.Errorf("source %s: %w", all[i].Name, err)
-		}
+		all[i].Client, _ = all[i].Renew()
 	}
 	return all, allNamed(all, names)
+}
+
+// keyed tells why none of the sources can be asked for anything; nil when one can.
+func keyed(sources []scheduled) error {
+	if slices.ContainsFunc(sources, func(s scheduled) bool { return s.Client != nil }) {
+		return nil
+	}
+	_, err := sources[0].Renew()
+	return fmt.Errorf("source %s: %w", sources[0].Name, err)
 }
 
 // described makes those of them that there are without a Client, for what asks them
@@ -196,6 +204,9 @@ func (c *sourceConfig) source() (s scheduled, err error) {
 		Pace: collect.DefaultPace, Lookback: collect.DefaultLookback,
 	}
 	s.url = c.URL
+	if _, err := client.New(c.URL, "any"); err != nil {
+		return s, err // what a run would tell of its key alone
+	}
 	if c.Since == "" {
 		return s, errors.New("since is missing: the day from which on to collect, such as \"2024-01-01\"")
 	}
