@@ -20,7 +20,7 @@ func TestImportShowsNames(t *testing.T) {
 		}
 	}
 	_, stderr, status := runOn(t, data, "import", "--tenant", "acme-ns", in)
-	if status != exitIncomplete || strings.Count(stderr, "\n") != 3 || strings.ContainsAny(stderr, "\x1b\a\xff") {
+	if status != exitIncomplete || strings.Count(stderr, "\n") != 3 || strings.ContainsAny(stderr, "\x1b\a") || strings.Contains(stderr, "\xff") {
 		t.Errorf("%d: %q", status, stderr)
 	}
 	for _, name := range []string{`evil\x1b]0;x\a.wav`, `bad\xff.wav`, "/plain é.wav: "} {
