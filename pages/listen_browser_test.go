@@ -3,8 +3,11 @@ package pages_test
 import (
 	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,7 +109,7 @@ func TestFindAndHear(t *testing.T) {
 	b.hearByKeys()
 	b.hearByMouse()
 
-	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#text").focus()`), chromedp.Click("[data-stamp]"), chromedp.KeyEvent("he says yes"))
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-stamp]").click()`), chromedp.KeyEvent("he says yes")) // the mouse may miss while the page scrolls
 	b.until(`document.getElementById("text").value.endsWith("he says yes")`)
 	b.do(chromedp.Click("form[action$=remarks] .button"))
 	b.until(`!!document.querySelector(".note-text")?.textContent.endsWith("he says yes") && !!document.querySelector(".note-text a")`)
@@ -170,6 +173,29 @@ func (b *browser) hearByMouse() {
 	b.Helper()
 	b.do(chromedp.Click(".wave"))
 	b.until(`Math.abs(document.querySelector("audio").currentTime / document.querySelector("audio").duration - 0.5) < 0.05`)
+}
+
+// TestWaveformComesLater: what could not be drawn as the page came is drawn once the
+// service is back.
+func TestWaveformComesLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.keep(recording("one", began), nil, clip().Audio)
+	var asked atomic.Int64
+	ailing := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/peaks") && asked.Add(1) == 1 {
+			http.Error(out, "", http.StatusBadGateway)
+			return
+		}
+		w.pages.ServeHTTP(out, r)
+	}))
+	t.Cleanup(ailing.Close)
+	b := w.openBrowser(w.addPerson("Lena", callvault.Grant{AllTenants: true}, callvault.Listen))
+	b.url = ailing.URL
+	b.open("/recordings/acme-ns/one")
+	b.until(`performance.getEntriesByType("resource").some(e => e.name.endsWith("/peaks"))`)
+	b.do(chromedp.Evaluate[chromedp.Void](`document.dispatchEvent(new Event("serviceback"))`))
+	b.until(`document.querySelector(".player").classList.contains("drawn")`)
 }
 
 // TestWhatGoesWrongIsSaid plays what cannot be played, and reads why.

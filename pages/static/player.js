@@ -26,6 +26,7 @@ class Player {
     addEventListener('hashchange', () => this.followLink());
     document.addEventListener('click', e => this.followAgain(e));
     document.addEventListener('keydown', e => this.key(e));
+    document.addEventListener('serviceback', () => this.root.classList.contains('drawn') || this.loadPeaks());
     this.talkToOthers();
   }
 

@@ -8,6 +8,7 @@ const form = document.querySelector("[data-search]");
 const results = document.getElementById("results");
 const patience = 220; // milliseconds from the last key to the question
 const slow = 600; // milliseconds after which the reader is told that it takes time
+const given = 20_000; // milliseconds after which no answer is waited for
 
 /** address is where the form leads: what is left empty is not in it. */
 function address() {
@@ -35,6 +36,7 @@ async function find() {
     results.setAttribute("aria-busy", "true");
     announce("Searching");
   }, slow);
+  const never = setTimeout(() => mine.abort(new Error("no answer came")), given);
   try {
     const headers = { Accept: "text/html, application/json" }; // who is not signed in is told so, not sent to the sign-in
     const answer = await fetch(`${to}${to.includes("?") ? "&" : "?"}part=results`, { signal: mine.signal, headers });
@@ -45,6 +47,7 @@ async function find() {
     if (error.name !== "AbortError") trouble();
   } finally {
     clearTimeout(late);
+    clearTimeout(never);
   }
 }
 
