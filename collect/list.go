@@ -77,8 +77,12 @@ func (r *Run) lists(ctx context.Context) error {
 	return r.emptied(ctx)
 }
 
+// fewVanish is how many recordings may vanish from all lists at once without anything
+// being wrong: a source may delete those of a small site.
+const fewVanish = 20
+
 // emptied makes a problem of lists that tell of nothing at all, of which there was
-// something before: one whose service user may reach no tenant any more is not refused,
+// much before: one whose service user may reach no tenant any more is not refused,
 // but told of none, night after night.
 func (r *Run) emptied(ctx context.Context) error {
 	if r.told > 0 || !r.spansAll() {
@@ -90,7 +94,7 @@ func (r *Run) emptied(ctx context.Context) error {
 	if err != nil {
 		return ownFault{fmt.Errorf("vanished recordings: %w", err)}
 	}
-	if n > 0 {
+	if n > fewVanish {
 		r.problem(Problem{Reason: fmt.Sprintf("the lists are empty, though they told of %d recordings of the last days before: see whether the service user may still reach its tenants", n)})
 	}
 	return nil

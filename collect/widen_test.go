@@ -93,13 +93,20 @@ func TestEmptiedLists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		v, source := newVault(t, tempDir(t)), from(t, s)
-		fill(s, "acme-ns", 3)
+		fill(s, "acme-ns", 20)
 		complete(t, v.run(t, source))
 		all := s.recordings
 		s.recordings = nil
+		time.Sleep(time.Hour)
+		complete(t, v.run(t, source)) // a small site's may have been deleted
+		s.recordings = all
+		fill(s, "birch-ns", 1)
+		all = s.recordings
+		complete(t, v.run(t, source))
+		s.recordings = nil
 		for range 2 {
 			time.Sleep(time.Hour)
-			if report := v.run(t, source); report.Result != collect.Incomplete || !strings.Contains(problems(report), "told of 3 recordings of the last days before") {
+			if report := v.run(t, source); report.Result != collect.Incomplete || !strings.Contains(problems(report), "told of 21 recordings of the last days before") {
 				t.Errorf("%s: %s", report.Result, problems(report))
 			}
 		}
