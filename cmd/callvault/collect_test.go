@@ -54,6 +54,16 @@ func heldBelow(data string) int {
 	return len(held)
 }
 
+// TestServeWithoutKey: a service is not kept from its other work by the key of a source.
+func TestServeWithoutKey(t *testing.T) {
+	t.Parallel()
+	data := pacedCollector(t, 1)
+	if err := os.Remove(filepath.Join(data, "key")); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, serving(t, data))
+}
+
 // Ctrl-C ends a run soon, and another process is kept from the source until then.
 func TestInterruptedCollect(t *testing.T) {
 	data := pacedCollector(t, 8)

@@ -47,6 +47,19 @@ func TestKeyFileIsReadAnew(t *testing.T) {
 	}
 }
 
+// TestSourceWithoutKey: an address that is none is refused at once, a key that cannot be
+// read by the runs over its source alone.
+func TestSourceWithoutKey(t *testing.T) {
+	c := &config{dir: t.TempDir(), Source: []sourceConfig{{Name: "acme", URL: "https://acme.example", KeyFile: "acme.key", Since: "2024-01-01"}}}
+	if sources, err := c.sources(nil); err != nil || sources[0].Client != nil {
+		t.Errorf("without a key: %+v, %v", sources, err)
+	}
+	c.Source[0].URL = "ftp://acme.example"
+	if _, err := c.sources(nil); err == nil {
+		t.Error("an address that is none was taken")
+	}
+}
+
 // TestEmptySecret: alerts are not sent without a signature where one is asked for.
 func TestEmptySecret(t *testing.T) {
 	dir := t.TempDir()
