@@ -76,8 +76,8 @@ func (t *turn) leave(it *item, err error, spent bool) error {
 // forget puts right that the archive has lost the recording's row: the next run
 // lists it anew.
 func (t *turn) forget(ctx context.Context, it *item) error {
-	t.r.listMu.Lock()
-	defer t.r.listMu.Unlock()
+	t.r.lists.mu.Lock()
+	defer t.r.lists.mu.Unlock()
 	t.r.problem(Problem{Tenant: it.tenant, Key: it.key, Reason: "its row was lost here; the next run lists it anew"})
 	t.mu.Lock()
 	t.due--

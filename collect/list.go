@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"callvault"
@@ -22,15 +24,31 @@ const shortestSlice = int64(time.Minute / time.Millisecond)
 // stretch of time is asked for then.
 const listWithin = time.Hour
 
+// lists is how far a run is with what it asks for first.
+type lists struct {
+	pacer    *pacer
+	plain    bool          // the source has no call-recording-info
+	again    bool          // what was listed finally is listed too
+	heard    bool          // a list came, if any was to be asked for
+	told     int           // items
+	left     int           // to be asked for, as far as is known; Run.mu is held for it
+	complete atomic.Bool   // all were asked for, where others take the turns
+	over     chan struct{} // closed when no more will come
+
+	mu      sync.Mutex       // for what was listed
+	here    []callvault.Span // by this run
+	widened bool             // what was listed before was forgotten, and is not listed again yet
+}
+
 // told is a recording with its call, as a list tells of it.
 type told struct {
 	recording callvault.Recording
 	call      *callvault.Call
 }
 
-// lists asks for all that must be listed, the newest first, and notes what it is
+// listAll asks for all that must be listed, the newest first, and notes what it is
 // told. An error ends the source for this run.
-func (r *Run) lists(ctx context.Context) error {
+func (r *Run) listAll(ctx context.Context) error {
 	if r.source.Since > r.began { // a mistyped year would be complete each night
 		return fmt.Errorf("since is %s, which has not come: nothing would be collected", moment(r.source.Since))
 	}
@@ -39,7 +57,7 @@ func (r *Run) lists(ctx context.Context) error {
 		return err
 	}
 	failed := 0
-	r.heard = len(pieces) == 0
+	r.lists.heard = len(pieces) == 0
 	for len(pieces) > 0 {
 		r.listsPlanned(len(pieces))
 		if r.stopped() {
@@ -50,7 +68,7 @@ func (r *Run) lists(ctx context.Context) error {
 		err := r.listSlice(ctx, piece)
 		switch {
 		case err == nil:
-			failed, r.heard = 0, true
+			failed, r.lists.heard = 0, true
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case sourceStops(err), errors.As(err, new(ownFault)):
@@ -69,12 +87,33 @@ func (r *Run) lists(ctx context.Context) error {
 		if failed == listFailures {
 			return fmt.Errorf("%d lists in a row failed, the last with: %w", failed, err)
 		}
-		if len(pieces) == 0 && r.widened {
-			r.widened, pieces = false, r.forgotten()
+		if len(pieces) == 0 && r.lists.widened {
+			r.lists.widened, pieces = false, r.forgotten()
 		}
 	}
 	r.listsPlanned(0)
 	return r.emptied(ctx)
+}
+
+func (r *Run) listsPlanned(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lists.left = n
+}
+
+func (r *Run) listFailed(piece callvault.Span, err error) {
+	r.problem(Problem{Reason: fmt.Sprintf("the list from %s to %s failed: %v", moment(piece.From), moment(piece.To), err)})
+	r.c.log.Error("list failed", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "error", err)
+}
+
+// listsDone tells whether all lists of the run were asked for.
+func (r *Run) listsDone() bool {
+	select {
+	case <-r.lists.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // fewVanish is how many recordings may vanish from all lists at once without anything
@@ -85,7 +124,7 @@ const fewVanish = 20
 // much before: one whose service user may reach no tenant any more is not refused,
 // but told of none, night after night.
 func (r *Run) emptied(ctx context.Context) error {
-	if r.told > 0 || !r.spansAll() {
+	if r.lists.told > 0 || !r.spansAll() {
 		return nil
 	}
 	var n int64
@@ -102,7 +141,7 @@ func (r *Run) emptied(ctx context.Context) error {
 
 // pieces are the stretches of time that are to be listed, the newest first.
 func (r *Run) pieces(ctx context.Context) (pieces []callvault.Span, err error) {
-	if r.again {
+	if r.lists.again {
 		return r.piecesOf(nil), nil
 	}
 	listings, err := r.c.listings(ctx, r.source.Name, time.Now())
@@ -182,7 +221,7 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 		return ownFault{err}
 	}
 	for t, err := range r.tell(ctx, piece) {
-		r.told++
+		r.lists.told++
 		if m, ok := client.MalformedOf(err); ok {
 			bad.add(fmt.Sprintf("item %d of the list from %s", m.Index, moment(piece.From)), m.Raw, m)
 			continue
@@ -218,7 +257,7 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 // where the source has no such list, by recordings.
 func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, error] {
 	return func(yield func(told, error) bool) {
-		if !r.plainLists {
+		if !r.lists.plain {
 			plain := false
 			for call, err := range r.client.Calls(r.lister().traced(ctx), piece) {
 				if plain = errors.Is(err, callvault.NotFound); plain {
@@ -231,7 +270,7 @@ func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, er
 			if !plain {
 				return
 			}
-			r.plainLists = true
+			r.lists.plain = true
 			if err := r.lister().wait(ctx); err != nil {
 				yield(told{}, err)
 				return
@@ -239,7 +278,7 @@ func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, er
 		}
 		for item, err := range r.client.Recordings(r.lister().traced(ctx), piece) {
 			if errors.Is(err, callvault.NotFound) {
-				r.plainLists = false // not one list is there: that tells nothing of the other
+				r.lists.plain = false // not one list is there: that tells nothing of the other
 			}
 			if !yield(told{recording: item.Recording}, err) {
 				return
@@ -273,8 +312,8 @@ func yieldCall(yield func(told, error) bool, call *client.CallItem, err error) b
 // listed writes that a stretch was fully listed: recordings that were known in it
 // and were not told of now have vanished at the source.
 func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
-	r.listMu.Lock()
-	defer r.listMu.Unlock()
+	r.lists.mu.Lock()
+	defer r.lists.mu.Unlock()
 	all, err := r.c.listings(ctx, r.source.Name, time.Now())
 	if err != nil {
 		return err
@@ -295,7 +334,7 @@ func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 		return bad.write(ctx, tx, r.source.Name, l)
 	})
 	if err == nil {
-		r.listedHere = append(r.listedHere, l.Span)
+		r.lists.here = append(r.lists.here, l.Span)
 		bad.tell(r)
 	}
 	return err

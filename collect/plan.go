@@ -52,7 +52,7 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	if err := r.beginAll(ctx); err != nil {
 		return nil, err
 	}
-	err := r.lists(ctx)
+	err := r.listAll(ctx)
 	if restErr := r.rest(context.WithoutCancel(ctx)); err == nil {
 		err = restErr
 	}
@@ -77,7 +77,7 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 // listsToCome is how many lists a run would ask for, before it fetches.
 func (r *Run) listsToCome(ctx context.Context) (int64, error) {
 	pieces, err := r.pieces(ctx)
-	if r.plainLists {
+	if r.lists.plain {
 		return int64(len(pieces)) + 1, err // each run asks for calls once
 	}
 	return int64(len(pieces)), err

@@ -182,7 +182,7 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 		return err
 	}
 	succeeded := int64(0) // collected from, though something may be lacking
-	if report.Result != Failed && !report.Stopped && r.heard {
+	if report.Result != Failed && !report.Stopped && r.lists.heard {
 		succeeded = report.EndedAt
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
@@ -200,7 +200,7 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 // rest writes the paces, so that the next run can go on from them.
 func (r *Run) rest(ctx context.Context) error {
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
-		subjects := map[string]*pacer{listSubject: r.listPacer}
+		subjects := map[string]*pacer{listSubject: r.lists.pacer}
 		for tenant, t := range r.turns {
 			subjects[tenant] = t.pacer
 		}

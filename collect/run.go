@@ -39,35 +39,25 @@ type Run struct {
 	noKey  error          // why there is no client
 	began  int64          // Unix milliseconds
 	span   callvault.Span // what is to be listed
+	lists  lists
 
 	release    func()
 	paces      map[string][3]int64
 	pacesKnown bool
-	listPacer  *pacer
-	listMu     sync.Mutex       // for what was listed
-	plainLists bool             // the source has no call-recording-info
-	heard      bool             // a list came, if any was to be asked for
-	listedHere []callvault.Span // by this run
-	told       int              // items of lists
-	again      bool             // what was listed finally is listed too
-	widened    bool             // what was listed before was forgotten, and is not listed again yet
 
-	allListed atomic.Bool                        // all lists were asked for, where others take the turns
-	apart     bool                               // its one turn is another process's run's
-	share     *Share                             // who else takes the tenants' turns; nil when this run does
-	launch    func(context.Context, *turn) error // starts a tenant's turn
-	slots     chan struct{}
-	stopping  chan struct{}
-	stopOnce  sync.Once
-	listsOver chan struct{}
-	cutShort  atomic.Bool // by Stop, before all was done
+	share    *Share                             // who else takes the tenants' turns; nil when this run does
+	apart    bool                               // its one turn is another process's run's
+	launch   func(context.Context, *turn) error // starts a tenant's turn
+	slots    chan struct{}
+	stopping chan struct{}
+	stopOnce sync.Once
+	cutShort atomic.Bool // by Stop, before all was done
 
-	mu        sync.Mutex
-	sites     map[string]*site // by the source's name of the tenant; nil for another source's
-	turns     map[string]*turn // by the tenant's name here
-	listsLeft int
-	problems  []Problem
-	unnamed   int // problems beyond those
+	mu       sync.Mutex
+	sites    map[string]*site // by the source's name of the tenant; nil for another source's
+	turns    map[string]*turn // by the tenant's name here
+	problems []Problem
+	unnamed  int // problems beyond those
 }
 
 // Problem is something that kept a run from being complete. Key is a recording's,
@@ -128,7 +118,7 @@ func newRun(c *Collector, r *Run) *Run {
 		}
 	}
 	r.slots = make(chan struct{}, r.source.abreast())
-	r.stopping, r.listsOver = make(chan struct{}), make(chan struct{})
+	r.stopping, r.lists.over = make(chan struct{}), make(chan struct{})
 	r.sites, r.turns = map[string]*site{}, map[string]*turn{}
 	return r
 }
@@ -159,7 +149,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 // openListPacer makes the pacer of the lists.
 func (r *Run) openListPacer(ctx context.Context) (err error) {
 	if r.share == nil {
-		r.listPacer = newPacer(r.source, r.lastRequests(listSubject))
+		r.lists.pacer = newPacer(r.source, r.lastRequests(listSubject))
 		return nil
 	}
 	if !r.pacesKnown {
@@ -167,7 +157,7 @@ func (r *Run) openListPacer(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.listPacer, err = r.c.sharedPacer(ctx, r.source, listSubject)
+	r.lists.pacer, err = r.c.sharedPacer(ctx, r.source, listSubject)
 	return err
 }
 
@@ -190,7 +180,7 @@ func (r *Run) lister() *pacer {
 	if only := r.onlyTurn(); only != nil && r.share == nil { // else who takes it has that of the lists
 		return only.pacer
 	}
-	return r.listPacer
+	return r.lists.pacer
 }
 
 // onlyTurn is the turn of the source's one tenant, nil when there are others or
@@ -228,7 +218,7 @@ var errStopped = errors.New("stopped")
 
 // Again lets the run list what was listed finally too: a source may show more of it than
 // it did. Wait must follow.
-func (r *Run) Again() { r.again = true }
+func (r *Run) Again() { r.lists.again = true }
 
 // After lets a run over a source of which nothing was collected yet begin when these,
 // which are at work, have asked for their lists: so a tenant that more than one has becomes
@@ -241,7 +231,7 @@ func (r *Run) After(ctx context.Context, earlier []*Run) {
 	defer cancel()
 	for _, other := range earlier {
 		select {
-		case <-other.listsOver:
+		case <-other.lists.over:
 		case <-r.stopping:
 		case <-ctx.Done():
 		}
@@ -269,16 +259,8 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	}
 	var listErr error
 	group.Go(func() error {
-		defer close(r.listsOver)
-		listErr = r.unlessStopped(r.beginAll(work))
-		if listErr == nil {
-			listErr = r.unlessStopped(r.lists(waiting))
-		}
-		if listErr == nil && r.share != nil {
-			if listErr = r.handAll(work); listErr == nil {
-				listErr = r.unlessStopped(r.awaitTurns(waiting))
-			}
-		}
+		defer close(r.lists.over)
+		listErr = r.lead(work, waiting)
 		if listErr != nil && (sourceStops(listErr) || errors.As(listErr, new(ownFault))) {
 			return listErr
 		}
@@ -300,6 +282,22 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 		err = r.noteReopening(ctx)
 	}
 	return report, err
+}
+
+// lead begins the turns of the tenants that are known already, asks for the lists, and
+// sees to it, where others take the turns, that all are taken.
+func (r *Run) lead(work, waiting context.Context) error {
+	err := r.unlessStopped(r.beginAll(work))
+	if err == nil {
+		err = r.unlessStopped(r.listAll(waiting))
+	}
+	if err != nil || r.share == nil {
+		return err
+	}
+	if err := r.handAll(work); err != nil {
+		return err
+	}
+	return r.unlessStopped(r.awaitTurns(waiting))
 }
 
 // unlessStopped is the error of a part of the run; that Stop has ended it is none.
@@ -333,9 +331,9 @@ func (r *Run) site(ctx context.Context, remote string) (*site, error) {
 	if ok {
 		return known, nil
 	}
-	r.listMu.Lock()
+	r.lists.mu.Lock()
 	claimed, err := r.c.claim(ctx, r.source, remote, func(tx *sql.Tx) error { return r.widen(ctx, tx) })
-	r.listMu.Unlock()
+	r.lists.mu.Unlock()
 	if errors.Is(err, errOtherSource) || errors.Is(err, callvault.InvalidParameter) {
 		r.problem(Problem{Tenant: r.source.Prefix + remote, Reason: err.Error()})
 		r.c.log.Error("tenant refused", "source", r.source.Name, "error", err)
@@ -372,9 +370,9 @@ func (r *Run) begin(ctx context.Context, s *site) error {
 	switch only := r.onlyTurn(); {
 	case len(r.turns) == 0:
 		// Until a second tenant shows up, lists and audio share one pace.
-		t.pacer.follow(r.listPacer)
+		t.pacer.follow(r.lists.pacer)
 	case only != nil:
-		r.listPacer.follow(only.pacer)
+		r.lists.pacer.follow(only.pacer)
 	}
 	r.turns[s.tenant] = t
 	return r.launch(ctx, t)
@@ -401,12 +399,6 @@ func (r *Run) wake(ctx context.Context, fresh []*item) error {
 	return nil
 }
 
-func (r *Run) listsPlanned(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.listsLeft = n
-}
-
 // maxRunProblems is how many problems of the source a run names.
 const maxRunProblems = 2000
 
@@ -418,11 +410,6 @@ func (r *Run) problem(p Problem) {
 		return
 	}
 	r.problems = append(r.problems, p)
-}
-
-func (r *Run) listFailed(piece callvault.Span, err error) {
-	r.problem(Problem{Reason: fmt.Sprintf("the list from %s to %s failed: %v", moment(piece.From), moment(piece.To), err)})
-	r.c.log.Error("list failed", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "error", err)
 }
 
 // Abandon ends a run that was started and is not wanted any more.

@@ -42,7 +42,7 @@ func (c *Collector) StartShared(ctx context.Context, source *Source, began int64
 // before the lists have told which recordings are the most urgent (turn.awaitLists).
 func (r *Run) hand(ctx context.Context, t *turn) error {
 	waits := r.source.Pace > 0 && time.Now().UnixMilli() < r.began+soon.Milliseconds()
-	if waits && !r.allListed.Load() {
+	if waits && !r.lists.complete.Load() {
 		return nil
 	}
 	return r.share.Hand(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
@@ -50,7 +50,7 @@ func (r *Run) hand(ctx context.Context, t *turn) error {
 
 // handAll hands out all turns: the lists are over.
 func (r *Run) handAll(ctx context.Context) error {
-	r.allListed.Store(true)
+	r.lists.complete.Store(true)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range r.turns {
@@ -118,7 +118,7 @@ func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) 
 	if r.noKey != nil {
 		return nil, fmt.Errorf("source %s: %w", source.Name, r.noKey)
 	}
-	close(r.listsOver) // more may be listed; then the turn is handed out again
+	close(r.lists.over) // more may be listed; then the turn is handed out again
 	for _, s := range sites {
 		if s.tenant != which.Tenant {
 			continue

@@ -119,7 +119,7 @@ func (t *turn) awaitLists(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-t.r.listsOver:
+		case <-t.r.lists.over:
 			return nil
 		case <-long.C:
 			return nil
@@ -136,23 +136,13 @@ func (t *turn) known() int {
 	return t.due
 }
 
-// listsDone tells whether all lists of the run were asked for.
-func (r *Run) listsDone() bool {
-	select {
-	case <-r.listsOver:
-		return true
-	default:
-		return false
-	}
-}
-
 // sleep waits until there may be something to do.
 func (t *turn) sleep(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-t.woken:
-	case <-t.r.listsOver:
+	case <-t.r.lists.over:
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ const (
 // View tells how far the run is.
 func (r *Run) View() View {
 	r.mu.Lock()
-	v := View{Source: r.source.Name, Began: r.began, ListsLeft: r.listsLeft}
+	v := View{Source: r.source.Name, Began: r.began, ListsLeft: r.lists.left}
 	turns := make([]*turn, 0, len(r.turns))
 	for _, t := range r.turns {
 		turns = append(turns, t)

@@ -11,17 +11,17 @@ import (
 
 // widen forgets, in tx, what was listed before this run: its source shows a tenant for
 // the first time. Whether that is new or was granted only now is not known, and the
-// lists of those days may have been without its recordings. r.listMu is held.
+// lists of those days may have been without its recordings. r.lists.mu is held.
 func (r *Run) widen(ctx context.Context, tx *sql.Tx) error {
 	all, err := r.c.listings(ctx, r.source.Name, time.Now())
 	if err != nil {
 		return err
 	}
-	here := inside(all, r.listedHere)
+	here := inside(all, r.lists.here)
 	if length(here) == length(all) {
 		return nil
 	}
-	r.widened = true
+	r.lists.widened = true
 	return writeListings(ctx, tx, r.source.Name, here)
 }
 
@@ -29,7 +29,7 @@ func (r *Run) widen(ctx context.Context, tx *sql.Tx) error {
 // that this run has listed already.
 func (r *Run) forgotten() []callvault.Span {
 	var here []listing
-	for _, span := range r.listedHere {
+	for _, span := range r.lists.here {
 		here = add(here, listing{span, math.MaxInt64}, 0)
 	}
 	return r.piecesOf(here)
