@@ -64,6 +64,7 @@ const (
 	ActionExport         = "export"
 	ActionSettle         = "settle"
 	ActionReopen         = "reopen"
+	ActionHandOver       = "hand over"
 	ActionCertify        = "certify"
 	ActionMove           = "move"
 )

@@ -105,8 +105,8 @@ func (c *Collector) claim(ctx context.Context, source *Source, remote string, fi
 	case err != nil:
 		return nil, fmt.Errorf("tenant %s: %w", name, err)
 	case owned.source != source.Name || owned.remote != remote:
-		return nil, fmt.Errorf("the tenant %s of source %s %w, %s: give the source a prefix in the configuration or, if it is the same under another name, that name again",
-			name, source.Name, errOtherSource, owned.source)
+		return nil, fmt.Errorf("the tenant %s of source %s %w, %s: if it is another site, give the source a prefix in the configuration; if it is the same, callvault handover %s --to %s, or give the source its old name",
+			name, source.Name, errOtherSource, owned.source, name, source.Name)
 	}
 	return owned, c.ensureTenants(ctx, []string{name})
 }

@@ -3,10 +3,7 @@ package collect
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-
-	"callvault"
 )
 
 // Reopen forgets that its source has closed a tenant, and what was fetched of it and
@@ -14,13 +11,9 @@ import (
 // again. callvault.NotFound when no source has shown the tenant; database.Held while
 // a run over its source is under way, which would not hear of it.
 func (c *Collector) Reopen(ctx context.Context, tenant string) error {
-	var source string
-	err := c.db.Reader.QueryRowContext(ctx, `SELECT source FROM collected_tenants WHERE tenant = $1`, tenant).Scan(&source)
-	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("the tenant %s is not collected from any source: %w", tenant, callvault.NotFound)
-	}
+	source, err := c.sourceOf(ctx, tenant)
 	if err != nil {
-		return fmt.Errorf("tenant %s: %w", tenant, err)
+		return err
 	}
 	release, err := c.db.Lock("source "+source, nil)
 	if err != nil {

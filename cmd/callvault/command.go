@@ -55,7 +55,7 @@ func newCommand() *cobra.Command {
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		serveCommand(o), workerCommand(o), demoCommand(o), tenantCommand(o), userCommand(o), auditCommand(o), importCommand(o),
-		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), reopenCommand(o), exportCommand(o), verifyCommand(o), rebuildCommand(o), moveCommand(o), versionCommand(o),
+		collectCommand(o), planCommand(o), statusCommand(o), settleCommand(o), reopenCommand(o), handoverCommand(o), exportCommand(o), verifyCommand(o), rebuildCommand(o), moveCommand(o), versionCommand(o),
 	)
 	return root
 }

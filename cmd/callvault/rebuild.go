@@ -37,7 +37,12 @@ Exit status 3: some files could not be used; each is named, with the reason.`,
 }
 
 func rebuild(c *cobra.Command, o *options, v *vault) error {
-	if err := v.db.Check(c.Context()); err != nil {
+	long := time.AfterFunc(plainEvery, func() {
+		fmt.Fprintln(c.ErrOrStderr(), "rebuild: still reading the database through, to see that it holds together")
+	})
+	err := v.db.Check(c.Context())
+	long.Stop()
+	if err != nil {
 		return err // what is written into it would be lost, or meet what is not there
 	}
 	told := time.Now()

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/user"
 	"strings"
 
 	"callvault/account"
 	"callvault/collect"
-	"callvault/database"
 
 	"github.com/spf13/cobra"
 )
@@ -65,36 +63,6 @@ func settle(ctx context.Context, v *vault, source string, s *collect.Settlement)
 		return err
 	}
 	return v.accounts.Record(ctx, done)
-}
-
-func reopenCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "reopen TENANT",
-		Short: "Ask again for a tenant whose egress the source has reset",
-		Long: `Ask again for a tenant that is closed for its egress limit (509): its provider has reset it, or raised
-the limit. What was fetched so far counts against the limit no more, and the next run asks for what is due.
-While a run over its source is under way it is refused.`,
-		Example: `  callvault reopen acme-ns && callvault collect`,
-		Args:    oneArgument("the TENANT as it is called here"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
-				collector, closeIt, err := newCollector(v, quiet())
-				if err != nil {
-					return err
-				}
-				defer closeIt()
-				err = collector.Reopen(c.Context(), args[0])
-				var taken database.Held
-				if errors.As(err, &taken) {
-					return fmt.Errorf("a run over the source of %s is at work, by %s; try again when it is over", args[0], taken.Holder)
-				}
-				if err != nil {
-					return err
-				}
-				return v.accounts.Record(c.Context(), account.Event{Action: account.ActionReopen, Tenant: args[0]})
-			})
-		},
-	}
 }
 
 // decision tells a settlement in the audit trail.

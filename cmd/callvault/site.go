@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"callvault/account"
+	"callvault/collect"
+	"callvault/database"
+
+	"github.com/spf13/cobra"
+)
+
+func reopenCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reopen TENANT",
+		Short: "Ask again for a tenant whose egress the source has reset",
+		Long: `Ask again for a tenant that is closed for its egress limit (509): its provider has reset it, or raised
+the limit. What was fetched so far counts against the limit no more, and the next run asks for what is due.
+While a run over its source is under way it is refused.`,
+		Example: `  callvault reopen acme-ns && callvault collect`,
+		Args:    oneArgument("the TENANT as it is called here"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return withVault(c.Context(), o, func(v *vault) error {
+				return atRest(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
+					return account.Event{Action: account.ActionReopen, Tenant: args[0]}, collector.Reopen(c.Context(), args[0])
+				})
+			})
+		},
+	}
+}
+
+func handoverCommand(o *options) *cobra.Command {
+	var to string
+	c := &cobra.Command{
+		Use:   "handover TENANT --to SOURCE",
+		Short: "Collect a tenant from another source from now on",
+		Long: `Collect a tenant from another source of the configuration from now on: its account has moved, or two
+sources were made one. What is held stays as it is. The next run lists all days of that source again, and
+fetches what is not held. While a run over either source is under way it is refused.`,
+		Example: `  callvault handover acme-ns --to acme-west && callvault collect`,
+		Args:    oneArgument("the TENANT as it is called here"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if to == "" {
+				return usageError{errors.New("say --to SOURCE, the one to collect it from")}
+			}
+			config, err := readConfig(o)
+			if err != nil {
+				return err
+			}
+			sources, err := config.described([]string{to})
+			if err == nil {
+				err = allNamed(sources, []string{to})
+			}
+			if err != nil {
+				return err
+			}
+			return withVault(c.Context(), o, func(v *vault) error {
+				return atRest(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
+					from, err := collector.HandOver(c.Context(), args[0], sources[0].Source)
+					return account.Event{Action: account.ActionHandOver, Tenant: args[0], Detail: "from source " + from + " to " + to}, err
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&to, "to", "", "the name of the source in the configuration")
+	return c
+}
+
+// atRest changes how a tenant is collected, which no run may be at work for, and notes it
+// in the audit trail.
+func atRest(ctx context.Context, v *vault, tenant string, change func(*collect.Collector) (account.Event, error)) error {
+	collector, closeIt, err := newCollector(v, quiet())
+	if err != nil {
+		return err
+	}
+	defer closeIt()
+	done, err := change(collector)
+	var taken database.Held
+	if errors.As(err, &taken) {
+		return fmt.Errorf("a run over the source of %s is at work, by %s; try again when it is over", tenant, taken.Holder)
+	}
+	if err != nil {
+		return err
+	}
+	return v.accounts.Record(ctx, done)
+}
