@@ -2,8 +2,6 @@ package collect
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,19 +101,6 @@ func (c *Collector) First(ctx context.Context, scope *Scope) (ms int64, err erro
 		return 0, err
 	}
 	return c.firstDay(ctx, scope.Source, scope.Tenant, listings)
-}
-
-// SourceOf is the name of the source that a tenant is collected from;
-// callvault.NotFound when it was taken in directly.
-func (c *Collector) SourceOf(ctx context.Context, tenant string) (source string, err error) {
-	err = c.db.Reader.QueryRowContext(ctx, `SELECT source FROM collected_tenants WHERE tenant = $1`, tenant).Scan(&source)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("the tenant %s is not collected: %w", tenant, callvault.NotFound)
-	}
-	if err != nil {
-		return "", fmt.Errorf("tenant %s: %w", tenant, err)
-	}
-	return source, nil
 }
 
 // emptyDays are the days that there is something to tell of, in order.

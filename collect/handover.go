@@ -3,7 +3,6 @@ package collect
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +19,7 @@ import (
 // the new source's already; callvault.InvalidParameter when its name has not that one's
 // prefix; database.Held while a run over either is under way.
 func (c *Collector) HandOver(ctx context.Context, tenant string, to *Source) (from string, err error) {
-	if from, err = c.sourceOf(ctx, tenant); err != nil {
+	if from, err = c.SourceOf(ctx, tenant); err != nil {
 		return "", err
 	}
 	if from == to.Name {
@@ -56,16 +55,4 @@ func (c *Collector) HandOver(ctx context.Context, tenant string, to *Source) (fr
 		}
 		return writeListings(ctx, tx, to.Name, nil)
 	})
-}
-
-// sourceOf names the source that a tenant is collected from.
-func (c *Collector) sourceOf(ctx context.Context, tenant string) (source string, err error) {
-	err = c.db.Reader.QueryRowContext(ctx, `SELECT source FROM collected_tenants WHERE tenant = $1`, tenant).Scan(&source)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("the tenant %s is not collected from any source: %w", tenant, callvault.NotFound)
-	}
-	if err != nil {
-		return "", fmt.Errorf("tenant %s: %w", tenant, err)
-	}
-	return source, nil
 }

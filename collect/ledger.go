@@ -52,6 +52,19 @@ func (c *Collector) sites(ctx context.Context, source string) ([]*site, error) {
 	return all, rows.Err()
 }
 
+// SourceOf is the name of the source that a tenant is collected from;
+// callvault.NotFound when it was taken in directly.
+func (c *Collector) SourceOf(ctx context.Context, tenant string) (source string, err error) {
+	err = c.db.Reader.QueryRowContext(ctx, `SELECT source FROM collected_tenants WHERE tenant = $1`, tenant).Scan(&source)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("the tenant %s is not collected from any source: %w", tenant, callvault.NotFound)
+	}
+	if err != nil {
+		return "", fmt.Errorf("tenant %s: %w", tenant, err)
+	}
+	return source, nil
+}
+
 // Former are the sources that tenants here were collected from and that are none of
 // these: they are in no configuration any more, but what was listed, and what became
 // of it, is still known. Nothing can be asked of them.

@@ -11,7 +11,7 @@ import (
 // again. callvault.NotFound when no source has shown the tenant; database.Held while
 // a run over its source is under way, which would not hear of it.
 func (c *Collector) Reopen(ctx context.Context, tenant string) error {
-	source, err := c.sourceOf(ctx, tenant)
+	source, err := c.SourceOf(ctx, tenant)
 	if err != nil {
 		return err
 	}
