@@ -10,7 +10,9 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// unavailable is a store that cannot be reached, or that asks for patience.
+// unavailable is a store that cannot be reached, that asks for patience, or that lets
+// nobody in: with keys that are good no more it refuses what it has, and that says
+// nothing of a blob.
 type unavailable struct{ error }
 
 // Unavailable tells that trying again later may help.
@@ -28,11 +30,26 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	var answer minio.ErrorResponse
-	if errors.As(err, &answer) && answer.StatusCode != 0 && answer.StatusCode < http.StatusInternalServerError &&
-		answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode != http.StatusRequestTimeout {
-		return err // it has understood, and refuses
+	if !errors.As(err, &answer) || answer.Code == noBucket || mayPass[answer.Code] {
+		return unavailable{err}
 	}
-	return unavailable{err}
+	switch status := answer.StatusCode; {
+	case status == 0, status >= http.StatusInternalServerError:
+		return unavailable{err}
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+		return unavailable{err}
+	}
+	return err // it has understood, and cannot
+}
+
+// noBucket is the code of an answer that says that the bucket itself is not there.
+const noBucket = "NoSuchBucket"
+
+// mayPass are the codes of answers with the status 400 that are not about what was
+// asked: keys that hold for a while and were not renewed, a connection on which
+// nothing came. The last is that of an answer to HEAD, which says no more.
+var mayPass = map[string]bool{
+	"ExpiredToken": true, "InvalidToken": true, "TokenRefreshRequired": true, "RequestTimeout": true, "400 Bad Request": true,
 }
 
 // missing tells whether the store has answered that an object, or an upload, is
@@ -40,7 +57,7 @@ func translate(err error) error {
 func missing(err error) bool {
 	var answer minio.ErrorResponse
 	return errors.As(err, &answer) && (answer.Code == "NoSuchKey" || answer.Code == "NoSuchUpload" ||
-		answer.StatusCode == http.StatusNotFound && answer.Code != "NoSuchBucket")
+		answer.StatusCode == http.StatusNotFound && answer.Code != noBucket)
 }
 
 // refused tells whether the store does not let us, or does not know how.

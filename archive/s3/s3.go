@@ -68,12 +68,8 @@ func Open(ctx context.Context, place Location) (*Store, error) {
 		return nil, fmt.Errorf("audio store %s: %w", place, err)
 	}
 	s := &Store{client: client, core: minio.Core{Client: client}, connections: transport, Location: place}
-	there, err := client.BucketExists(ctx, place.Bucket)
-	if err != nil {
-		return nil, fmt.Errorf("audio store %s: %w", place, translate(err))
-	}
-	if !there {
-		return nil, fmt.Errorf("audio store %s: there is no bucket %q; make it first", place, place.Bucket)
+	if err := s.Ready(ctx); err != nil {
+		return nil, err
 	}
 	return s, s.endHalfUploads(ctx)
 }
@@ -114,10 +110,14 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Ready tells whether the store answers.
+// Ready tells whether the store answers, lets us in, and has the bucket.
 func (s *Store) Ready(ctx context.Context) error {
-	if _, err := s.client.BucketExists(ctx, s.Bucket); err != nil {
+	there, err := s.client.BucketExists(ctx, s.Bucket)
+	switch {
+	case err != nil:
 		return fmt.Errorf("audio store %s: %w", s, translate(err))
+	case !there:
+		return unavailable{fmt.Errorf("audio store %s: there is no bucket %q; make it first", s, s.Bucket)}
 	}
 	return nil
 }
@@ -134,15 +134,21 @@ func (s *Store) object(key string) (string, error) {
 // hidden tells whether a part of the key begins with a dot: none of a blob's does.
 func hidden(key string) bool { return strings.HasPrefix(key, ".") || strings.Contains(key, "/.") }
 
-// Size is the number of bytes of a blob; fs.ErrNotExist when it is not there.
+// Size is the number of bytes of a blob; fs.ErrNotExist when it is not there, though
+// the bucket is.
 func (s *Store) Size(ctx context.Context, key string) (int64, error) {
 	name, err := s.object(key)
 	if err != nil {
 		return 0, err
 	}
 	info, err := s.client.StatObject(ctx, s.Bucket, name, minio.StatObjectOptions{})
+	if err = translate(err); errors.Is(err, fs.ErrNotExist) { // an answer to HEAD does not say what is missing
+		if away := s.Ready(ctx); away != nil {
+			err = away
+		}
+	}
 	if err != nil {
-		return 0, fmt.Errorf("blob %s: %w", key, translate(err))
+		return 0, fmt.Errorf("blob %s: %w", key, err)
 	}
 	return info.Size, nil
 }

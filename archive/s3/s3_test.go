@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type watched struct {
 	mu       sync.Mutex
 	requests []string
 	headers  []http.Header
+	instead  http.HandlerFunc // answers for the store; nil while that does
 }
 
 // watch opens a bucket of its own through a proxy.
@@ -45,8 +47,12 @@ func watch(t *testing.T, server *s3test.Server, settings string) *watched {
 		w.mu.Lock()
 		w.requests = append(w.requests, r.Method+" "+r.Header.Get("Range"))
 		w.headers = append(w.headers, r.Header.Clone())
+		answers := w.instead
 		w.mu.Unlock()
-		proxy.ServeHTTP(out, r)
+		if answers == nil {
+			answers = proxy.ServeHTTP
+		}
+		answers(out, r)
 	}))
 	t.Cleanup(front.Close)
 	w.Store = open(t, strings.ReplaceAll(server.Bucket(t), server.URL, front.URL)+settings)
@@ -178,6 +184,12 @@ func TestStoreAway(t *testing.T) {
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	unavailable(t, s, "killed")
+}
+
+// unavailable asks for all that a store does, and for a.json, which has two bytes.
+func unavailable(t *testing.T, s *s3.Store, why string) {
+	t.Helper()
 	_, sizeErr := s.Size(t.Context(), "a.json")
 	var listErr error
 	for _, err := range s.Keys(t.Context(), "") {
@@ -190,12 +202,56 @@ func TestStoreAway(t *testing.T) {
 	_, readErr := blob.Read(make([]byte, 2))
 	for what, err := range map[string]error{
 		"size": sizeErr, "list": listErr, "read": readErr, "put": put(t, s, "b.json", []byte("{}")), "delete": s.Delete(t.Context(), "a.json"),
+		"ready": s.Ready(t.Context()),
 	} {
 		var told interface{ Unavailable() bool }
 		if !errors.As(err, &told) || !told.Unavailable() || errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: %v, want unavailable", what, err)
+			t.Errorf("%s, %s: %v, want unavailable", why, what, err)
 		}
 	}
+}
+
+// TestStoreRefuses: a store that does not take the keys any more, or has no bucket
+// any more, is unavailable: that says nothing of a blob.
+func TestStoreRefuses(t *testing.T) {
+	server := s3test.Start(t)
+	address := server.Bucket(t)
+	s, bucket := open(t, address), filepath.Join(server.Dir, strings.Split(address, "/")[2])
+	if err := put(t, s, "a.json", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(bucket, bucket+".away"); err != nil {
+		t.Fatal(err)
+	}
+	unavailable(t, s, "without the bucket")
+	if err := os.Rename(bucket+".away", bucket); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := s.Size(t.Context(), "a.json"); size != 2 || err != nil {
+		t.Errorf("with the bucket again: %d, %v", size, err)
+	}
+	if _, err := s.Size(t.Context(), "b.json"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is missing: %v", err)
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
+	server.Kill()
+	server.Start(t)
+	unavailable(t, s, "with other keys")
+}
+
+// TestTokenExpires: keys that held for a while are told of with the status 400.
+func TestTokenExpires(t *testing.T) {
+	s := watch(t, s3test.Start(t), "")
+	if err := put(t, s.Store, "a.json", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.instead = func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>")
+	}
+	s.mu.Unlock()
+	unavailable(t, s.Store, "with keys that have expired")
 }
 
 // TestWrongKeys: a wrong secret is an error at the start that does not tell it.

@@ -1,0 +1,72 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"callvault/archive/s3/s3test"
+)
+
+// TestMoveWhileTheStoreRefuses: a store that refuses of a sudden, because its keys
+// were exchanged or the clock is wrong, has no damaged recordings. The move ends, and
+// goes on when the store lets it in again.
+func TestMoveWhileTheStoreRefuses(t *testing.T) {
+	t.Setenv("CALLVAULT_DATA", "")
+	server := s3test.Start(t)
+	target, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // it is signed
+	}}
+	var left atomic.Int64 // requests for audio that are answered
+	left.Store(1000)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".opus") && left.Add(-1) < 0 || left.Load() < 0 {
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large.</Message></Error>")
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	audio := strings.ReplaceAll(server.Bucket(t), server.URL, front.URL)
+	data, back := t.TempDir(), filepath.Join(t.TempDir(), "back")
+	in := t.TempDir()
+	for i, clip := range sampleClips(3) {
+		if err := os.WriteFile(filepath.Join(in, fmt.Sprintf("%d.opus", i)), clip, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, data, "import", "--audio", audio, "--tenant", addTenant(t, data, "acme-ns"), in)
+
+	args := []string{"move", "--from", data, "--from-audio", audio, "--to", back}
+	left.Store(1)
+	out, said, status := runOn(t, "unused", args...)
+	if status != 1 || !strings.Contains(said, "Access Denied") {
+		t.Errorf("a store that refuses: %d %s%s", status, out, said)
+	}
+	if _, said, status := runOn(t, back, "tenant", "list"); status != 1 || !strings.Contains(said, "is not whole yet") {
+		t.Errorf("what was not moved is opened: %d %s", status, said)
+	}
+	left.Store(1000)
+	if out := must(t, "unused", args...); !strings.HasSuffix(out, "; 0 faults") {
+		t.Error(out)
+	}
+	if out := must(t, back, "verify"); !strings.HasPrefix(out, "3 recordings read") || !strings.Contains(out, " 0 faults") {
+		t.Error(out)
+	}
+}
