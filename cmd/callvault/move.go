@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"callvault/account"
@@ -69,6 +70,17 @@ func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
 	if err := from.exists(); err != nil {
 		return err
 	}
+	fromAudio, err := from.audioName()
+	if err != nil {
+		return err
+	}
+	toAudio, err := to.audioName()
+	if err != nil {
+		return err
+	}
+	if toAudio != fromAudio && within(toAudio, fromAudio) {
+		return usageError{fmt.Errorf("%s is within %s, where what is moved would be found and moved again and again; name a place beside it", toAudio, fromAudio)}
+	}
 	source, closeSource, err := from.side(ctx)
 	if err != nil {
 		return err
@@ -79,12 +91,12 @@ func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeTarget()) }()
-	if source.DB.Name() == target.DB.Name() || audioName(source) == audioName(target) {
+	if source.DB.Name() == target.DB.Name() || fromAudio == toAudio {
 		return usageError{fmt.Errorf("%s and %s share their database or their audio; a move is between two places", source.Name, target.Name)}
 	}
 	bar := &moveProgress{}
 	report, err := move.Run(ctx, move.Config{
-		From: *source.Side, To: *target.Side, Told: bar.tell,
+		From: *source, To: *target, Told: bar.tell,
 		Began: func(ctx context.Context) error {
 			return account.New(source.DB).Record(ctx, account.Event{Action: account.ActionMove, Detail: "to " + target.Name})
 		},
@@ -96,13 +108,24 @@ func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
 	return printMoved(c, o, report)
 }
 
-// openSide is a side of a move, and where its audio is.
-type openSide struct {
-	*move.Side
-	audio string
+// audioName names where audio is.
+func (at place) audioName() (string, error) {
+	if at.audio == "" {
+		folder, err := filepath.Abs(at.data)
+		return filepath.Join(folder, "audio"), err
+	}
+	location, err := s3.ParseLocation(at.audio)
+	if err != nil {
+		return "", usageError{err}
+	}
+	return location.Endpoint + " " + location.String(), nil
 }
 
-func audioName(s *openSide) string { return s.audio }
+// within tells whether one folder, or one prefix of a store, lies in another.
+func within(inner, outer string) bool {
+	outer = strings.TrimSuffix(filepath.ToSlash(outer), "/") + "/"
+	return strings.HasPrefix(filepath.ToSlash(inner)+"/", outer)
+}
 
 // exists tells whether there is a database in the folder, which opening it would
 // make.
@@ -117,8 +140,12 @@ func (at place) exists() error {
 }
 
 // side opens a side of a move.
-func (at place) side(ctx context.Context) (s *openSide, closeIt func() error, err error) {
+func (at place) side(ctx context.Context) (s *move.Side, closeIt func() error, err error) {
 	if at.data, err = filepath.Abs(at.data); err != nil {
+		return nil, nil, err
+	}
+	name, err := at.audioName()
+	if err != nil {
 		return nil, nil, err
 	}
 	db, err := at.openDatabase(ctx)
@@ -133,13 +160,9 @@ func (at place) side(ctx context.Context) (s *openSide, closeIt func() error, er
 	if err != nil {
 		return nil, nil, errors.Join(err, audio.Close(), db.Close())
 	}
-	s = &openSide{&move.Side{DB: db, Audio: audio, Quarantine: quarantine}, filepath.Join(at.data, "audio")}
-	if store, ok := audio.(*s3.Store); ok {
-		s.audio = store.Endpoint + " " + store.String()
-	}
-	s.Name = at.data
+	s = &move.Side{Name: at.data, DB: db, Audio: audio, Quarantine: quarantine}
 	if at.database != "" || at.audio != "" {
-		s.Name = db.Name() + " with the audio in " + s.audio
+		s.Name = db.Name() + " with the audio in " + name
 	}
 	return s, func() error { return errors.Join(quarantine.Close(), audio.Close(), db.Close()) }, nil
 }

@@ -70,3 +70,24 @@ func TestMoveWhileTheStoreRefuses(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// TestWithin: a prefix of a store lies in another by its whole parts.
+func TestWithin(t *testing.T) {
+	for _, c := range []struct {
+		inner, outer string
+		want         bool
+	}{
+		{"s3.example.com s3://b/audio/", "s3.example.com s3://b/", true},
+		{"s3.example.com s3://b/audio/x/", "s3.example.com s3://b/audio/", true},
+		{"s3.example.com s3://b/audio2/", "s3.example.com s3://b/audio/", false},
+		{"s3.example.com s3://b/", "s3.example.com s3://b/audio/", false},
+		{"s3.example.com s3://b2/", "s3.example.com s3://b/", false},
+		{"other.example.com s3://b/audio/", "s3.example.com s3://b/", false},
+		{"/data/audio/audio", "/data/audio", true},
+		{"/data/audio2/audio", "/data/audio", false},
+	} {
+		if got := within(c.inner, c.outer); got != c.want {
+			t.Errorf("%s within %s: %v", c.inner, c.outer, got)
+		}
+	}
+}
