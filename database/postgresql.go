@@ -56,7 +56,7 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 		writer:  pool(config, conns/4, map[string]string{"idle_in_transaction_session_timeout": "120s"}),
 		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off", "plan_cache_mode": "force_generic_plan"}),
 		locks:   pool(config, 0, map[string]string{idleParameter: lockIdle}),
-		name:    fmt.Sprintf("database %s on %s", config.Database, config.Host),
+		name:    fmt.Sprintf("database %s on %s", config.Database, server(config)),
 	}
 	db.locks.SetMaxIdleConns(-1)
 	if err := migratePostgreSQL(Patient(ctx), db.writer); err != nil {
@@ -66,6 +66,14 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", db.name, err), db.Close())
 	}
 	return db, nil
+}
+
+// server names where PostgreSQL is. Two on one machine differ in their ports.
+func server(config *pgx.ConnConfig) string {
+	if config.Port == 5432 {
+		return config.Host
+	}
+	return fmt.Sprintf("%s, port %d", config.Host, config.Port)
 }
 
 // parsePostgreSQL reads the URL; errors do not repeat its password.

@@ -410,6 +410,7 @@ func TestURLOfTheDatabase(t *testing.T) {
 		"postgres://user:secret@ho st/db":                   "looks like",
 		"postgres://user:secret@host/db?sslmode=perhaps":    "sslmode",
 		"postgres://user:secret@127.0.0.1:1/db":             "see that PostgreSQL answers there",
+		"postgres://user:secret@127.0.0.1:2/db":             "database db on 127.0.0.1, port 2: ", // not the one above
 	} {
 		_, err := database.Open(t.Context(), place)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
