@@ -89,6 +89,11 @@ func (c *Collector) Fetch(ctx context.Context, source *Source, which Turn, atMos
 	if why, err := c.halted(ctx, source.Name); err != nil || why != "" {
 		return err
 	}
+	// A turn that failed since nothing could be kept is taken again and again: nothing is
+	// asked of the source for nothing.
+	if err := c.archive.Ready(ctx); err != nil {
+		return fmt.Errorf("nothing can be kept: %w", err)
+	}
 	t, err := c.sharedTurn(ctx, source, which)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"callvault"
@@ -184,6 +185,28 @@ func TestSharedOrder(t *testing.T) {
 	if want := []string{"known", "r3", "r0", "r1", "r2"}; !slices.Equal(sh.clock.keys, want) {
 		t.Errorf("asked for %v, want %v", sh.clock.keys, want)
 	}
+}
+
+// TestNothingIsFetchedForNothing: a turn that is taken while nothing can be kept asks the
+// source for nothing.
+func TestNothingIsFetchedForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 3)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		r, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Plan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		over(t, v, nil, nil).gone = slowDown{errors.New("the store does not answer")}
+		err = v.Fetch(t.Context(), source, collect.Turn{Source: source.Name, Tenant: "acme-ns", Began: time.Now().UnixMilli()}, time.Minute)
+		if _, audio := s.counts(); audio != 0 || err == nil || !strings.Contains(err.Error(), "the store does not answer") {
+			t.Errorf("%d requests for audio, %v", audio, err)
+		}
+	})
 }
 
 // TestSharedRunIsHalted: a source that refuses the key in a turn ends the run.

@@ -17,11 +17,15 @@ import (
 	"callvault/collect"
 )
 
-// busyStore is blobs that cannot be put while busy says so.
+// busyStore is blobs that cannot be put while busy says so. gone is what it says when it
+// is asked whether it is there.
 type busyStore struct {
 	archive.Blobs
 	busy func(key string) bool
+	gone error
 }
+
+func (b *busyStore) Ready(context.Context) error { return b.gone }
 
 // slowDown is what a store answers that is asked for too much.
 type slowDown struct{ error }
@@ -45,12 +49,12 @@ func over(t *testing.T, v *vault, audio, quarantine func(key string) bool) *busy
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { folder.Close() })
-	store := &busyStore{folder, audio}
+	store := &busyStore{Blobs: folder, busy: audio}
 	if v.archive, err = archive.New(t.Context(), v.db, store); err != nil {
 		t.Fatal(err)
 	}
 	v.Collector = collect.New(collect.Config{
-		DB: v.db, Archive: v.archive, Quarantine: &busyStore{v.quarantine, quarantine}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		DB: v.db, Archive: v.archive, Quarantine: &busyStore{Blobs: v.quarantine, busy: quarantine}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		EnsureTenants: func(context.Context, []string) error { return nil },
 	})
 	return store
