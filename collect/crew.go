@@ -19,8 +19,7 @@ func (c *Collector) Beat(ctx context.Context, worker string) (late bool, err err
 	err = c.db.Tx(ctx, func(tx *sql.Tx) error {
 		var inTime int
 		clock := c.db.Clock()
-		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE name = $1 AND seen_ms >= `+clock+` - CAST($2 AS BIGINT)`,
-			worker, Missed.Milliseconds()).Scan(&inTime)
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE name = $1 AND `+heard(clock, "$2"), worker, Missed.Milliseconds()).Scan(&inTime)
 		if err != nil {
 			return err
 		}
@@ -35,6 +34,12 @@ func (c *Collector) Beat(ctx context.Context, worker string) (late bool, err err
 	return late, nil
 }
 
+// heard is the condition that a worker was heard of within so many milliseconds. One
+// who was heard of in time to come was before the database's clock was set back.
+func heard(clock, within string) string {
+	return `seen_ms BETWEEN ` + clock + ` - CAST(` + within + ` AS BIGINT) AND ` + clock + ` + CAST(` + within + ` AS BIGINT)`
+}
+
 // Alive returns the workers that were heard of lately, and forgets those that were
 // not for a day.
 func (c *Collector) Alive(ctx context.Context) (map[string]bool, error) {
@@ -44,7 +49,7 @@ func (c *Collector) Alive(ctx context.Context) (map[string]bool, error) {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE seen_ms < `+clock+` - CAST($1 AS BIGINT)`, (24 * time.Hour).Milliseconds()); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT name FROM workers WHERE seen_ms >= `+clock+` - CAST($1 AS BIGINT)`, Missed.Milliseconds())
+		rows, err := tx.QueryContext(ctx, `SELECT name FROM workers WHERE `+heard(clock, "$1"), Missed.Milliseconds())
 		if err != nil {
 			return err
 		}

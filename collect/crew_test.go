@@ -29,6 +29,15 @@ func TestCrew(t *testing.T) {
 	}
 	beat("two", true)
 	beat("two", false)
+	// The database's clock is set back, as by a standby that takes over.
+	if err := execute(v, `UPDATE workers SET seen_ms = seen_ms + $1`, time.Hour.Milliseconds()); err != nil {
+		t.Fatal(err)
+	}
+	if alive, err := v.Alive(t.Context()); err != nil || len(alive) != 0 {
+		t.Errorf("alive, as heard of in an hour: %v, %v", alive, err)
+	}
+	beat("two", true)
+	beat("two", false)
 	if err := errors.Join(v.Leave(t.Context(), "one"), v.Leave(t.Context(), "two")); err != nil {
 		t.Fatal(err)
 	}

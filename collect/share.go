@@ -232,6 +232,14 @@ func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (le
 		err = tx.QueryRowContext(ctx, `SELECT third_ms + CAST($3 AS BIGINT) - `+clock+`, first_ms + CAST($4 AS BIGINT) - `+clock+`
 			FROM paces WHERE source = $1 AND subject = $2`, s.source, s.subject, pace.Milliseconds(), apart.Milliseconds()).Scan(&third, &first)
 		left = max(1, third, first)
+		if err != nil || third <= pace.Milliseconds() {
+			return err
+		}
+		// The last request is in time to come: the clock was set back, as by a standby that
+		// takes over. That must not stop the pace until it is there again.
+		left = max(1, pace.Milliseconds(), apart.Milliseconds())
+		_, err = tx.ExecContext(ctx, `UPDATE paces SET first_ms = `+clock+`, second_ms = `+clock+`, third_ms = `+clock+`
+			WHERE source = $1 AND subject = $2`, s.source, s.subject)
 		return err
 	})
 	if err != nil {

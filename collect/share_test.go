@@ -187,6 +187,22 @@ func TestSharedOrder(t *testing.T) {
 	}
 }
 
+// TestSharedPaceAfterTheClockWasSetBack: requests that were made in time to come, by a
+// database whose clock was ahead, do not stop a tenant until then.
+func TestSharedPaceAfterTheClockWasSetBack(t *testing.T) {
+	s := newSource()
+	fill(s, "acme-ns", 3)
+	fill(s, "birch-ns", 3)
+	sh := share(t, s, 50*time.Millisecond, time.Minute)
+	complete(t, sh.run(t))
+	if err := execute(sh.vaults[0], `UPDATE paces SET first_ms = first_ms + $1, second_ms = second_ms + $1, third_ms = third_ms + $1`, time.Hour.Milliseconds()); err != nil {
+		t.Fatal(err)
+	}
+	s.add("acme-ns", "late", ago(time.Minute))
+	complete(t, sh.run(t))
+	sh.vaults[0].allHeld(t, s)
+}
+
 // TestNothingIsFetchedForNothing: a turn that is taken while nothing can be kept asks the
 // source for nothing.
 func TestNothingIsFetchedForNothing(t *testing.T) {
