@@ -105,7 +105,9 @@ func (c *Collector) RunDue(ctx context.Context, source *Source, schedule *Schedu
 		return false, nil
 	}
 	since := now.Add(-looksBack)
-	if status.LastRun != nil && status.LastRun.StartedAt <= now.UnixMilli() { // else a clock was ahead then
+	// One that begins a little later was begun by who has another clock: it is the run of
+	// this time. Where it begins much later a clock was wrong then.
+	if status.LastRun != nil && status.LastRun.StartedAt <= now.Add(looksBack).UnixMilli() {
 		since = time.UnixMilli(status.LastRun.StartedAt)
 	}
 	return !schedule.Next(since).After(now), nil

@@ -83,6 +83,18 @@ func TestRunDue(t *testing.T) {
 	if due(at(-time.Hour)) {
 		t.Error("due again after it has begun")
 	}
+	if err := execute(v, `UPDATE sources SET started_ms = $1`, now.Add(20*time.Second).UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	if due(at(0)) {
+		t.Error("due again after a node has begun it whose clock is ahead")
+	}
+	if err := execute(v, `UPDATE sources SET started_ms = $1`, now.Add(time.Hour).UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	if !due(at(0)) {
+		t.Error("not due, since a clock was wrong once")
+	}
 	if err := execute(v, `UPDATE sources SET reopens_ms = $1`, now.UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
