@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callvault/collect"
+	"callvault/database"
 	"callvault/pages"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,34 @@ func (c *collecting) schedules(ctx context.Context) error {
 	return running.Wait()
 }
 
+// watchOver watches over the collecting until ctx ends, whoever does that: of all who
+// share a database one at a time.
+func (c *collecting) watchOver(ctx context.Context, db *database.DB) error {
+	if !db.Shared() {
+		return c.collector.Watch(ctx, withoutSchedules(c.sources), c.alerts)
+	}
+	for ctx.Err() == nil {
+		if err := c.watchAlone(ctx, db); err != nil && ctx.Err() == nil {
+			c.log.Error("watching over the collecting", "error", err)
+			pause(ctx, retryAfter)
+		}
+	}
+	return nil
+}
+
+// watchAlone waits until nobody else watches over the collecting, and does, as long as
+// that is so.
+func (c *collecting) watchAlone(ctx context.Context, db *database.DB) error {
+	ctx, end := context.WithCancel(database.Within(ctx, jobPatience))
+	defer end()
+	release, err := db.WaitLock(ctx, "watch", end)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return c.collector.Watch(ctx, withoutSchedules(c.sources), c.alerts)
+}
+
 // collectBySchedule lets the service collect from the sources of the
 // configuration, each by its schedule, with others where the database is shared;
 // and show how complete that is on its pages and in its metrics.
@@ -76,11 +105,8 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 	s.server.Register(&ledgerMetrics{collector: c.collector, sources: withoutSchedules(c.sources), failed: map[string]time.Time{}})
 	work := c.schedules
 	switch {
-	case only:
-		work = func(ctx context.Context) error {
-			<-ctx.Done()
-			return nil
-		}
+	case only: // it may be that nobody collects any more
+		work = func(ctx context.Context) error { return c.watchOver(ctx, s.vault.db) }
 	case s.vault.db.Shared():
 		shift, err := openShift(ctx, s.vault, c, defaultTurns)
 		if err != nil {

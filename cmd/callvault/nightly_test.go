@@ -3,11 +3,20 @@
 package main
 
 import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"callvault/collect"
+	"callvault/database/databasetest"
 	"callvault/server"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -96,5 +105,50 @@ func TestFormerSourceIsShown(t *testing.T) {
 		if n := len(s.pages.Sources); n != want || (s.pages.Collector != nil) != (want > 0) {
 			t.Errorf("the pages tell of %d sources, want %d; their collector is %v", n, want, s.pages.Collector)
 		}
+	}
+}
+
+// TestServiceWatches: a service that leaves the collecting to others tells when they do
+// not do it, also over PostgreSQL.
+func TestServiceWatches(t *testing.T) {
+	events := make(chan collect.Event, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var e collect.Event
+		if err := json.NewDecoder(r.Body).Decode(&e); err != nil {
+			t.Error(err)
+		}
+		events <- e
+	}))
+	defer hook.Close()
+	for _, url := range []string{"", databasetest.PostgreSQL(t)} {
+		t.Setenv("CALLVAULT_DATABASE", url)
+		data := t.TempDir()
+		config := fmt.Sprintf("[[source]]\nname = \"acme\"\nurl = \"http://127.0.0.1:1\"\nkey_env = \"ACME_KEY\"\nsince = \"2026-01-01\"\n[alerts]\nwebhook = %q\n", hook.URL)
+		t.Setenv("ACME_KEY", "cvk_0")
+		if err := os.WriteFile(filepath.Join(data, configName), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		v, err := openVault(t.Context(), place{data: data, database: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = v.db.Tx(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(`INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting) VALUES ('acme', $1, $1, 'complete', '', $1, TRUE)`,
+				time.Now().Add(-27*time.Hour).UnixMilli())
+			return err
+		})
+		if err = errors.Join(err, v.Close()); err != nil {
+			t.Fatal(err)
+		}
+		p := serving(t, data, "--no-collect")
+		select {
+		case e := <-events:
+			if e.Event != collect.EventSilent || e.Source != "acme" {
+				t.Errorf("it tells of %+v", e)
+			}
+		case <-time.After(patience):
+			t.Fatal("it tells of nothing")
+		}
+		stop(t, p)
 	}
 }

@@ -61,29 +61,8 @@ that dies was at is taken up by others within a minute. All need the same config
 func (s *shift) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.work(ctx) })
-	group.Go(func() error {
-		for ctx.Err() == nil {
-			if err := s.watchOver(ctx); err != nil && ctx.Err() == nil {
-				s.log.Error("watching over the collecting", "error", err)
-				pause(ctx, retryAfter)
-			}
-		}
-		return nil
-	})
+	group.Go(func() error { return s.watchOver(ctx, s.db) })
 	return group.Wait()
-}
-
-// watchOver waits until nobody else watches over the collecting, and does, as long
-// as that is so.
-func (s *shift) watchOver(ctx context.Context) error {
-	ctx, end := context.WithCancel(database.Within(ctx, jobPatience))
-	defer end()
-	release, err := s.db.WaitLock(ctx, "watch", end)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return s.collector.Watch(ctx, withoutSchedules(s.sources), s.alerts)
 }
 
 // pause waits for a while, or until ctx ends.
