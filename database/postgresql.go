@@ -97,6 +97,15 @@ func parsePostgreSQL(place string) (*pgx.ConnConfig, int, error) {
 	if query.Get("connect_timeout") == "" {
 		config.ConnectTimeout = connectTime
 	}
+	Introduce(config)
+	config.Tracer = limits{}
+	return config, conns, nil
+}
+
+// Introduce gives connections what all of a process have, also those that are not made
+// here: a name, an end when the machine vanishes, and with it what they had locked, and
+// another server when theirs takes no writes any more.
+func Introduce(config *pgx.ConnConfig) {
 	host, _ := os.Hostname()
 	parameters := map[string]string{
 		"application_name": fmt.Sprintf("callvault process %d on %.30s", os.Getpid(), host),
@@ -108,12 +117,10 @@ func parsePostgreSQL(place string) (*pgx.ConnConfig, int, error) {
 			config.RuntimeParams[name] = value
 		}
 	}
-	config.Tracer = limits{}
 	usual := config.OnPgError
 	config.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		return usual(conn, err) && err.Code != readOnly // another may lead to where can be written
 	}
-	return config, conns, nil
 }
 
 // reading is for connections that are refused every write. They are told so when

@@ -81,6 +81,7 @@ func openShift(ctx context.Context, v *vault, with *collecting, turns int) (s *s
 		return nil, errors.New("the database's address cannot be read by the queue") // it may hold a secret
 	}
 	config.MaxConns = queueConns
+	database.Introduce(config.ConnConfig)
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = littleTime
 	}

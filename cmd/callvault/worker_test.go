@@ -247,6 +247,13 @@ func TestJobThatNobodyIsAt(t *testing.T) {
 	until("alive", `INSERT INTO river_job (state, attempt, max_attempts, attempted_at, attempted_by, kind, args, queue)
 		SELECT 'running', 1, 10, now(), ARRAY[name], 'collect_turn', '{"source":"own","tenant":"acme-ns","began":1}', 'turns' FROM workers`)
 	await(t, dir, "complete", func(s *standing) bool { return s.all(sampleAudio()) })
+	// PostgreSQL knows whose all connections are, those of the queue too.
+	var strange int
+	err = db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+		AND application_name NOT LIKE 'callvault process %'`).Scan(&strange)
+	if err != nil || strange > 0 {
+		t.Errorf("%d connections have another name, %v", strange, err)
+	}
 	until("taken up", `UPDATE river_job SET priority = 4 WHERE state = 'discarded' AND args->>'began' = '1'`)
 }
 
