@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,5 +109,37 @@ func TestListsDoNotGiveWayForLong(t *testing.T) {
 		if took := time.Since(began); took > time.Hour || report.Result == collect.Complete {
 			t.Errorf("the run took %v, and is %s", took, report.Result)
 		}
+	})
+}
+
+// TestProgressOfOwnServer: how far a run over a service of one's own is can be looked up
+// while it goes on, however slow it is.
+func TestProgressOfOwnServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		s.unlimited = true
+		fill(s, "acme-ns", 20)
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.OwnServer, source.Pace = true, 3*time.Second
+		r, err := v.Start(t.Context(), source, collect.Always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			report, err := r.Wait(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			complete(t, report)
+		})
+		for r.View().Done < 10 {
+			time.Sleep(time.Second)
+		}
+		if got := v.status(t, source, "acme-ns"); got.Held < 9 || got.Due > 11 {
+			t.Errorf("when 10 are held the ledger has %d, and %d due", got.Held, got.Due)
+		}
+		wait.Wait()
 	})
 }

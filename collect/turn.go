@@ -39,6 +39,7 @@ type turn struct {
 	fresh   int64   // of bytes, not written yet
 	unlearn bool    // the limit that a 509 taught proved wrong; not written yet
 	settled []*item // whose state is not written yet
+	written time.Time
 	again   []*item // refused once
 }
 
@@ -194,7 +195,7 @@ func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool)
 		fetches.Go(func() error {
 			defer func() { <-abreast }()
 			err := ends(t.fetch(ctx, waiting, it, entry, final))
-			if err == nil && paced {
+			if err == nil && (paced || t.isBehind()) {
 				return t.flush(context.WithoutCancel(ctx))
 			}
 			return err
@@ -362,9 +363,25 @@ func (t *turn) note(it *item, s state, reason string) {
 	t.dueSize -= it.size
 }
 
+// behind is how far the ledger may lag behind the archive while recordings come: others
+// look there how far a run is, and a kill loses as much of what was fetched.
+const behind = 2 * time.Second
+
+// isBehind tells one of those who ask that it is time to flush.
+func (t *turn) isBehind() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.written) < behind {
+		return false
+	}
+	t.written = time.Now()
+	return true
+}
+
 // flush writes how the items stand that were asked for.
 func (t *turn) flush(ctx context.Context) error {
 	t.mu.Lock()
+	t.written = time.Now()
 	settled, bytes, unlearn, site := t.settled, t.fresh, t.unlearn, *t.site
 	t.settled, t.fresh, t.unlearn = nil, 0, false
 	t.mu.Unlock()
