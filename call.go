@@ -25,12 +25,17 @@ type Call struct {
 	DropEventType     string            `json:"dropEventType"`
 }
 
+// nearCall is how far from its call a recording starts at most, in milliseconds,
+// for the times in the call's key to be believed: other systems have numbers in
+// their keys that are no times.
+const nearCall = 24 * 60 * 60 * 1000
+
 // CallOf makes the call of a recording that came without one: its key and times
 // from the recording's call key where that tells them, else from the recording.
 func CallOf(r *Recording) Call {
 	id, span, ok := SplitCallKey(r.CallKey)
-	if !ok {
-		span = Span{From: r.StartTime, To: r.StartTime + r.Duration}
+	if !ok || span.From <= 0 || r.StartTime < span.From-nearCall || r.StartTime > span.To+nearCall {
+		id, span = r.CallKey, Span{From: r.StartTime, To: min(r.StartTime+r.Duration, MaxTime)}
 	}
 	call := Call{
 		CallID: id, CallKey: r.CallKey, StartTime: span.From, EndTime: span.To,
@@ -64,9 +69,7 @@ func (c *Call) Validate() error {
 	return nil
 }
 
-// AppendJSON appends the call's published JSON form to b, lists never null. Its
-// first "recordings":[ stands where the recordings are: inside a string its
-// quotes would be escaped.
+// AppendJSON appends the call's published JSON form to b, lists never null.
 func (c *Call) AppendJSON(b []byte) []byte {
 	filled := *c
 	if filled.Recordings == nil {

@@ -18,21 +18,6 @@ type callRow struct {
 	updatedMs int64
 }
 
-// nearCall is how far from its call a recording starts at most, in milliseconds,
-// for the times in the call's key to be believed: other systems have numbers in
-// their keys that are no times.
-const nearCall = 24 * 60 * 60 * 1000
-
-// madeCall is the call of a recording that came without one.
-func madeCall(r *callvault.Recording) callvault.Call {
-	call := callvault.CallOf(r)
-	if call.StartTime <= 0 || r.StartTime < call.StartTime-nearCall || r.StartTime > call.EndTime+nearCall {
-		call.CallID, call.StartTime, call.EndTime = r.CallKey, r.StartTime, r.StartTime+r.Duration
-	}
-	call.EndTime = min(call.EndTime, callvault.MaxTime)
-	return call
-}
-
 // saveCall brings the call of a recording, whose row is written already, up to
 // date. A call that was given, now or earlier, stands above one that is made, and
 // the later above the earlier. A made one is that of its first recording, widened
@@ -52,7 +37,7 @@ func (b *batch) saveCall(ctx context.Context, earlier, entry *Entry, given *call
 		if now, err = callOfRecordings(ctx, b.tx, r, 1); err != nil {
 			return nil, nil, err
 		}
-		now.widen(madeCall(r))
+		now.widen(callvault.CallOf(r))
 		if before != nil {
 			now.widen(before.call)
 		}
@@ -110,7 +95,7 @@ func callOfRecordings(ctx context.Context, tx *sql.Tx, r *callvault.Recording, l
 		if err != nil {
 			return nil, fmt.Errorf("recordings of call %s: %w", r.CallKey, err)
 		}
-		call := madeCall(&entry.Recording)
+		call := callvault.CallOf(&entry.Recording)
 		if made == nil {
 			made = &callRow{call: call}
 		}

@@ -65,7 +65,7 @@ func sidecarOf(in *Intake) sidecar {
 	if s.CallGiven {
 		s.Call = *in.Call
 	} else {
-		s.Call = madeCall(&s.Recording)
+		s.Call = callvault.CallOf(&s.Recording)
 	}
 	if in.Audio != nil {
 		s.Audio = &sidecarAudio{

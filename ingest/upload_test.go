@@ -102,6 +102,9 @@ func TestCallPart(t *testing.T) {
 		"no key in either": {`{"startTime":5000}`, `{"location":"x"}`, func(c callvault.Call) bool {
 			return strings.HasSuffix(c.CallKey, "-5000-6000") && c.Location == "x"
 		}},
+		"numbers in its key that are no times": {`{"startTime":1707770449131,"callKey":"pbx-7-12"}`, `{"location":"x"}`, func(c callvault.Call) bool {
+			return c.StartTime == 1707770449131 && c.EndTime == 1707770450131 && c.CallID == "pbx-7-12" && c.Location == "x"
+		}},
 		"account codes as they came": {`{"startTime":5000}`, `{"accountCodes":["<a>",{"b":[1.50]}]}`, func(c callvault.Call) bool {
 			return string(c.AccountCodes[0])+string(c.AccountCodes[1]) == `"<a>"{"b":[1.50]}`
 		}},
