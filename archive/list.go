@@ -155,10 +155,11 @@ func pages(most int, next func(last string, size int) (string, error)) iter.Seq2
 }
 
 // listCalls gives a page of calls likewise, each with its recordings put where
-// its own JSON has none yet. $4 to $6 are the call after which it begins, $7 the
+// its own JSON has none yet, before its tenantName: an account code may be an
+// object that has none either. $4 to $6 are the call after which it begins, $7 the
 // end of the stretch of calls that can have a recording in the span $8 to $9, $10
 // the size of the page.
-const listCalls = `SELECT replace(json, '"recordings":[]', '"recordings":[' || recordings || ']') AS line FROM (
+const listCalls = `SELECT replace(json, '"recordings":[],"tenantName":', '"recordings":[' || recordings || '],"tenantName":') AS line FROM (
 	SELECT json, (SELECT string_agg(json, ',') FROM (
 		SELECT json FROM recordings INDEXED BY recordings_by_call
 		WHERE tenant = calls.tenant AND call_key = calls.call_key AND ` + granted + `

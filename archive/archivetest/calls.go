@@ -1,6 +1,7 @@
 package archivetest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -105,7 +106,7 @@ func callFarFromItsRecordings(s *suite) {
 // callGivenBeforeOrAfter: a call that was given stands above one that was made,
 // and a later one above an earlier, whichever recording it came with.
 func callGivenBeforeOrAfter(s *suite) {
-	first := &callvault.Call{StartTime: noon - 5000, EndTime: noon + 5000, Location: "<first>", AccountCodes: []json.RawMessage{[]byte(`{"a":"<&>"}`)}}
+	first := &callvault.Call{StartTime: noon - 5000, EndTime: noon + 5000, Location: "<first>", AccountCodes: []json.RawMessage{[]byte(`{"a":"<&>","recordings":[]}`)}}
 	later := &callvault.Call{StartTime: noon - 6000, EndTime: noon + 6000, Location: "later"}
 	changed := func(key string, event int64) callvault.Recording {
 		r := pending(key, noon)
@@ -128,8 +129,12 @@ func callGivenBeforeOrAfter(s *suite) {
 		s.keep(step.in, step.want)
 		after, _ := s.rebuilt()
 		for _, a := range []*archive.Archive{s.Archive, after} {
-			if call := s.oneCall(a); call.Location != step.says {
+			call := s.oneCall(a)
+			if call.Location != step.says {
 				s.Errorf("step %d: the call of %q, want %q", i, call.Location, step.says)
+			}
+			if call.Location == first.Location && !bytes.Equal(call.AccountCodes[0], first.AccountCodes[0]) {
+				s.Errorf("step %d: the account code %s, want %s", i, call.AccountCodes[0], first.AccountCodes[0])
 			}
 		}
 		s.same(s.Archive, after)
