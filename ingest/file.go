@@ -58,6 +58,7 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	if err != nil {
 		return archive.Unchanged, err
 	}
+	about.from = sum
 	in := &archive.Intake{Audio: converted, UploadSHA256: sum, Source: "import", Added: time.Now()}
 	if err := about.complete(in, tenant.Name, file.Path); err != nil {
 		t.archive.Discard(in)
@@ -134,6 +135,7 @@ func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant,
 		}
 		return archive.Unchanged, fmt.Errorf("there is no audio file beside this metadata: %w", callvault.InvalidParameter)
 	}
+	about.from = sha256.Sum256([]byte(filepath.Base(file.Path)))
 	in := &archive.Intake{Source: "import", Added: time.Now()}
 	if err := about.complete(in, tenant.Name, ""); err != nil {
 		return archive.Unchanged, err
@@ -145,7 +147,8 @@ func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant,
 // about is what a file's surroundings tell of its recording.
 type about struct {
 	known callvault.Recording
-	call  json.RawMessage // of a KEY.json; empty when there is none
+	call  json.RawMessage   // of a KEY.json; empty when there is none
+	from  [sha256.Size]byte // hash of what keys that are not told are made of: the audio, or the file's name
 }
 
 // metadata reads what is told of the file: by its name, and above that by a CSV,
@@ -226,10 +229,10 @@ func (a *about) complete(in *archive.Intake, tenant, path string) error {
 		r.StartTime = info.ModTime().UnixMilli() - r.Duration // it was written until then
 	}
 	if r.RecordingKey == "" {
-		r.RecordingKey = fmt.Sprintf("%s-%d", uuidOf(in.UploadSHA256[:16]), r.StartTime)
+		r.RecordingKey = fmt.Sprintf("%s-%d", uuidOf(a.from[:16]), r.StartTime)
 	}
 	if r.CallKey == "" && len(a.call) == 0 {
-		r.CallKey = fmt.Sprintf("%s-%d-%d", uuidOf(in.UploadSHA256[16:]), r.StartTime, r.StartTime+r.Duration)
+		r.CallKey = fmt.Sprintf("%s-%d-%d", uuidOf(a.from[16:]), r.StartTime, r.StartTime+r.Duration)
 	}
 	if r.TenantName == "" {
 		r.TenantName = tenant

@@ -33,3 +33,18 @@ func TestCSVThatIsOutOfStep(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsWithoutAudioAndKeys: two that begin in the same second, as the clocks of
+// telephone systems tell it, are two recordings of two calls, also when told again.
+func TestRowsWithoutAudioAndKeys(t *testing.T) {
+	w := newWorld(t)
+	w.write("list.csv", []byte("file,startTime,agent,status\na.wav,1707770449000,Ann,DELETED_TIME\nb.wav,1707770449000,Bob,DELETED_TIME\n"))
+	for _, want := range []archive.Outcome{archive.Added, archive.Unchanged} {
+		if outcomes, refused := w.imported(); outcomes[want] != 2 || len(refused) > 0 {
+			t.Errorf("imported %v, refused %v", outcomes, refused)
+		}
+	}
+	if list, calls := w.recordings(), w.calls(); len(list) != 2 || len(calls) != 2 {
+		t.Errorf("%+v\n%+v", list, calls)
+	}
+}
