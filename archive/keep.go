@@ -234,16 +234,16 @@ func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
 		return err
 	}
 	k.in.takeNoted(earlier)
-	if k.outcome, err = decide(earlier, k.in); err != nil {
+	call, err := b.call(ctx, r)
+	if err != nil {
+		return err
+	}
+	if k.outcome, err = decide(earlier, call, k.in); err != nil {
 		return err
 	}
 	if k.outcome == Unchanged {
 		k.entry = earlier
 		return a.putAgain(ctx, k)
-	}
-	call, err := b.call(ctx, r)
-	if err != nil {
-		return err
 	}
 	k.in.follow(earlier, call)
 	side := sidecarOf(k.in)
@@ -324,14 +324,15 @@ func (in *Intake) follow(earlier *Entry, call *callRow) {
 	}
 }
 
-// decide says what becomes of an intake beside what is known already.
-func decide(earlier *Entry, in *Intake) (Outcome, error) {
+// decide says what becomes of an intake beside what is known already of the recording
+// and its call.
+func decide(earlier *Entry, call *callRow, in *Intake) (Outcome, error) {
 	switch {
 	case earlier == nil:
 		return Added, nil
 	case !earlier.Held && in.Audio != nil:
 		return Completed, nil
-	case !earlier.Held && earlier.Recording == in.Recording:
+	case !earlier.Held && earlier.Recording == in.Recording && (in.Call == nil || call.tells(&callRow{call: *in.Call, given: true})):
 		return Unchanged, nil
 	case !earlier.Held:
 		return Updated, nil

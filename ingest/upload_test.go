@@ -163,6 +163,26 @@ func TestUploadAgain(t *testing.T) {
 	}
 }
 
+// TestCallOfARowWithoutAudio: what is told of a call counts also where what is told of
+// its recording is nothing new.
+func TestCallOfARowWithoutAudio(t *testing.T) {
+	w := newWorld(t)
+	row := part{"recording", `{"recordingKey":"one","callKey":"c","startTime":5000,"status":"PENDING"}`}
+	w.uploaded(archive.Added, row)
+	for _, c := range []struct {
+		call string
+		want archive.Outcome
+	}{
+		{`{"location":"Reno, NV"}`, archive.Updated}, {`{"location":"Reno, NV"}`, archive.Unchanged}, {`null`, archive.Unchanged},
+		{`{"location":"Boise, ID","accountCodes":["7", 1.50]}`, archive.Updated}, {`{"location":"Boise, ID","accountCodes":["7",1.50]}`, archive.Unchanged},
+	} {
+		w.uploaded(c.want, row, part{"call", c.call})
+	}
+	if calls := w.calls(); len(calls) != 1 || calls[0].Location != "Boise, ID" || len(calls[0].AccountCodes) != 2 {
+		t.Errorf("%+v", calls)
+	}
+}
+
 // TestUploadsThatAreRefused: each with its answer, and nothing stays of them.
 func TestUploadsThatAreRefused(t *testing.T) {
 	w := newWorld(t)
