@@ -1,7 +1,10 @@
 package ingest
 
-// Encode is encode, for the tests.
-var Encode = (*Intake).encode
+// Encode is encode, for the tests, and Known known.
+var (
+	Encode = (*Intake).encode
+	Known  = (*Intake).known
+)
 
 // TakeTurn is takeTurn, for the tests.
 var TakeTurn = (*Intake).takeTurn

@@ -54,7 +54,11 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 			return archive.Unchanged, err
 		}
 	}
-	converted, err := t.encode(ctx, tenant.Name, about.known.RecordingKey, raw, sum)
+	known, err := t.known(ctx, tenant.Name, about.known.RecordingKey)
+	if err != nil {
+		return archive.Unchanged, err
+	}
+	converted, err := t.encode(ctx, known, raw, sum)
 	if err != nil {
 		return archive.Unchanged, err
 	}

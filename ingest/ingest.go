@@ -81,16 +81,24 @@ func (t *Intake) convert(raw io.ReadSeeker) (*archive.Audio, error) {
 	return converted, audioError(err)
 }
 
-// encode is convert of audio with the hash sum that is sent as the recording key of
-// a tenant: where it was sent before, it is what was made of it then. Encoding takes
+// known is what is known of a tenant's recording; nil when nothing is.
+func (t *Intake) known(ctx context.Context, tenant, key string) (*archive.Entry, error) {
+	entry, err := t.archive.Find(ctx, tenant, key)
+	if errors.Is(err, callvault.NotFound) {
+		return nil, nil
+	}
+	return entry, err
+}
+
+// encode is convert of audio with the hash sum that is sent for a recording of which
+// this is known: where it was sent before, it is what was made of it then. Encoding takes
 // long enough for a client to give up on it; when he sends it again, he must not wait
 // as long again.
-func (t *Intake) encode(ctx context.Context, tenant, key string, raw io.ReadSeeker, sum [sha256.Size]byte) (*archive.Audio, error) {
-	entry, err := t.archive.Find(ctx, tenant, key)
-	if err != nil || !entry.EncodedFrom(sum) {
+func (t *Intake) encode(ctx context.Context, known *archive.Entry, raw io.ReadSeeker, sum [sha256.Size]byte) (*archive.Audio, error) {
+	if known == nil || !known.EncodedFrom(sum) {
 		return t.convert(raw)
 	}
-	held, err := t.archive.OpenAudio(ctx, entry)
+	held, err := t.archive.OpenAudio(ctx, known)
 	if err != nil {
 		return t.convert(raw) // which is what was lost
 	}
@@ -131,6 +139,7 @@ func hashFile(file io.ReadSeeker) (sum [sha256.Size]byte, err error) {
 type metadata struct {
 	recording []byte // JSON of a Recording
 	call      []byte // JSON of a Call; empty when there is none
+	callKey   string // where neither tells one; empty when it is to be made
 }
 
 // fill reads metadata, makes up what it leaves out, and returns an intake
@@ -159,7 +168,7 @@ func (m *metadata) fill(tenant, source string, now time.Time) (*archive.Intake, 
 	if r.RecordingKey == "" {
 		r.RecordingKey = callvault.NewRecordingKey(r.StartTime)
 	}
-	return in, nil
+	return in, callvault.CheckKey("recordingKey", r.RecordingKey)
 }
 
 // fillCall reads the call, if one was sent, once the recording's length is known.
@@ -173,6 +182,9 @@ func (m *metadata) fillCall(in *archive.Intake) error {
 	}
 	if r.CallKey == "" && sent != nil {
 		r.CallKey = sent.CallKey
+	}
+	if r.CallKey == "" {
+		r.CallKey = m.callKey
 	}
 	if r.CallKey == "" {
 		r.CallKey = callvault.NewCallKey(callvault.Span{From: r.StartTime, To: r.StartTime + r.Duration})

@@ -48,26 +48,39 @@ func (t *Intake) Upload(ctx context.Context, tenant string, body *multipart.Read
 	if has := in.Recording.Status.HasAudio(); has != (up.audio != nil) {
 		return nil, archive.Unchanged, audioMismatch(in.Recording.Status)
 	}
+	// Who gave up on an upload and sends it again waits for what is made of the first.
+	end, err := t.takeTurn(ctx, tenant+"/"+in.Recording.RecordingKey)
+	if err != nil {
+		return nil, archive.Unchanged, err
+	}
+	defer end()
+	known, err := t.known(ctx, tenant, in.Recording.RecordingKey)
+	if err != nil {
+		return nil, archive.Unchanged, err
+	}
+	if err := t.completeUpload(ctx, &up, in, known); err != nil {
+		t.archive.Discard(in)
+		return nil, archive.Unchanged, err
+	}
+	return t.archive.Keep(ctx, in)
+}
+
+// completeUpload adds to an intake its audio and its call. What is told again of a
+// recording without a call key, or completes it, stays in its call.
+func (t *Intake) completeUpload(ctx context.Context, up *upload, in *archive.Intake, known *archive.Entry) (err error) {
 	if up.audio != nil {
-		// Who gave up on an upload and sends it again waits for what is made of the first.
-		end, err := t.takeTurn(ctx, tenant+"/"+in.Recording.RecordingKey)
-		if err != nil {
-			return nil, archive.Unchanged, err
-		}
-		defer end()
-		if in.Audio, err = t.encode(ctx, tenant, in.Recording.RecordingKey, up.audio, up.sum); err != nil {
-			return nil, archive.Unchanged, err
+		if in.Audio, err = t.encode(ctx, known, up.audio, up.sum); err != nil {
+			return err
 		}
 		in.UploadSHA256 = up.sum
 		if in.Recording.Duration == 0 {
 			in.Recording.Duration = in.Audio.Info.Duration().Milliseconds()
 		}
 	}
-	if err := up.fillCall(in); err != nil {
-		t.archive.Discard(in)
-		return nil, archive.Unchanged, err
+	if known != nil {
+		up.callKey = known.Recording.CallKey
 	}
-	return t.archive.Keep(ctx, in)
+	return up.fillCall(in)
 }
 
 func audioMismatch(status callvault.Status) error {

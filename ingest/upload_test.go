@@ -163,6 +163,33 @@ func TestUploadAgain(t *testing.T) {
 	}
 }
 
+// TestSentAgainStaysInItsCall: who tells no call key gets one, and the same one when what
+// was told is sent again, at once too, and when the audio comes.
+func TestSentAgainStaysInItsCall(t *testing.T) {
+	w := newWorld(t)
+	row := part{"recording", `{"recordingKey":"one","startTime":5000,"status":"PENDING"}`}
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			if _, outcome, err := w.upload(row); err != nil || outcome == archive.Updated {
+				t.Errorf("the same at once: %d, %v", outcome, err)
+			}
+		})
+	}
+	wait.Wait()
+	first := w.only()
+	w.uploaded(archive.Unchanged, row)
+	got := w.uploaded(archive.Completed, part{"recording", `{"recordingKey":"one","startTime":5000}`}, part{"audio", string(second)})
+	if calls := w.calls(); got.CallKey != first.CallKey || len(calls) != 1 || calls[0].CallKey != first.CallKey {
+		t.Errorf("first %s, now %s; calls %+v", first.CallKey, got.CallKey, calls)
+	}
+	told := w.uploaded(archive.Added, part{"recording", `{"recordingKey":"two","startTime":5000,"status":"PENDING"}`})
+	moved := w.uploaded(archive.Updated, part{"recording", `{"recordingKey":"two","startTime":5000,"status":"PENDING","callKey":"mine"}`})
+	if told.CallKey == "mine" || moved.CallKey != "mine" {
+		t.Errorf("a call key that is told counts: %s, then %s", told.CallKey, moved.CallKey)
+	}
+}
+
 // TestCallOfARowWithoutAudio: what is told of a call counts also where what is told of
 // its recording is nothing new.
 func TestCallOfARowWithoutAudio(t *testing.T) {
@@ -331,7 +358,9 @@ func TestSentAgainIsNotEncodedAgain(t *testing.T) {
 	sum := sha256.Sum256(raw)
 	encode := func(tenant, key string) (got [sha256.Size]byte) {
 		t.Helper()
-		made, err := ingest.Encode(w.intake, t.Context(), tenant, key, bytes.NewReader(raw), sum)
+		known, err := ingest.Known(w.intake, t.Context(), tenant, key)
+		w.must(err)
+		made, err := ingest.Encode(w.intake, t.Context(), known, bytes.NewReader(raw), sum)
 		w.must(err)
 		w.archive.Discard(&archive.Intake{Audio: made})
 		return made.SHA256
