@@ -28,10 +28,10 @@ type upload struct {
 
 // Upload takes in a tenant's recording from a multipart/form-data body: part
 // "recording", JSON; part "call", JSON, optional; part "audio", left out for
-// statuses without; in any order. A bad body is callvault.InvalidParameter,
-// audio that cannot be used callvault.UnprocessableAudio, and the rest as
-// archive.Keep.
-func (t *Intake) Upload(ctx context.Context, tenant string, body *multipart.Reader) (*archive.Entry, archive.Outcome, error) {
+// statuses without; in any order. A bad body is callvault.InvalidParameter, a recording
+// that the sender's grant does not hold callvault.Forbidden, audio that cannot be used
+// callvault.UnprocessableAudio, and the rest as archive.Keep.
+func (t *Intake) Upload(ctx context.Context, tenant string, grant *callvault.Grant, body *multipart.Reader) (*archive.Entry, archive.Outcome, error) {
 	var up upload
 	discard, err := t.readParts(body, &up)
 	defer discard()
@@ -58,11 +58,26 @@ func (t *Intake) Upload(ctx context.Context, tenant string, body *multipart.Read
 	if err != nil {
 		return nil, archive.Unchanged, err
 	}
+	if err := mayTell(grant, &in.Recording, known); err != nil {
+		return nil, archive.Unchanged, err
+	}
 	if err := t.completeUpload(ctx, &up, in, known); err != nil {
 		t.archive.Discard(in)
 		return nil, archive.Unchanged, err
 	}
 	return t.archive.Keep(ctx, in)
+}
+
+// mayTell tells whether a grant holds the recording that is told of, and what is known
+// of it so far, which one who may not hear it must neither change nor learn of.
+func mayTell(grant *callvault.Grant, told *callvault.Recording, known *archive.Entry) error {
+	if !grant.MayHear(told) {
+		return fmt.Errorf("the user is granted no recordings of the agent %q with the skill %q: %w", told.Agent, told.Skill, callvault.Forbidden)
+	}
+	if known != nil && !grant.MayHear(&known.Recording) {
+		return fmt.Errorf("there is a recording %s already, which the user may not hear: %w", told.RecordingKey, callvault.Forbidden)
+	}
+	return nil
 }
 
 // completeUpload adds to an intake its audio and its call. What is told again of a

@@ -36,7 +36,7 @@ func body(parts ...part) []byte {
 }
 
 func (w *world) send(body io.Reader) (*archive.Entry, archive.Outcome, error) {
-	return w.intake.Upload(w.Context(), "acme-ns", multipart.NewReader(body, boundary))
+	return w.intake.Upload(w.Context(), "acme-ns", &everything, multipart.NewReader(body, boundary))
 }
 
 func (w *world) upload(parts ...part) (*archive.Entry, archive.Outcome, error) {

@@ -40,7 +40,7 @@ func (s *Server) upload(w *response, r *http.Request) error {
 	}
 	body := w.takeBody(r)
 	parts := multipart.NewReader(http.MaxBytesReader(w.ResponseWriter, body, s.MaxUpload), parameters["boundary"])
-	entry, outcome, err := s.intake.Upload(r.Context(), w.tenant, parts)
+	entry, outcome, err := s.intake.Upload(r.Context(), w.tenant, &user.Grant, parts)
 	if err != nil {
 		if !body.ended {
 			w.leaveBody(r)

@@ -114,6 +114,41 @@ func TestUploadCompletes(t *testing.T) {
 	wantError(t, "a held one is not taken back", w.post("acme-ns", "robot", jsonPart("recording", r)), 409, "conflict")
 }
 
+// TestUploadWithinTheGrant: who is narrowed to an agent takes in that agent's recordings,
+// and can neither change those of others nor learn of them.
+func TestUploadWithinTheGrant(t *testing.T) {
+	w := newWorld(t)
+	w.user("kelly", callvault.Grant{Tenants: []string{"acme-ns"}, Agents: []string{"Kelly Jaques(256)"}}, callvault.Read, callvault.Write)
+	waits := recording("waits", 0)
+	waits.Status = callvault.Pending
+	if got := w.post("acme-ns", "robot", jsonPart("recording", waits)); got.StatusCode != 201 {
+		t.Fatalf("%d %s", got.StatusCode, got.body)
+	}
+	w.keep(recording("held", 1))
+	before := w.get(list)
+	sound := part{"audio", clips()[1]}
+	for _, key := range []string{"waits", "held", "new"} {
+		wantError(t, "another's, "+key, w.post("acme-ns", "kelly", jsonPart("recording", recording(key, 0)), sound), 403, "forbidden")
+	}
+	own := recording("waits", 0)
+	own.Agent = "Kelly Jaques(256)"
+	wantError(t, "made his own", w.post("acme-ns", "kelly", jsonPart("recording", own), sound), 403, "forbidden")
+	own.RecordingKey = "held"
+	text := wantError(t, "made his own, held", w.post("acme-ns", "kelly", jsonPart("recording", own), sound), 403, "forbidden")
+	if strings.Contains(text, "Spencer") || strings.Contains(text, "SHA") {
+		t.Errorf("the answer tells of another's recording: %s", text)
+	}
+	if after := w.get(list); !bytes.Equal(before.body, after.body) {
+		t.Errorf("changed by one who may not: %s", after.body)
+	}
+	own.RecordingKey = "own"
+	for _, want := range []int{201, 200} {
+		if got := w.post("acme-ns", "kelly", jsonPart("recording", own), sound); got.StatusCode != want {
+			t.Errorf("his own: %d %s, want %d", got.StatusCode, got.body, want)
+		}
+	}
+}
+
 func TestUploadRefusals(t *testing.T) {
 	w := newWorld(t)
 	w.user("reader", callvault.Grant{AllTenants: true}, callvault.Read)
