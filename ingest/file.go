@@ -151,7 +151,7 @@ func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant,
 // about is what a file's surroundings tell of its recording.
 type about struct {
 	known callvault.Recording
-	call  json.RawMessage   // of a KEY.json; empty when there is none
+	call  json.RawMessage   // of a KEY.json or a line; empty when there is none
 	from  [sha256.Size]byte // hash of what keys that are not told are made of: the audio, or the file's name
 }
 
@@ -173,7 +173,7 @@ func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 	if f.torn != "" {
 		return nil, fmt.Errorf("two rows tell of it, and differ in %s: take away the wrong one: %w", f.torn, callvault.InvalidParameter)
 	}
-	a := &about{known: told.recording()}
+	a := &about{known: told.recording(), call: json.RawMessage(f.row["call"])}
 	if err := readRow(f.row, zone, &a.known); err != nil || f.sidecar == "" {
 		return a, err
 	}

@@ -48,7 +48,7 @@ func (s *scan) readTable(path string) error {
 }
 
 // readLines reads JSON lines: each is a recording as the API publishes it, with the
-// name of its file, as an export writes them.
+// name of its file, and its call where that is told, as an export writes them.
 func (s *scan) readLines(dir string, text io.Reader) error {
 	lines := json.NewDecoder(text)
 	for n := 1; ; n++ {
@@ -67,6 +67,9 @@ func (s *scan) readLines(dir string, text io.Reader) error {
 				words = string(told) // a number
 			}
 			row[field] = words
+		}
+		if call := line["call"]; string(call) != "null" {
+			row["call"] = string(call)
 		}
 		if !s.place(dir, row) {
 			return fmt.Errorf("line %d has neither a file nor a recordingKey, so it %w", n, errNoAudio)

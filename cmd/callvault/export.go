@@ -44,10 +44,10 @@ func exportCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export --tenant T --since T --until T --to DIR",
 		Short: "Audio and metadata of a tenant's recordings for someone else",
-		Long: `Write the audio of a tenant's recordings of a period into a folder, with what is known of each as JSON
-lines (recordings.jsonl) and as a table (recordings.csv). In the table, a text that a spreadsheet would
-take for a formula begins with an apostrophe. Days are those of the tenant's time zone, UTC where none is
-set. An export that was broken off goes on when it is made again: audio that is there is not written anew.
+		Long: `Write the audio of a tenant's recordings of a period into a folder, with what is known of each, and of
+its call, as JSON lines (recordings.jsonl), and as a table without the calls (recordings.csv). In the table,
+a text that a spreadsheet would take for a formula begins with an apostrophe. Days are those of the
+tenant's time zone, UTC where none is set. An export that was broken off goes on when it is made again: audio that is there is not written anew.
 
 Exit status 3: the audio of some recordings is not held, or is damaged; each is named.`,
 		Example: "  callvault export --tenant acme-ns --since 2024-02-01 --until 2024-03-01 --to february --format wav",
@@ -180,11 +180,16 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 		e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, "its status is " + string(r.Status)})
 	}
 	e.done.Recordings++
+	call, err := e.call(ctx, r)
+	if err != nil {
+		return err
+	}
 	line, err := json.Marshal(struct {
 		callvault.Recording
-		File   string `json:"file"`
-		SHA256 string `json:"sha256"`
-	}{*r, name, sum})
+		File   string          `json:"file"`
+		SHA256 string          `json:"sha256"`
+		Call   json.RawMessage `json:"call"`
+	}{*r, name, sum, call})
 	if err != nil {
 		return err
 	}
@@ -192,6 +197,20 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 		return err
 	}
 	return e.table.Write(tableRow(r, name, sum))
+}
+
+// call is the JSON of a recording's call, without its recordings, which have lines of
+// their own; null where none is known.
+func (e *exporter) call(ctx context.Context, r *callvault.Recording) (json.RawMessage, error) {
+	call, err := e.vault.archive.FindCall(ctx, r.TenantName, r.CallKey, &callvault.Grant{Tenants: []string{r.TenantName}})
+	if errors.Is(err, callvault.NotFound) {
+		return json.RawMessage("null"), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	call.Recordings = nil
+	return call.AppendJSON(nil), nil
 }
 
 // errDamaged says that audio is not what was kept.

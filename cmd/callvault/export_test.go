@@ -100,6 +100,34 @@ func TestExportIsImported(t *testing.T) {
 	}
 }
 
+// TestExportTellsOfCalls: what is known of a call goes with its recording, and comes in
+// again.
+func TestExportTellsOfCalls(t *testing.T) {
+	const call = `"call":{"callId":"4711","shortId":167280,"callKey":"4711-call","startTime":1707770449000,"endTime":1707770500000,` +
+		`"direction":"INBOUND","recordings":[],"tenantName":"acme-ns","callerId":"ACME NORTHSIDE","dialedPartyNumber":"9705550198",` +
+		`"accountCodes":["0866"],"totalHoldDuration":1200,"location":"Grand Junction, CO","dropEventType":"DROP"}`
+	in := t.TempDir()
+	for name, content := range map[string][]byte{
+		"a.opus":     sampleClips(1)[0],
+		"told.jsonl": []byte(`{"recordingKey":"a","startTime":1707770449131,"file":"a.opus",` + call + `}`),
+	} {
+		if err := os.WriteFile(filepath.Join(in, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		data, to := t.TempDir(), t.TempDir()
+		must(t, data, "tenant", "add", "acme-ns")
+		must(t, data, "import", "--tenant", "acme-ns", in)
+		must(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-12", "--until", "2024-02-13", "--to", to)
+		lines, err := os.ReadFile(filepath.Join(to, "recordings.jsonl"))
+		if err != nil || !strings.Contains(string(lines), call) {
+			t.Fatalf("%s, %v", lines, err)
+		}
+		in = to
+	}
+}
+
 // TestExportAgain: an export goes on where one was broken off, leaves no part of a
 // file, and has the tenant's days.
 func TestExportAgain(t *testing.T) {
