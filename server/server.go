@@ -85,8 +85,11 @@ const (
 // HTTP returns the http.Server that runs the handler with the limits that keep
 // slow and greedy clients from costing anything.
 func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
+	lasting := &lasting{Handler: handler}
 	return &http.Server{
-		Handler:           handler,
+		Handler:           lasting,
+		BaseContext:       lasting.listen,
+		ConnState:         lasting.count,
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       delivery.Stall, // Server moves it on while an upload comes
 		IdleTimeout:       idleTime,
@@ -120,11 +123,15 @@ func (l *netLog) Write(line []byte) (int, error) {
 // StopTime is how long a stop waits for what is being sent.
 const StopTime = 30 * time.Second
 
-// Stop ends an http.Server: no new requests, what is being sent is finished, and
-// cut off after StopTime.
+// Stop ends an http.Server: no new connections, those that are there end with their next
+// answer, what is being sent is finished, and cut off after StopTime. Its Serve returns
+// net.ErrClosed, or http.ErrServerClosed.
 func Stop(h *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), StopTime)
 	defer cancel()
+	if lasting, ok := h.Handler.(*lasting); ok {
+		lasting.end()
+	}
 	if err := h.Shutdown(ctx); err != nil {
 		return h.Close()
 	}

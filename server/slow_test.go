@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ import (
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
+	once   sync.Once
 }
 
 func (p *pipes) Accept() (net.Conn, error) {
@@ -35,12 +37,12 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // dial starts the service on pipes, and returns what connects to it.
 func (w *world) dial(t *testing.T) func() net.Conn {
-	p := &pipes{make(chan net.Conn), make(chan struct{})}
+	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
 	go h.Serve(p)
 	t.Cleanup(func() { h.Close() })
@@ -293,12 +295,49 @@ func TestIdleConnectionsCostNothing(t *testing.T) {
 	}
 }
 
+// TestStopLosesNoRequest: a request that comes on a connection which was idle as the
+// server was told to stop is answered, and is the last one there.
+func TestStopLosesNoRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.keep(recording("a", 0))
+		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
+		go h.Serve(p)
+		client, service := net.Pipe()
+		p.conns <- service
+		answers := bufio.NewReader(client)
+		ask := func() *http.Response {
+			w.ask(client, "GET", audioPath("acme-ns", "a"))
+			answer, err := http.ReadResponse(answers, nil)
+			must(t, err)
+			body, err := io.ReadAll(answer.Body)
+			if err != nil || len(body) != len(clips()[0]) {
+				t.Errorf("%d bytes, %v", len(body), err)
+			}
+			return answer
+		}
+		if answer := ask(); answer.Close {
+			t.Error("the connection ends with its first answer")
+		}
+		stopped := make(chan error)
+		go func() { stopped <- server.Stop(h) }()
+		synctest.Wait()
+		if answer := ask(); !answer.Close {
+			t.Error("the connection outlives the stop")
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestStopFinishesWhatIsBeingSent stops the service under a slow download.
 func TestStopFinishesWhatIsBeingSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(recording("a", 0))
-		p := &pipes{make(chan net.Conn), make(chan struct{})}
+		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
 		go h.Serve(p)
 		client, service := net.Pipe()
@@ -321,7 +360,7 @@ func TestStopFinishesWhatIsBeingSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(recording("a", 0))
-		p := &pipes{make(chan net.Conn), make(chan struct{})}
+		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
 		go h.Serve(p)
 		client, service := net.Pipe()

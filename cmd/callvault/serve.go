@@ -223,7 +223,7 @@ func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handl
 	for listener, handler := range listeners {
 		h := server.HTTP(handler, s.log)
 		serving.Go(func() error {
-			if err := h.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := h.Serve(listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("serve: %w", err)
 			}
 			return nil
