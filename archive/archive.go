@@ -80,9 +80,9 @@ func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	return a, nil
 }
 
-// Ready tells whether the archive's database can be read, and whether its blobs are
-// where they were, if they can tell. A ping would not tell: of SQLite's it asks
-// nothing that is on the disk.
+// Ready tells whether the archive's database can be read, and written where others share
+// it, and whether its blobs are where they were, if they can tell. A ping would not tell:
+// of SQLite's it asks nothing that is on the disk, and a standby of PostgreSQL answers it.
 func (a *Archive) Ready(ctx context.Context) error {
 	if err := a.db.Reader.PingContext(ctx); err != nil { // which is given up sooner than what is read
 		return fmt.Errorf("database: %w", err)
@@ -91,6 +91,11 @@ func (a *Archive) Ready(ctx context.Context) error {
 	err := a.db.Reader.QueryRowContext(ctx, `SELECT 1 FROM recordings LIMIT 1`).Scan(&one)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("database: %w", err)
+	}
+	if a.db.Shared() { // a connection that is refused is given up: another may lead to where can be written
+		if _, err := a.db.Relaxed.ExecContext(ctx, `UPDATE calls SET updated_ms = updated_ms WHERE FALSE`); err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
 	}
 	if blobs, ok := a.blobs.(interface{ Ready(context.Context) error }); ok {
 		return blobs.Ready(ctx)

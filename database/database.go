@@ -152,7 +152,7 @@ func (db *DB) tryTx(ctx context.Context, fn func(*sql.Tx) error) error {
 	}
 	defer tx.Rollback() // does nothing after Commit
 	if err := fn(tx); err != nil {
-		return err
+		return db.explainReadOnly(err)
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)

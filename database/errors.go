@@ -56,6 +56,14 @@ var (
 // or has become one.
 const readOnly = "25006"
 
+// explainReadOnly says of an error of a standby what an operator can do about it.
+func (db *DB) explainReadOnly(err error) error {
+	if !hasState(err, []string{readOnly}) {
+		return err
+	}
+	return fmt.Errorf("%s takes no writes, as a standby does; name the server that does, or both with target_session_attrs=read-write: %w", db.name, err)
+}
+
 // IsFull tells whether err says that the database's disk is full.
 func IsFull(err error) bool { return resultCode(err) == sqliteFull || hasState(err, postgresFull) }
 
