@@ -238,8 +238,13 @@ func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
 	if err != nil {
 		return err
 	}
-	if k.outcome, err = decide(earlier, call, k.in); err != nil {
+	if k.outcome, err = decide(earlier, k.in); err != nil {
 		return err
+	}
+	if k.outcome == Unchanged && !earlier.Held {
+		if k.outcome, err = a.newsOfCall(ctx, k.in, earlier, call); err != nil {
+			return err
+		}
 	}
 	if k.outcome == Unchanged {
 		k.entry = earlier
@@ -324,15 +329,38 @@ func (in *Intake) follow(earlier *Entry, call *callRow) {
 	}
 }
 
-// decide says what becomes of an intake beside what is known already of the recording
-// and its call.
-func decide(earlier *Entry, call *callRow, in *Intake) (Outcome, error) {
+// newsOfCall is Updated where an intake that tells nothing new of its recording, which is
+// without audio, does so of its call: what is neither known nor was told with this
+// recording last. Who only tells it once more does not speak against others since.
+func (a *Archive) newsOfCall(ctx context.Context, in *Intake, earlier *Entry, call *callRow) (Outcome, error) {
+	if in.Call == nil {
+		return Unchanged, nil
+	}
+	told := &callRow{call: *in.Call, given: true}
+	if call.tells(told) {
+		return Unchanged, nil
+	}
+	if earlier.path == "" { // it was only noted, and has no sidecar
+		return Updated, nil
+	}
+	side, err := a.readSidecar(ctx, earlier.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar):
+		return Updated, nil
+	case err == nil && !side.given().tells(told):
+		return Updated, nil
+	}
+	return Unchanged, err
+}
+
+// decide says what becomes of an intake beside what is known already.
+func decide(earlier *Entry, in *Intake) (Outcome, error) {
 	switch {
 	case earlier == nil:
 		return Added, nil
 	case !earlier.Held && in.Audio != nil:
 		return Completed, nil
-	case !earlier.Held && earlier.Recording == in.Recording && (in.Call == nil || call.tells(&callRow{call: *in.Call, given: true})):
+	case !earlier.Held && earlier.Recording == in.Recording:
 		return Unchanged, nil
 	case !earlier.Held:
 		return Updated, nil
