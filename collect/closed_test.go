@@ -156,6 +156,27 @@ func TestProbesAnHour(t *testing.T) {
 	})
 }
 
+// TestClosedForTooLong: what counts against a limit ages out in five days, whatever a
+// source says.
+func TestClosedForTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		fill(s, "acme-ns", 2)
+		for _, r := range s.recordings {
+			r.fault, r.times = "wait 509 1000000000000", 1
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		v.run(t, source)
+		if c := v.status(t, source, "acme-ns").ClosedUntil; c == nil || time.Until(time.UnixMilli(*c)) > callvault.EgressWindow {
+			t.Errorf("closed until %v", c)
+		}
+		s.heal()
+		time.Sleep(callvault.EgressWindow)
+		complete(t, v.run(t, source))
+		v.allHeld(t, s)
+	})
+}
+
 // TestClosedForTooShort: a source that says with each 509 that room frees in a
 // moment, and then has none, is believed once.
 func TestClosedForTooShort(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"callvault"
 	"callvault/archive"
 	"callvault/meter"
 
@@ -332,7 +333,7 @@ func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
 	if misled := 0 < t.told && t.told <= now.UnixMilli(); misled {
 		retryAfter = max(retryAfter, time.Hour)
 	}
-	if retryAfter > 0 {
+	if retryAfter = min(retryAfter, callvault.EgressWindow); retryAfter > 0 { // all that counts has aged out then
 		t.site.closedMs = now.Add(retryAfter).UnixMilli()
 		t.told = t.site.closedMs
 	} else if at, some := t.ledger.NextFree(now.UnixMilli()); some {
