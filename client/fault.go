@@ -166,7 +166,9 @@ func (c *Client) scrub(text string) string {
 	return strings.ReplaceAll(text, c.key, hidden)
 }
 
-func (c *Client) scrubBytes(b []byte) []byte {
+// WithoutKey is b, from what a server said, with the authentication key taken out: some
+// show what they were asked with.
+func (c *Client) WithoutKey(b []byte) []byte {
 	if len(c.key) < minSecret {
 		return b
 	}

@@ -51,7 +51,7 @@ func malformed(p piece, err error) *MalformedItem {
 // placed says where in the list the item stood, and takes the key out of it.
 func (c *Client) placed(m *MalformedItem, index int64) error {
 	m.Index = index
-	m.Raw = slices.Clip(c.scrubBytes(m.Raw))
+	m.Raw = slices.Clip(c.WithoutKey(m.Raw))
 	if text := m.Err.Error(); c.leaks(text) {
 		m.Err = errors.New(c.scrub(text))
 	}

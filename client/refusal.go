@@ -117,7 +117,7 @@ func (c *Client) evidence(r io.Reader) []byte {
 	}
 	// A little more, so that a key at the edge is seen whole and taken out.
 	evidence, _ := io.ReadAll(io.LimitReader(r, maxEvidence+int64(len(c.key))))
-	evidence = c.scrubBytes(evidence)
+	evidence = c.WithoutKey(evidence)
 	return evidence[:min(len(evidence), maxEvidence)]
 }
 

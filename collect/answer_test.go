@@ -31,6 +31,8 @@ func (s *source) faulty(r *recording) *answer {
 		return audioAnswer(slices.Concat(r.audio, make([]byte, 70<<20)))
 	case "page":
 		return say(200, "<html><body>We are sorry</body></html>")
+	case "echo": // for whoever looks for what is wrong
+		return say(200, "<pre>GET /audio\nAuthorization: Bearer "+sourceKey+"</pre>")
 	case "json":
 		return say(200, `{"code":"internal","message":"please try again in a bit.."}`)
 	case "jpeg":

@@ -43,6 +43,7 @@ var verdicts = []verdict{
 	{name: "short", fault: "short", times: -1, reason: "page", status: 200},
 	{name: "longer", fault: "longer", times: -1, reason: "", status: 200},
 	{name: "page", fault: "page", times: -1, reason: "", status: 200},
+	{name: "echo", fault: "echo", times: -1, reason: "", status: 200},
 	{name: "json", fault: "json", times: -1, reason: "", status: 200},
 	{name: "jpeg", fault: "jpeg", times: -1, reason: "", status: 200},
 	{name: "crc", fault: "crc", times: -1, reason: "", status: 200},

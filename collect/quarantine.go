@@ -42,12 +42,35 @@ func (t *turn) quarantine(ctx context.Context, it *item, refused *refusedBody, s
 	proof := refused.answer
 	proof.Tenant, proof.RecordingKey, proof.Source = it.tenant, it.key, t.r.source.Name
 	proof.RefusedAt, proof.Reason = time.Now().UnixMilli(), refused.reason
+	if spool != nil {
+		text, err := pageIn(spool)
+		if err != nil {
+			return ownFault{err}
+		}
+		if clean := t.r.client.WithoutKey(text); !bytes.Equal(clean, text) {
+			proof.body, spool = clean, nil
+		}
+	}
 	if err := t.r.c.setAside(context.WithoutCancel(ctx), &proof, spool); err != nil {
 		return ownFault{err}
 	}
 	t.note(it, quarantined, refused.reason)
 	t.r.c.log.Error("refused and set aside", "tenant", it.tenant, "recording", it.key, "reason", refused.reason)
 	return nil
+}
+
+// maxPage is the most bytes of a body in which the key is looked for: pages that show
+// what they were asked with are short.
+const maxPage = 1 << 20
+
+// pageIn is what was spooled; nil when that is too much for a page.
+func pageIn(spool *archive.Spool) ([]byte, error) {
+	if _, info, _ := spool.End(); info.Bytes > maxPage {
+		return nil, nil
+	}
+	var text bytes.Buffer
+	err := spool.CopyTo(&text)
+	return text.Bytes(), err
 }
 
 // setAside writes the body and then the evidence.
