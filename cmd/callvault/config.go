@@ -97,6 +97,10 @@ func tomlError(err error) error {
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {
 		row, column := wrong.Position()
+		if what, otherType := strings.CutPrefix(err.Error(), "toml: cannot decode TOML "); otherType {
+			kind, _, _ := strings.Cut(what, " into ")
+			return fmt.Errorf("line %d, column %d: a %s cannot stand here; texts, days and durations stand in quotes, numbers, true and false without", row, column, kind)
+		}
 		return fmt.Errorf("line %d, column %d: %w", row, column, err)
 	}
 	return err

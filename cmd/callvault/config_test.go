@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -69,6 +70,23 @@ func TestEmptySecret(t *testing.T) {
 	c := &config{dir: dir, Alerts: alertsConfig{Webhook: "https://hook.example", SecretFile: "hook.secret"}}
 	if alerts, err := c.alerts(quiet()); err == nil || alerts != nil {
 		t.Errorf("a secret that is empty: %+v, %v", alerts, err)
+	}
+}
+
+// TestWithoutQuotes: who forgets the quotes, or sets too many, is told so in words of the
+// file.
+func TestWithoutQuotes(t *testing.T) {
+	for line, kind := range map[string]string{
+		`since = 2024-01-01`: "a local date", `pace = 3.5`: "a float", `own_server = "true"`: "a string", "agents = { a = '5' }": "a string",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, configName), []byte("[[source]]\n"+line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readConfig(&options{place: place{data: dir}})
+		if err == nil || !strings.Contains(err.Error(), "line 2, column") || !strings.Contains(err.Error(), kind) || strings.Contains(err.Error(), "struct") {
+			t.Errorf("%s: %v", line, err)
+		}
 	}
 }
 
