@@ -76,6 +76,7 @@ func (r *Run) end(ctx context.Context, cause error) (*Report, error) {
 	report.Result = r.result(report, cause)
 	if cause != nil {
 		report.Error = cause.Error()
+		r.c.log.Error("source left", "source", r.source.Name, "error", cause)
 	}
 	if err := r.writeEnd(ctx, report); err != nil {
 		return nil, err
