@@ -167,8 +167,11 @@ func writeCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
 
 // tells tells whether a call says the same as another.
 func (row *callRow) tells(other *callRow) bool {
-	return row != nil && row.given == other.given && bytes.Equal(row.call.AppendJSON(nil), other.call.AppendJSON(nil))
+	return row != nil && row.given == other.given && sameCall(&row.call, &other.call)
 }
+
+// sameCall tells whether calls say the same.
+func sameCall(a, b *callvault.Call) bool { return bytes.Equal(a.AppendJSON(nil), b.AppendJSON(nil)) }
 
 // touchCall writes no more of a call, whose recordings stay where they are, than
 // when it was told last.

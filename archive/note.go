@@ -3,7 +3,9 @@ package archive
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"callvault"
@@ -54,7 +56,7 @@ func (b *batch) note(ctx context.Context, n *Note, nowMs int64) (held bool, err 
 		return false, err
 	}
 	if earlier != nil && (earlier.Held || earlier.Recording == *r) {
-		if given == nil {
+		if given == nil || r.CallKey != earlier.Recording.CallKey { // it moves to that call with Amend
 			return earlier.Held, nil
 		}
 		_, _, err := b.saveCall(ctx, earlier, earlier, given)
@@ -84,7 +86,8 @@ func (n *Note) call(nowMs int64) (*callRow, error) {
 }
 
 // Amend replaces what is known of a held recording; its audio, and with it its
-// status and size, stay. What was known until now is kept in the sidecar.
+// status and size, stay. What was known until now is kept in the sidecar;
+// callvault.NotFound when that is missing or damaged.
 func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 	return a.alter(ctx, []string{FileName(n.Recording.TenantName)}, func(tx *sql.Tx) error {
 		b, err := readBatch(ctx, tx, []Note{*n}, ofNote)
@@ -99,6 +102,9 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 			return fmt.Errorf("recording %s is not held: %w", n.Recording.RecordingKey, callvault.NotFound)
 		}
 		side, err := a.readSidecar(ctx, earlier.path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar) {
+			return errNoSidecar(&earlier.Recording)
+		}
 		if err != nil {
 			return err
 		}
@@ -110,12 +116,7 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		side.History = append(side.History, sidecarChange{ReplacedAt: entry.Added, Recording: earlier.Recording})
-		side.Recording, side.AddedAt = entry.Recording, entry.Added
-		side.Path = earlier.path
-		if given != nil {
-			side.Call, side.CallGiven = given.call, true
-		}
+		side.amend(&entry, given)
 		if err := b.replaceRow(ctx, earlier, &entry, given); err != nil {
 			return err
 		}
@@ -124,6 +125,24 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 		}
 		return a.putSidecar(ctx, earlier.path, side)
 	})
+}
+
+// amend makes the sidecar tell of entry in place of what it told of until now, which it
+// remembers. given is nil when nothing was told of the call.
+func (s *sidecar) amend(entry *Entry, given *callRow) {
+	change := sidecarChange{ReplacedAt: entry.Added, Recording: s.Recording}
+	former := s.Call
+	switch {
+	case given != nil:
+		s.Call, s.CallGiven = given.call, true
+	case former.CallKey != entry.Recording.CallKey:
+		s.Call, s.CallGiven = callvault.CallOf(&entry.Recording), false
+	}
+	if !sameCall(&former, &s.Call) {
+		change.Call = &former
+	}
+	s.History = append(s.History, change)
+	s.Recording, s.AddedAt, s.Path = entry.Recording, entry.Added, entry.path
 }
 
 // putSidecar writes a sidecar alone.

@@ -29,13 +29,12 @@ type Former struct {
 // Provenance reads a recording's sidecar. callvault.NotFound when it has none:
 // what was only noted, or whose sidecar is gone or damaged.
 func (a *Archive) Provenance(ctx context.Context, entry *Entry) (*Provenance, error) {
-	key := entry.Recording.RecordingKey
 	if entry.path == "" {
-		return nil, fmt.Errorf("recording %s is only noted: %w", key, callvault.NotFound)
+		return nil, fmt.Errorf("recording %s is only noted: %w", entry.Recording.RecordingKey, callvault.NotFound)
 	}
 	side, err := a.readSidecar(ctx, entry.path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar) {
-		return nil, fmt.Errorf("the sidecar of recording %s is missing or damaged: %w", key, callvault.NotFound)
+		return nil, errNoSidecar(&entry.Recording)
 	}
 	if err != nil {
 		return nil, err
@@ -45,7 +44,7 @@ func (a *Archive) Provenance(ctx context.Context, entry *Entry) (*Provenance, er
 		p.HeldAt, p.Doubt, p.Accepted = side.Audio.HeldAt, side.Audio.Doubt, side.Audio.Accepted
 	}
 	for _, change := range side.History {
-		p.History = append(p.History, Former(change))
+		p.History = append(p.History, Former{change.ReplacedAt, change.Recording})
 	}
 	return p, nil
 }

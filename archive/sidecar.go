@@ -51,6 +51,12 @@ type sidecarAudio struct {
 type sidecarChange struct {
 	ReplacedAt int64               `json:"replacedAt"` // Unix milliseconds
 	Recording  callvault.Recording `json:"recording"`
+	Call       *callvault.Call     `json:"call,omitempty"` // where it was replaced too
+}
+
+// errNoSidecar says that what else is known of a held recording cannot be read.
+func errNoSidecar(r *callvault.Recording) error {
+	return fmt.Errorf("the sidecar of recording %s is missing or damaged: %w", r.RecordingKey, callvault.NotFound)
 }
 
 // errSidecar is of a file that is not a sidecar, or of another recording.
@@ -81,9 +87,10 @@ func sidecarOf(in *Intake) sidecar {
 	return s
 }
 
-// given is the call that the sidecar was given, nil when it was made.
+// given is the call that the sidecar was given, nil when it was made, or is not its
+// recording's.
 func (s *sidecar) given() *callRow {
-	if !s.CallGiven {
+	if !s.CallGiven || s.Call.CallKey != s.Recording.CallKey || s.Call.TenantName != s.Recording.TenantName {
 		return nil
 	}
 	return &callRow{call: s.Call, given: true, updatedMs: s.AddedAt}
@@ -99,6 +106,12 @@ func (s *sidecar) path() string {
 
 // encode is the sidecar as it is written, its text as the lists have it.
 func (s *sidecar) encode() ([]byte, error) {
+	if s.Call.Recordings == nil {
+		s.Call.Recordings = []callvault.Recording{}
+	}
+	if s.Call.AccountCodes == nil {
+		s.Call.AccountCodes = []json.RawMessage{}
+	}
 	var content bytes.Buffer
 	encoder := json.NewEncoder(&content)
 	encoder.SetEscapeHTML(false)

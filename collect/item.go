@@ -63,7 +63,28 @@ func digestOf(r *callvault.Recording) []byte {
 	told := *r
 	told.Status, told.Size = "", 0
 	sum := sha256.Sum256(told.AppendJSON(nil))
-	return sum[:16]
+	return sum[:digestSize]
+}
+
+// digestSize is the bytes of the digest of a recording, behind which that of its call
+// may stand.
+const digestSize = 16
+
+// digestOfCall is of all that is told of a call.
+func digestOfCall(c *callvault.Call) []byte {
+	sum := sha256.Sum256(c.AppendJSON(nil))
+	return sum[:digestSize]
+}
+
+// toldOtherwise tells whether not all that is told of an item is what was told before.
+// Where either tells nothing of the call, only the recording counts, and what was known
+// of the call is taken over.
+func (i *item) toldOtherwise(known *item) bool {
+	if len(i.digest) == digestSize && len(known.digest) > digestSize {
+		i.digest = append(i.digest, known.digest[digestSize:]...)
+	}
+	n := min(len(i.digest), max(len(known.digest), digestSize))
+	return string(known.digest) != string(i.digest[:n])
 }
 
 // urgency is 0 for what is about to be deleted at the source.
@@ -88,7 +109,7 @@ func (i *item) follow(known *item, isHeld bool) (changed bool) {
 		if known.state == settled || i.state == due && keeps {
 			i.state, i.reason = known.state, known.reason
 		}
-		changed = isHeld && string(known.digest) != string(i.digest)
+		changed = i.toldOtherwise(known) && isHeld
 	}
 	if isHeld && i.state != settled {
 		i.state, i.reason = held, ""

@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -55,6 +56,7 @@ func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e 
 		call.TotalHoldDuration = max(0, call.TotalHoldDuration)
 		if call.Validate() == nil {
 			e.note.Call = &call
+			e.item.digest = append(e.item.digest, digestOfCall(&call)...)
 		}
 	}
 	return e, nil
@@ -137,10 +139,15 @@ func (c *Collector) holds(ctx context.Context, it *item) bool {
 func (r *Run) amend(ctx context.Context, changed []entry, now time.Time) error {
 	for i := range changed {
 		e := &changed[i]
-		if err := r.c.archive.Amend(ctx, &e.note, now); err != nil {
+		err := r.c.archive.Amend(ctx, &e.note, now)
+		if errors.Is(err, callvault.NotFound) { // of one recording; the others' changes are kept
+			r.problem(Problem{Tenant: e.item.tenant, Key: e.item.key, Reason: "the source tells otherwise of it now, which cannot be kept: its sidecar is missing or damaged"})
+			continue
+		}
+		if err != nil {
 			return err
 		}
-		err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, `UPDATE items SET digest = $1, changed_ms = $2 WHERE tenant = $3 AND recording_key = $4`,
 				e.item.digest, now.UnixMilli(), e.item.tenant, e.item.key)
 			return err

@@ -24,6 +24,7 @@ type recording struct {
 	callvault.Recording
 	well  callvault.Recording // as it should be listed
 	audio []byte
+	where string // of its call
 	fault string
 	times int // -1 is always
 	asked int
@@ -216,7 +217,7 @@ func (s *source) list(path string, query url.Values) *answer {
 			continue
 		}
 		call := callvault.Call{CallID: r.CallKey, CallKey: r.CallKey, StartTime: r.StartTime, EndTime: r.StartTime + r.Duration,
-			TenantName: r.TenantName, Recordings: []callvault.Recording{r.Recording}}
+			Location: r.where, TenantName: r.TenantName, Recordings: []callvault.Recording{r.Recording}}
 		items = append(items, string(call.AppendJSON(nil)))
 	}
 	body := "[" + strings.Join(items, ",") + "]"

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"ListsEndEarly", listsEndEarly},
 		{"CallOfSomeRecordings", callOfSomeRecordings},
 		{"CallFarFromItsRecordings", callFarFromItsRecordings},
+		{"HeldMovesToAnotherCall", heldMovesToAnotherCall},
 		{"CallGivenBeforeOrAfter", callGivenBeforeOrAfter},
 		{"CallMadeAndWidened", callMadeAndWidened},
 		{"CallLosesItsRecording", callLosesItsRecording},

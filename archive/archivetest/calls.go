@@ -210,3 +210,44 @@ func callKeyThatTellsNoTime(s *suite) {
 		}
 	}
 }
+
+// heldMovesToAnotherCall: a held recording that is told of another call stays in the one
+// that it is in until it is amended; then the files tell of the other one too, whether
+// that was given or not.
+func heldMovesToAnotherCall(s *suite) {
+	callOf := func(key, location string) *callvault.Call {
+		return &callvault.Call{CallKey: key, TenantName: tenant, StartTime: noon, EndTime: noon + 1000, Location: location}
+	}
+	for _, given := range []*callvault.Call{callOf("second", "Reno"), nil} {
+		r := row(fmt.Sprint("given ", given != nil), noon)
+		r.CallKey = "first of " + r.RecordingKey
+		in := s.intake(s.Archive, r, second)
+		in.Call = callOf(r.CallKey, "Denver")
+		s.keep(in, archive.Added)
+		r.CallKey = "second of " + r.RecordingKey
+		if given != nil {
+			given.CallKey = r.CallKey
+		}
+		note := archive.Note{Recording: r, Call: given}
+		held, err := s.Archive.Note(s.Context(), []archive.Note{note}, time.Now())
+		s.must(err)
+		if got := s.find(s.Archive, r.RecordingKey).Recording.CallKey; !held[0] || got != "first of "+r.RecordingKey {
+			s.Errorf("noted: held %v, of call %s", held[0], got)
+		}
+		s.must(s.Archive.Amend(s.Context(), &note, time.Now()))
+	}
+	after, _ := s.rebuilt()
+	for _, a := range []*archive.Archive{s.Archive, after} {
+		for key, location := range map[string]string{"given true": "Reno", "given false": ""} {
+			call, err := a.FindCall(s.Context(), tenant, "second of "+key, &everything)
+			if err != nil || call.Location != location || len(call.Recordings) != 1 {
+				s.Errorf("%s: %+v, %v", key, call, err)
+			}
+		}
+		if list := s.calls(a, always, everything); len(list) != 2 {
+			s.Errorf("%d calls: %s", len(list), list)
+		}
+	}
+	s.same(s.Archive, after)
+	s.sound(s.Archive, 2)
+}

@@ -1,0 +1,94 @@
+package collect_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"callvault/collect"
+)
+
+// TestCallToldOtherwise: what changes of a held recording's call, or that it is of another
+// call now, is kept as history like what changes of itself, and ends no run.
+func TestCallToldOtherwise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		moved, renamed, goesOn := s.add("acme-ns", "moved", ago(2*time.Hour)), s.add("acme-ns", "renamed", ago(3*time.Hour)), s.add("acme-ns", "goes-on", ago(4*time.Hour))
+		goesOn.where = "Reno"
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		complete(t, v.run(t, source))
+		s.counts()
+		moved.CallKey, goesOn.where = "another-call", "Denver"
+		complete(t, v.run(t, source))
+		renamed.CallKey, s.noCalls = "yet-another", true
+		complete(t, v.run(t, source))
+		for range 2 { // the calls are told of once more
+			s.noCalls = false
+			time.Sleep(time.Hour)
+			complete(t, v.run(t, source))
+		}
+		if got := v.status(t, source, "acme-ns"); got.Changed != 3 || got.Held != 3 || got.Vanished != 0 {
+			t.Errorf("%+v", got)
+		}
+		if _, audio := s.counts(); audio != 0 {
+			t.Errorf("%d audio requests", audio)
+		}
+		for key, says := range map[string][]string{
+			"moved": {`"callKey": "another-call"`, `"callKey": "call-moved"`}, "renamed": {`"callKey": "yet-another"`, `"callKey": "call-renamed"`},
+			"goes-on": {`"location": "Denver"`, `"location": "Reno"`},
+		} {
+			now, before, _ := strings.Cut(sidecarOf(t, v, key), `"history"`)
+			if !strings.Contains(now, says[0]) || !strings.Contains(before, says[1]) || strings.Contains(now, says[1]) || strings.Count(before, "replacedAt") != 1 {
+				t.Errorf("the sidecar of %s is %s %s", key, now, before)
+			}
+		}
+		s.check(t)
+	})
+}
+
+// TestSidecarIsGone: the change of one recording that cannot be kept keeps nothing else
+// from being collected.
+func TestSidecarIsGone(t *testing.T) {
+	s := newSource()
+	s.unlimited = true
+	gone, other := s.add("acme-ns", "gone", ago(2*time.Hour)), s.add("acme-ns", "other", ago(time.Hour))
+	v, source := newVault(t, tempDir(t)), serveOver(t, s)
+	complete(t, v.run(t, source))
+	names, err := filepath.Glob(filepath.Join(v.dir, "audio", "acme-ns", "*", "*", "*", "gone.json"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("%v, %v", names, err)
+	}
+	whole, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damaged := range []func() error{
+		func() error { return os.Remove(names[0]) },
+		func() error { return os.WriteFile(names[0], whole[:20], 0o600) },
+	} {
+		if err := damaged(); err != nil {
+			t.Fatal(err)
+		}
+		gone.Agent += "!"
+		other.Agent += "!"
+		fresh := s.add("birch-ns", fmt.Sprint("fresh-", len(s.recordings)), ago(time.Hour))
+		report := v.run(t, source)
+		if report.Result != collect.Incomplete || !strings.Contains(reasonOf(report, "gone"), "sidecar") || len(report.Problems) != 1 {
+			t.Errorf("%s %s: %s", report.Result, report.Error, problems(report))
+		}
+		if !v.isHeld(t, fresh) || !strings.Contains(sidecarOf(t, v, "other"), other.Agent) {
+			t.Error("what has nothing to do with it was not kept")
+		}
+	}
+	if err := os.WriteFile(names[0], whole, 0o600); err != nil { // from a backup
+		t.Fatal(err)
+	}
+	complete(t, v.run(t, source))
+	if !strings.Contains(sidecarOf(t, v, "gone"), gone.Agent) {
+		t.Error("what could not be kept was forgotten")
+	}
+}
