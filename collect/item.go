@@ -87,6 +87,12 @@ func (i *item) toldOtherwise(known *item) bool {
 	return string(known.digest) != string(i.digest[:n])
 }
 
+// repeats tells whether a list has told of an item before, and there is no audio only
+// there.
+func (i *item) repeats(earlier *item) bool {
+	return earlier.seenMs == i.seenMs && (earlier.status.HasAudio() || !i.status.HasAudio())
+}
+
 // urgency is 0 for what is about to be deleted at the source.
 func (i *item) urgency() int64 {
 	if strings.HasPrefix(string(i.status), "PENDING_DELETE") {

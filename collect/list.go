@@ -310,7 +310,8 @@ func yieldCall(yield func(told, error) bool, call *client.CallItem, err error) b
 }
 
 // listed writes that a stretch was fully listed: recordings that were known in it
-// and were not told of now have vanished at the source.
+// and that no list of this run has told of, not even one over another stretch, have
+// vanished at the source.
 func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 	r.lists.mu.Lock()
 	defer r.lists.mu.Unlock()
@@ -327,7 +328,8 @@ func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE items SET vanished_ms = $1
-			WHERE source = $2 AND start_ms >= $3 AND start_ms < $4 AND seen_ms < $1 AND vanished_ms = 0`, l.at, r.source.Name, l.From, l.To)
+			WHERE source = $2 AND start_ms >= $3 AND start_ms < $4 AND seen_ms < $5 AND vanished_ms = 0`,
+			l.at, r.source.Name, l.From, l.To, min(l.at, r.began))
 		if err != nil {
 			return fmt.Errorf("vanished recordings: %w", err)
 		}

@@ -65,7 +65,7 @@ func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e 
 // note writes what a list tells: into the archive, so that it is listed here, and
 // into the ledger.
 func (r *Run) note(ctx context.Context, batch []entry) error {
-	if len(batch) == 0 {
+	if batch = once(batch); len(batch) == 0 {
 		return nil
 	}
 	now := time.Now()
@@ -92,6 +92,9 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 		for i, e := range batch {
 			it := *e.item // as it is written now
 			known := all[it.name()]
+			if known != nil && it.repeats(known) {
+				continue
+			}
 			if known != nil && known.state == held && !isHeld[i] {
 				isHeld[i] = r.c.holds(ctx, &it) // since it was noted
 			}
@@ -116,6 +119,24 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 		return err
 	}
 	return r.wake(ctx, fresh)
+}
+
+// once is a batch without what it tells of a recording a second time, as lists do whose
+// calls share one: what it is like must not turn from run to run.
+func once(batch []entry) []entry {
+	told := make(map[[2]string]int, len(batch))
+	left := batch[:0]
+	for _, e := range batch {
+		at, again := told[e.item.name()]
+		switch {
+		case !again:
+			told[e.item.name()] = len(left)
+			left = append(left, e)
+		case !e.item.repeats(left[at].item):
+			left[at] = e
+		}
+	}
+	return left
 }
 
 func itemsOf(batch []entry) iter.Seq[*item] {

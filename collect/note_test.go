@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"callvault"
 	"callvault/collect"
 )
 
@@ -45,6 +46,38 @@ func TestCallToldOtherwise(t *testing.T) {
 			if !strings.Contains(now, says[0]) || !strings.Contains(before, says[1]) || strings.Contains(now, says[1]) || strings.Count(before, "replacedAt") != 1 {
 				t.Errorf("the sidecar of %s is %s %s", key, now, before)
 			}
+		}
+		s.check(t)
+	})
+}
+
+// TestToldTwiceInAList: two calls share a recording and tell of it differently. It is
+// the same one each time, and does not change from run to run; what is offered by
+// either is fetched.
+func TestToldTwiceInAList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		r := s.add("acme-ns", "shared", ago(2*time.Hour))
+		offered := s.add("acme-ns", "offered", ago(time.Hour))
+		for _, again := range []callvault.Recording{r.Recording, offered.Recording} {
+			again.CallKey, again.Agent = "other-call", "Beth(2)"
+			if again.RecordingKey == "offered" {
+				offered.Status = callvault.Pending
+			}
+			call := callvault.CallOf(&again)
+			call.Recordings = []callvault.Recording{again}
+			s.extra = append(s.extra, string(call.AppendJSON(nil))) // stands in the lists of other days too
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		for range 5 {
+			complete(t, v.run(t, source))
+			time.Sleep(time.Hour)
+		}
+		if got := v.status(t, source, "acme-ns"); got.Held != 2 || got.Changed != 0 || got.Vanished != 0 {
+			t.Errorf("%+v", got)
+		}
+		if side := sidecarOf(t, v, "shared"); strings.Contains(side, "replacedAt") {
+			t.Errorf("the sidecar is %s", side)
 		}
 		s.check(t)
 	})
