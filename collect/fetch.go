@@ -29,8 +29,16 @@ func (t *turn) begin(ctx, waiting context.Context, it *item, entry *archive.Entr
 	switch {
 	case entry == nil:
 		return false, t.forget(ctx, it)
-	case entry.Held:
-		t.note(it, held, "") // by a run that was killed before it could write so
+	case entry.Held: // by a run that was killed before it could write so
+		there, err := t.r.c.recall(ctx, entry, it)
+		if err != nil {
+			return false, ownFault{err}
+		}
+		t.mu.Lock()
+		t.dueSize -= it.size - there.size
+		t.mu.Unlock()
+		it.size, it.doubt = there.size, there.doubt
+		t.note(it, held, "")
 		return false, nil
 	}
 	err = t.ready(waiting, it)

@@ -77,6 +77,10 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 	if err != nil {
 		return err
 	}
+	recalled, err := r.c.recallAll(ctx, batch, isHeld)
+	if err != nil {
+		return err
+	}
 	var changed []entry
 	var fresh []*item // due, and not so before
 	tenants := make([]string, 0, len(batch))
@@ -97,6 +101,9 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 			}
 			if known != nil && known.state == held && !isHeld[i] {
 				isHeld[i] = r.c.holds(ctx, &it) // since it was noted
+			}
+			if there := recalled[it.name()]; there != nil && (known == nil || known.state != held) {
+				known = there
 			}
 			if it.follow(known, isHeld[i]) {
 				changed = append(changed, e)

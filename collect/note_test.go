@@ -125,3 +125,45 @@ func TestSidecarIsGone(t *testing.T) {
 		t.Error("what could not be kept was forgotten")
 	}
 }
+
+// TestLedgerForgot: what the ledger does not know of held audio, since a run was killed or
+// the ledger was lost, the archive tells: the doubt, the size, and what was changed.
+func TestLedgerForgot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		doubtful, changed := s.add("acme-ns", "doubtful", ago(2*time.Hour)), s.add("acme-ns", "changed", ago(3*time.Hour))
+		doubtful.Size += 5
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		complete(t, v.run(t, source))
+		changed.Agent = "Beth(2)"
+		complete(t, v.run(t, source))
+		want := v.status(t, source, "acme-ns")
+		s.counts()
+		for _, forget := range []string{
+			`UPDATE items SET state = 'due', doubt = '', tried_ms = 0, size = size + 5 WHERE recording_key = 'doubtful'`,
+			`UPDATE items SET state = 'due', doubt = '', tried_ms = 0, start_ms = start_ms - 864000000 WHERE recording_key = 'doubtful'`, // is not listed any more
+			`DELETE FROM items`,
+		} {
+			if err := execute(v, forget); err != nil {
+				t.Fatal(err)
+			}
+			complete(t, v.run(t, source))
+			got := v.status(t, source, "acme-ns")
+			if got.Doubtful != 1 || got.Changed != 1 || got.HeldBytes != want.HeldBytes || got.Held != 2 {
+				t.Errorf("%s: %+v, want %+v", forget, got, want)
+			}
+		}
+		if _, audio := s.counts(); audio != 0 {
+			t.Errorf("%d audio requests", audio)
+		}
+		if err := execute(v, `DELETE FROM items`); err != nil {
+			t.Fatal(err)
+		}
+		changed.Agent = "Carl(3)" // meanwhile
+		complete(t, v.run(t, source))
+		if side := sidecarOf(t, v, "changed"); strings.Count(side, "replacedAt") != 2 || !strings.Contains(side, "Carl(3)") {
+			t.Errorf("the sidecar is %s", side)
+		}
+		s.check(t)
+	})
+}
