@@ -3,6 +3,8 @@ package collect_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -154,6 +156,36 @@ func TestProbesAnHour(t *testing.T) {
 		complete(t, v.run(t, source))
 		s.check(t)
 	})
+}
+
+// TestClosedBesideOthers: the limit that a 509 has taught counts what was under way then.
+func TestClosedBesideOthers(t *testing.T) {
+	s := newSource()
+	s.unlimited = true
+	fill(s, "acme-ns", 2)
+	refused, other := s.recordings[0], s.recordings[1]
+	refused.fault, refused.times = "status 509", -1
+	v, asked := newVault(t, tempDir(t)), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, refused.RecordingKey+"/audio"):
+			<-asked
+		case strings.HasSuffix(r.URL.Path, other.RecordingKey+"/audio"):
+			close(asked)
+			for closed := 0; closed == 0 && r.Context().Err() == nil; time.Sleep(5 * time.Millisecond) {
+				_ = v.db.Reader.QueryRow(`SELECT count(*) FROM collected_tenants WHERE closed_ms > 0`).Scan(&closed)
+			}
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	source := fromURL(t, server.URL)
+	source.OwnServer, source.Pace = true, 0
+	v.run(t, source)
+	got := v.status(t, source, "acme-ns")
+	if got.Held != 1 || got.EgressUsed == 0 || got.EgressLimit == nil || *got.EgressLimit != got.EgressUsed {
+		t.Errorf("%+v, limit %v", got, got.EgressLimit)
+	}
 }
 
 // TestClosedForTooLong: what counts against a limit ages out in five days, whatever a

@@ -38,7 +38,7 @@ type turn struct {
 	told    int64     // when its source said last that it opens; 0 once it gave audio since
 	bytes   int64
 	fresh   int64   // of bytes, not written yet
-	unlearn bool    // the limit that a 509 taught proved wrong; not written yet
+	taught  bool    // something else of the limit that a 509 taught; not written yet
 	settled []*item // whose state is not written yet
 	written time.Time
 	again   []*item // refused once
@@ -312,11 +312,16 @@ func (t *turn) done(it *item, n int64) {
 	<-t.r.slots
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ledger.Settle(it.size, n, time.Now().UnixMilli())
+	now := time.Now().UnixMilli()
+	t.ledger.Settle(it.size, n, now)
 	t.fresh += n
 	t.bytes += n
-	if t.site.learned != nil && *t.site.learned < t.ledger.Use(time.Now().UnixMilli()) {
-		t.site.learned, t.unlearn = nil, true // more than that was had
+	used := t.ledger.Use(now)
+	switch {
+	case n > 0 && t.site.closedMs > now: // it was under way when the tenant was closed
+		t.site.learned, t.taught = &used, true
+	case t.site.learned != nil && *t.site.learned < used:
+		t.site.learned, t.taught = nil, true // more than that was had
 	}
 }
 
@@ -339,7 +344,7 @@ func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
 	} else if at, some := t.ledger.NextFree(now.UnixMilli()); some {
 		t.site.closedMs = at
 	}
-	t.opens, t.state = t.site.closedMs, StateClosed
+	t.opens, t.state, t.taught = t.site.closedMs, StateClosed, true
 	site := *t.site
 	t.mu.Unlock()
 	t.r.c.log.Warn("tenant closed for its egress limit", "source", t.r.source.Name, "tenant", site.tenant, "until", moment(site.closedMs))
@@ -383,16 +388,16 @@ func (t *turn) isBehind() bool {
 func (t *turn) flush(ctx context.Context) error {
 	t.mu.Lock()
 	t.written = time.Now()
-	settled, bytes, unlearn, site := t.settled, t.fresh, t.unlearn, *t.site
-	t.settled, t.fresh, t.unlearn = nil, 0, false
+	settled, bytes, taught, site := t.settled, t.fresh, t.taught, *t.site
+	t.settled, t.fresh, t.taught = nil, 0, false
 	t.mu.Unlock()
-	if len(settled) == 0 && bytes == 0 {
-		return nil
-	}
-	if unlearn {
+	if taught {
 		if err := t.r.c.saveSite(ctx, &site); err != nil {
 			return err
 		}
+	}
+	if len(settled) == 0 && bytes == 0 {
+		return nil
 	}
 	return t.r.c.alter(ctx, []string{t.site.tenant}, func(tx *sql.Tx) error {
 		for _, it := range settled {
