@@ -48,6 +48,18 @@ type Store struct {
 // Open opens the place, which must be there already, and ends uploads that
 // processes which were killed have left half done.
 func Open(ctx context.Context, place Location) (*Store, error) {
+	s, err := At(place)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.endHalfUploads(ctx)
+}
+
+// At is the store at a place of which nothing is asked yet.
+func At(place Location) (*Store, error) {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           connect,
@@ -67,11 +79,7 @@ func Open(ctx context.Context, place Location) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audio store %s: %w", place, err)
 	}
-	s := &Store{client: client, core: minio.Core{Client: client}, connections: transport, Location: place}
-	if err := s.Ready(ctx); err != nil {
-		return nil, err
-	}
-	return s, s.endHalfUploads(ctx)
+	return &Store{client: client, core: minio.Core{Client: client}, connections: transport, Location: place}, nil
 }
 
 // halfDone is the age from which on nobody is still at work on an upload.

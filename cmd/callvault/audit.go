@@ -35,7 +35,7 @@ func auditListCommand(o *options) *cobra.Command {
 			if q.Span, err = spanOf(since, until); err != nil {
 				return err
 			}
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				events, err := v.accounts.Events(c.Context(), &q)
 				if err != nil {
 					return err
@@ -120,7 +120,7 @@ func auditExportCommand(o *options) *cobra.Command {
 		Example: "  callvault audit export --to audit.jsonl",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				if to == "" {
 					return writeEvents(c, v, c.OutOrStdout())
 				}

@@ -49,18 +49,16 @@ func withCollector(ctx context.Context, o *options, names []string, fn func(*vau
 	if err != nil {
 		return err
 	}
-	return overSources(ctx, o, sources, fn)
+	return withVault(ctx, o, func(v *vault) error { return overSources(v, sources, fn) })
 }
 
 // overSources runs fn with a collector and these sources.
-func overSources(ctx context.Context, o *options, sources []scheduled, fn func(*vault, *collect.Collector, []scheduled) error) error {
-	return withVault(ctx, o, func(v *vault) error {
-		c, closeIt, err := newCollector(v, slog.New(slog.NewTextHandler(console, nil)))
-		if err != nil {
-			return err
-		}
-		return errors.Join(fn(v, c, sources), closeIt())
-	})
+func overSources(v *vault, sources []scheduled, fn func(*vault, *collect.Collector, []scheduled) error) error {
+	c, closeIt, err := newCollector(v, slog.New(slog.NewTextHandler(console, nil)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(v, c, sources), closeIt())
 }
 
 // collectFlags say what a run is over.

@@ -21,7 +21,7 @@ func userInviteCommand(o *options) *cobra.Command {
 		Example: "  callvault user invite kelly --url https://calls.example.com",
 		Args:    oneArgument("the person's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				if kind, err := v.accounts.Kind(c.Context(), args[0]); err == nil && kind == account.ServiceUser {
 					return fmt.Errorf("%s is a service user, who has a key and no password: make it anew with user refresh", args[0])
 				}

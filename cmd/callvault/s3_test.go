@@ -160,3 +160,24 @@ func TestRedirect(t *testing.T) {
 		t.Errorf("%d bytes were charged, of at least %d", usage.Used, sent)
 	}
 }
+
+// TestCommandsWithoutTheStore: while the store is away a key can be ended, and told how
+// all stands; what needs the audio says that it is away.
+func TestCommandsWithoutTheStore(t *testing.T) {
+	server := s3test.Start(t)
+	t.Setenv("CALLVAULT_AUDIO", server.Bucket(t))
+	data, _, _ := vaultWithOne(t)
+	source := "[[source]]\nname = \"acme\"\nurl = \"http://127.0.0.1:1\"\nkey_env = \"ACME_KEY\"\nsince = \"2026-01-01\"\n"
+	if err := os.WriteFile(filepath.Join(data, configName), []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	for _, args := range [][]string{
+		{"user", "disable", "robot"}, {"user", "list"}, {"tenant", "usage", "acme-ns"}, {"tenant", "list"}, {"status"}, {"audit", "list"},
+	} {
+		must(t, data, args...)
+	}
+	if _, said, status := runOn(t, data, "verify"); status != 1 || !strings.Contains(said, "audio store s3://") {
+		t.Errorf("verify: %d %s", status, said)
+	}
+}

@@ -22,7 +22,7 @@ While a run over its source is under way it is refused.`,
 		Example: `  callvault reopen acme-ns && callvault collect`,
 		Args:    oneArgument("the TENANT as it is called here"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				return atRest(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
 					return account.Event{Action: account.ActionReopen, Tenant: args[0]}, collector.Reopen(c.Context(), args[0])
 				})
@@ -56,7 +56,7 @@ fetches what is not held. While a run over either source is under way it is refu
 			if err != nil {
 				return err
 			}
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				return atRest(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
 					from, err := collector.HandOver(c.Context(), args[0], sources[0].Source)
 					return account.Event{Action: account.ActionHandOver, Tenant: args[0], Detail: "from source " + from + " to " + to}, err

@@ -53,16 +53,18 @@ listed). Sources that are in the configuration no more are told of too.`,
 			if err != nil {
 				return err
 			}
-			return overSources(c.Context(), o, sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
-				sources, err := withFormer(c.Context(), collector, sources, flags.sources)
-				if err != nil {
-					return err
-				}
-				report, err := gatherStatus(c, v, collector, sources, flags)
-				if err != nil {
-					return err
-				}
-				return report.print(c.OutOrStdout(), o)
+			return withRows(c.Context(), o, func(v *vault) error {
+				return overSources(v, sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
+					sources, err := withFormer(c.Context(), collector, sources, flags.sources)
+					if err != nil {
+						return err
+					}
+					report, err := gatherStatus(c, v, collector, sources, flags)
+					if err != nil {
+						return err
+					}
+					return report.print(c.OutOrStdout(), o)
+				})
 			})
 		},
 	}

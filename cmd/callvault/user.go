@@ -149,7 +149,7 @@ once, for three days; user invite makes another.`,
 			if !who.AllTenants && len(who.Tenants) == 0 {
 				return usageError{fmt.Errorf("say which tenants %q may reach: --tenant T, or --all-tenants", args[0])}
 			}
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				if person {
 					ticket, err := v.accounts.AddPerson(c.Context(), somebody, time.Now())
 					return printLink(c, url, ticket, asUsage(err))
@@ -188,7 +188,7 @@ func userSetCommand(o *options) *cobra.Command {
 			if setsNothing(c) {
 				return usageError{fmt.Errorf("say what to change of %s, such as --can read,write", args[0])}
 			}
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				return asUsage(v.setHolder(c.Context(), args[0], func(h holder, _ *bool) error { return flags.apply(c.Flags(), h) }))
 			})
 		},
@@ -204,7 +204,7 @@ func userRefreshCommand(o *options) *cobra.Command {
 		Example: "  callvault user refresh robot > /etc/callvault/robot.key",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				if kind, err := v.accounts.Kind(c.Context(), args[0]); err == nil && kind == account.Person {
 					return fmt.Errorf("%s is a person, who has a password and no key: make a new link with user invite", args[0])
 				}
@@ -226,7 +226,7 @@ func userEnableCommand(o *options, enable bool) *cobra.Command {
 		Example: "  callvault user " + word + " robot",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				return v.setHolder(c.Context(), args[0], func(_ holder, enabled *bool) error {
 					*enabled = enable
 					return nil
@@ -243,7 +243,7 @@ func userRemoveCommand(o *options) *cobra.Command {
 		Example: "  callvault user remove robot",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withVault(c.Context(), o, func(v *vault) error {
+			return withRows(c.Context(), o, func(v *vault) error {
 				kind, err := v.accounts.Kind(c.Context(), args[0])
 				if err != nil {
 					return err

@@ -25,6 +25,7 @@ type place struct {
 	database string // postgres://…; "" is in the folder
 	audio    string // s3://…; "" is in the folder
 	asIs     bool   // what of the folder cannot be written is only read
+	rows     bool   // what is wanted is in the database: a store is asked for nothing
 }
 
 // frozen tells whether a folder is on a file system that takes no writes, as a snapshot.
@@ -107,6 +108,9 @@ func (at place) openAudio(ctx context.Context) (blobStore, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if at.rows {
+		return s3.At(location)
+	}
 	return s3.Open(ctx, location)
 }
 
@@ -135,6 +139,18 @@ func (v *vault) Close() error { return errors.Join(v.blobs.Close(), v.db.Close()
 // withVault runs fn on the archive that the options name.
 func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
 	v, err := openVault(ctx, o.place)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(v), v.Close())
+}
+
+// withRows is withVault for who needs nothing of the audio: a key can be ended, and told
+// how all stands, while the store is away.
+func withRows(ctx context.Context, o *options, fn func(*vault) error) error {
+	at := o.place
+	at.rows = true
+	v, err := openVault(ctx, at)
 	if err != nil {
 		return err
 	}
