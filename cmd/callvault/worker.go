@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"callvault/account"
 	"callvault/database"
 
+	"github.com/riverqueue/river"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 )
@@ -31,8 +33,8 @@ that dies was at is taken up by others within a minute. All need the same config
 			if o.database == "" {
 				return usageError{errors.New("a worker needs --database postgres://...; on one machine serve and collect do the collecting")}
 			}
-			if turns < 1 {
-				return usageError{errors.New("--turns is at least 1")}
+			if turns < 1 || turns > river.QueueNumWorkersMax {
+				return usageError{fmt.Errorf("--turns is a number from 1 to %d", river.QueueNumWorkersMax)}
 			}
 			log := lastingLog()
 			config, err := readConfig(o)
