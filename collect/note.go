@@ -34,6 +34,9 @@ func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e 
 	}
 	rec.TenantName = site.tenant
 	rec.Size, rec.Duration = min(max(0, rec.Size), mostTold), min(max(0, rec.Duration), mostTold)
+	if rec.CallKey == "" && t.call != nil {
+		rec.CallKey = t.call.CallKey
+	}
 	if rec.CallKey == "" {
 		rec.CallKey = rec.RecordingKey // a call of its own
 	}

@@ -83,6 +83,26 @@ func TestToldTwiceInAList(t *testing.T) {
 	})
 }
 
+// TestRecordingTellsNoCall: one that stands in a call is of that call, though it does not
+// say so itself.
+func TestRecordingTellsNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		r := s.add("acme-ns", "silent", ago(time.Hour))
+		call := callvault.Call{CallID: "c", CallKey: "the-call", StartTime: r.StartTime, EndTime: r.StartTime + 1, TenantName: "acme-ns", Location: "Reno"}
+		r.CallKey = ""
+		call.Recordings = []callvault.Recording{r.Recording}
+		s.extra = []string{string(call.AppendJSON(nil))}
+		r.StartTime = ago(100 * 24 * time.Hour).UnixMilli() // is in no list but that one
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		complete(t, v.run(t, source))
+		got, err := v.archive.FindCall(t.Context(), "acme-ns", "the-call", &callvault.Grant{AllTenants: true})
+		if err != nil || got.Location != "Reno" || len(got.Recordings) != 1 || !v.isHeld(t, r) {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 // TestSidecarIsGone: the change of one recording that cannot be kept keeps nothing else
 // from being collected.
 func TestSidecarIsGone(t *testing.T) {
