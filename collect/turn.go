@@ -37,11 +37,13 @@ type turn struct {
 	opens   int64     // when the tenant opens for what it was closed for; 0 if it was not
 	told    int64     // when its source said last that it opens; 0 once it gave audio since
 	bytes   int64
-	fresh   int64   // of bytes, not written yet
-	taught  bool    // something else of the limit that a 509 taught; not written yet
-	settled []*item // whose state is not written yet
-	written time.Time
-	again   []*item // refused once
+	fresh   int64     // of bytes, not written yet
+	taught  bool      // something else of the limit that a 509 taught; not written yet
+	settled []*item   // whose state is not written yet
+	written time.Time // when it was last begun to write that
+	again   []*item   // refused once
+
+	flushing sync.Mutex // held by who writes, so that what came later is written later
 }
 
 // wake tells the turn of one more recording to fetch.
@@ -386,6 +388,8 @@ func (t *turn) isBehind() bool {
 
 // flush writes how the items stand that were asked for.
 func (t *turn) flush(ctx context.Context) error {
+	t.flushing.Lock()
+	defer t.flushing.Unlock()
 	t.mu.Lock()
 	t.written = time.Now()
 	settled, bytes, taught, site := t.settled, t.fresh, t.taught, *t.site
