@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"callvault"
-	"callvault/archive"
 	"callvault/meter"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // turnBatch is how many recordings a turn takes from the ledger at a time.
@@ -149,79 +145,6 @@ func (t *turn) sleep(ctx context.Context) error {
 	case <-t.r.lists.over:
 	}
 	return nil
-}
-
-// fetchAll fetches items, each in its time and in their order. At a pace it ends
-// early when there is more to fetch, which may be more urgent. ctx is for what is
-// under way, waiting for what has not begun. final says that what is refused now is
-// set aside. errStopped and errLater end the turn, but nothing that is under way.
-func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) error {
-	paced := !t.r.source.OwnServer
-	abreast := make(chan struct{}, keepAbreast)
-	if paced {
-		abreast = make(chan struct{}, abreastPaced)
-	}
-	ahead := 1 // are looked up in the archive together
-	if t.r.source.Pace == 0 {
-		ahead = keepAbreast
-	}
-	fetches, ctx := errgroup.WithContext(ctx)
-	var over atomic.Pointer[error]
-	ends := func(err error) error {
-		if errors.Is(err, errStopped) || errors.Is(err, errLater) {
-			over.Store(&err)
-			return nil
-		}
-		return err
-	}
-	var fault error
-	var inArchive map[string]*archive.Entry
-	for i, it := range items {
-		abreast <- struct{}{}
-		if over.Load() != nil || ctx.Err() != nil || paced && !final && t.hasMore() {
-			break
-		}
-		if i%ahead == 0 {
-			if inArchive, fault = t.lookUp(ctx, items[i:min(i+ahead, len(items))]); fault != nil {
-				break
-			}
-		}
-		entry := inArchive[it.key]
-		asks, err := t.begin(ctx, waiting, it, entry)
-		if fault = ends(err); err != nil {
-			break
-		}
-		if !asks {
-			<-abreast
-			continue
-		}
-		fetches.Go(func() error {
-			defer func() { <-abreast }()
-			err := ends(t.fetch(ctx, waiting, it, entry, final))
-			if err == nil && (paced || t.isBehind()) {
-				return t.flush(context.WithoutCancel(ctx))
-			}
-			return err
-		})
-	}
-	failed := fetches.Wait()
-	if failed != nil && errors.Is(fault, context.Canceled) {
-		fault = nil // only what the failure has ended: it is not the run that was broken off
-	}
-	err := errors.Join(failed, fault, t.flush(context.WithoutCancel(ctx)))
-	if ended := over.Load(); ended != nil && err == nil {
-		return *ended
-	}
-	return err
-}
-
-// lookUp returns what the archive knows of items, by their keys.
-func (t *turn) lookUp(ctx context.Context, items []*item) (map[string]*archive.Entry, error) {
-	keys := make([]string, len(items))
-	for i, it := range items {
-		keys[i] = it.key
-	}
-	return t.r.c.archive.FindAll(ctx, t.site.tenant, keys)
 }
 
 // hasMore tells whether the turn was woken since it last asked the ledger.
