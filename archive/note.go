@@ -87,9 +87,10 @@ func (n *Note) call(nowMs int64) (*callRow, error) {
 
 // Amend replaces what is known of a held recording; its audio, and with it its
 // status and size, stay. What was known until now is kept in the sidecar;
-// callvault.NotFound when that is missing or damaged.
-func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
-	return a.alter(ctx, []string{FileName(n.Recording.TenantName)}, func(tx *sql.Tx) error {
+// callvault.NotFound when that is missing or damaged. It tells whether anything was
+// known otherwise.
+func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) (amended bool, err error) {
+	err = a.alter(ctx, []string{FileName(n.Recording.TenantName)}, func(tx *sql.Tx) error {
 		b, err := readBatch(ctx, tx, []Note{*n}, ofNote)
 		if err != nil {
 			return err
@@ -116,6 +117,9 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 		if err != nil {
 			return err
 		}
+		if amended = earlier.Recording != entry.Recording || !side.tells(&entry, given); !amended {
+			return nil
+		}
 		side.amend(&entry, given)
 		if err := b.replaceRow(ctx, earlier, &entry, given); err != nil {
 			return err
@@ -125,6 +129,12 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) error {
 		}
 		return a.putSidecar(ctx, earlier.path, side)
 	})
+	return amended && err == nil, err
+}
+
+// tells tells whether the sidecar tells what entry does, and of the call what was given.
+func (s *sidecar) tells(entry *Entry, given *callRow) bool {
+	return s.Recording == entry.Recording && (given == nil || s.CallGiven && sameCall(&s.Call, &given.call))
 }
 
 // amend makes the sidecar tell of entry in place of what it told of until now, which it

@@ -87,6 +87,12 @@ func (i *item) toldOtherwise(known *item) bool {
 	return string(known.digest) != string(i.digest[:n])
 }
 
+// tellsCallFirst tells whether nothing was known of the call that is told of now: the
+// archive knows whether it is another than that in the sidecar.
+func (i *item) tellsCallFirst(known *item) bool {
+	return len(known.digest) == digestSize && len(i.digest) > digestSize
+}
+
 // repeats tells whether a list has told of an item before, and there is no audio only
 // there.
 func (i *item) repeats(earlier *item) bool {

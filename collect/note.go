@@ -16,6 +16,8 @@ import (
 type entry struct {
 	note archive.Note
 	item *item // nil when it cannot be kept
+	// sure says that something is told otherwise; else that may be so of the call.
+	sure bool
 }
 
 // mostTold is the most bytes, and the most milliseconds, that a list is believed of
@@ -108,7 +110,8 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 			if there := recalled[it.name()]; there != nil && (known == nil || known.state != held) {
 				known = there
 			}
-			if it.follow(known, isHeld[i]) {
+			e.sure = it.follow(known, isHeld[i])
+			if e.sure || isHeld[i] && known != nil && it.tellsCallFirst(known) {
 				changed = append(changed, e)
 				it.digest = known.digest // until the change is kept
 			}
@@ -170,7 +173,10 @@ func (c *Collector) holds(ctx context.Context, it *item) bool {
 func (r *Run) amend(ctx context.Context, changed []entry, now time.Time) error {
 	for i := range changed {
 		e := &changed[i]
-		err := r.c.archive.Amend(ctx, &e.note, now)
+		amended, err := r.c.archive.Amend(ctx, &e.note, now)
+		if errors.Is(err, callvault.NotFound) && !e.sure {
+			continue
+		}
 		if errors.Is(err, callvault.NotFound) { // of one recording; the others' changes are kept
 			r.problem(Problem{Tenant: e.item.tenant, Key: e.item.key, Reason: "the source tells otherwise of it now, which cannot be kept: its sidecar is missing or damaged"})
 			continue
@@ -179,8 +185,8 @@ func (r *Run) amend(ctx context.Context, changed []entry, now time.Time) error {
 			return err
 		}
 		err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, `UPDATE items SET digest = $1, changed_ms = $2 WHERE tenant = $3 AND recording_key = $4`,
-				e.item.digest, now.UnixMilli(), e.item.tenant, e.item.key)
+			_, err := tx.ExecContext(ctx, `UPDATE items SET digest = $1, changed_ms = CASE WHEN $2 THEN CAST($3 AS BIGINT) ELSE changed_ms END
+				WHERE tenant = $4 AND recording_key = $5`, e.item.digest, e.sure || amended, now.UnixMilli(), e.item.tenant, e.item.key)
 			return err
 		})
 		if err != nil {

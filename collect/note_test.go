@@ -39,11 +39,12 @@ func TestCallToldOtherwise(t *testing.T) {
 			t.Errorf("%d audio requests", audio)
 		}
 		for key, says := range map[string][]string{
-			"moved": {`"callKey": "another-call"`, `"callKey": "call-moved"`}, "renamed": {`"callKey": "yet-another"`, `"callKey": "call-renamed"`},
-			"goes-on": {`"location": "Denver"`, `"location": "Reno"`},
+			"moved": {`"callKey": "another-call"`, `"callKey": "call-moved"`}, "goes-on": {`"location": "Denver"`, `"location": "Reno"`},
+			"renamed": {`"callKey": "yet-another"`, `"callKey": "call-renamed"`, "first without its call"},
 		} {
 			now, before, _ := strings.Cut(sidecarOf(t, v, key), `"history"`)
-			if !strings.Contains(now, says[0]) || !strings.Contains(before, says[1]) || strings.Contains(now, says[1]) || strings.Count(before, "replacedAt") != 1 {
+			if !strings.Contains(now, says[0]) || !strings.Contains(before, says[1]) || strings.Contains(now, says[1]) ||
+				!strings.Contains(now, `"callGiven": true`) || strings.Count(before, "replacedAt") != len(says)-1 {
 				t.Errorf("the sidecar of %s is %s %s", key, now, before)
 			}
 		}
@@ -179,8 +180,11 @@ func TestLedgerForgot(t *testing.T) {
 		if err := execute(v, `DELETE FROM items`); err != nil {
 			t.Fatal(err)
 		}
-		changed.Agent = "Carl(3)" // meanwhile
+		changed.Agent, doubtful.where = "Carl(3)", "Reno" // meanwhile
 		complete(t, v.run(t, source))
+		if side := sidecarOf(t, v, "doubtful"); strings.Count(side, "replacedAt") != 1 || !strings.Contains(side, `"location": "Reno"`) {
+			t.Errorf("the sidecar is %s", side)
+		}
 		if side := sidecarOf(t, v, "changed"); strings.Count(side, "replacedAt") != 2 || !strings.Contains(side, "Carl(3)") {
 			t.Errorf("the sidecar is %s", side)
 		}

@@ -234,7 +234,7 @@ func heldMovesToAnotherCall(s *suite) {
 		if got := s.find(s.Archive, r.RecordingKey).Recording.CallKey; !held[0] || got != "first of "+r.RecordingKey {
 			s.Errorf("noted: held %v, of call %s", held[0], got)
 		}
-		s.must(s.Archive.Amend(s.Context(), &note, time.Now()))
+		s.amend(&note)
 	}
 	after, _ := s.rebuilt()
 	for _, a := range []*archive.Archive{s.Archive, after} {

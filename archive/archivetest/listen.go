@@ -120,7 +120,7 @@ func remarksAreKept(s *suite) {
 			s.Errorf("%d characters: %v", len(text), err)
 		}
 	}
-	s.must(s.Archive.Amend(s.Context(), &archive.Note{Recording: row("a", noon+1)}, time.Now()))
+	s.amend(&archive.Note{Recording: row("a", noon+1)})
 	after, _ := s.rebuilt()
 	for _, a := range []*archive.Archive{s.Archive, after} {
 		got, err := a.Remarks(s.Context(), tenant, "a")

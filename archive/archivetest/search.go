@@ -128,7 +128,7 @@ func searchFollowsChanges(s *suite) {
 	changed := moved
 	changed.TagData, changed.Duration = "<script>alert(1)</script>"+strings.Repeat("x", 10_000), 600_000
 	call := callvault.Call{CallKey: moved.CallKey, TenantName: tenant, StartTime: moved.StartTime, EndTime: moved.StartTime + 1, CallerID: "First Caller"}
-	s.must(s.Archive.Amend(s.Context(), &archive.Note{Recording: changed, Call: &call}, time.Now()))
+	s.amend(&archive.Note{Recording: changed, Call: &call})
 	s.finds(s.Archive, archive.Query{Tag: "script"}, "moves")
 	s.finds(s.Archive, archive.Query{Party: "first"}, "moves")
 	s.finds(s.Archive, archive.Query{MinLength: 500 * time.Second}, "moves")

@@ -88,6 +88,16 @@ func (s *suite) keep(in *archive.Intake, want archive.Outcome) *archive.Entry {
 	return entry
 }
 
+// amend amends what is known of a recording, and then has nothing left to amend.
+func (s *suite) amend(n *archive.Note) {
+	s.Helper()
+	for _, want := range []bool{true, false} {
+		if amended, err := s.Archive.Amend(s.Context(), n, time.Now()); err != nil || amended != want {
+			s.Fatalf("amend %s: %v, %v", n.Recording.RecordingKey, amended, err)
+		}
+	}
+}
+
 // add keeps a recording that is new.
 func (s *suite) add(r callvault.Recording, opus []byte) *archive.Entry {
 	s.Helper()
