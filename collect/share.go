@@ -63,7 +63,12 @@ func (r *Run) handAll(ctx context.Context) error {
 
 // awaitTurns waits until the others have taken all turns, or found that the source
 // refuses everything.
-func (r *Run) awaitTurns(ctx context.Context) error {
+func (r *Run) awaitTurns(ctx context.Context) (err error) {
+	defer func() {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = context.Cause(ctx) // which has only cut off what was asked just then
+		}
+	}()
 	for {
 		why, err := r.c.halted(ctx, r.source.Name)
 		if err != nil {

@@ -269,3 +269,27 @@ func TestSharedRunIsGoneOnWith(t *testing.T) {
 	}
 	complete(t, report)
 }
+
+// TestSharedRunIsStoppedAsItAsks: a run that is stopped while it asks whether its turns
+// are over is to be gone on with, as at any other moment.
+func TestSharedRunIsStoppedAsItAsks(t *testing.T) {
+	s := newSource()
+	fill(s, "acme-ns", 2)
+	sh := share(t, s, 50*time.Millisecond, time.Minute)
+	asked := make(chan struct{}, 1)
+	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, time.Now().UnixMilli(), &collect.Share{Hand: sh.queue.hand, Over: func(ctx context.Context, _ string) (bool, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return false, fmt.Errorf("turns: %w", ctx.Err())
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-asked
+		r.Stop()
+	}()
+	if report, err := r.Wait(t.Context()); !errors.Is(err, collect.ErrUnfinished) || report != nil {
+		t.Errorf("%v, %v, want unfinished", report, err)
+	}
+}
