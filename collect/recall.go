@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"callvault"
 	"callvault/archive"
@@ -13,6 +14,9 @@ import (
 // here, though the ledger does not know: a run was killed before it could write so, or
 // the ledger was lost. What an operator has settled is known.
 func (c *Collector) recallAll(ctx context.Context, batch []entry, isHeld []bool) (map[[2]string]*item, error) {
+	if !slices.Contains(isHeld, true) { // as where all of a list is new
+		return nil, nil
+	}
 	known, err := knownItems(ctx, c.db.Reader, itemsOf(batch))
 	if err != nil {
 		return nil, err
