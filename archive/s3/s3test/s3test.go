@@ -70,13 +70,13 @@ func Start(t testing.TB) *Server {
 // Start starts the server again after Kill.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	s.command = exec.Command(s.program, "--access", os.Getenv("AWS_ACCESS_KEY_ID"), "--secret", os.Getenv("AWS_SECRET_ACCESS_KEY"),
+	command := exec.Command(s.program, "--access", os.Getenv("AWS_ACCESS_KEY_ID"), "--secret", os.Getenv("AWS_SECRET_ACCESS_KEY"),
 		"--port", strings.TrimPrefix(s.URL, "http://"), "--quiet", "posix", "--sidecar", filepath.Join(filepath.Dir(s.Dir), ".meta"), s.Dir)
-	s.command.Stdout, s.command.Stderr = &s.said, &s.said
-	if err := s.command.Start(); err != nil {
+	command.Stdout, command.Stderr = &s.said, &s.said
+	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.Process = s.command.Process
+	s.command, s.Process = command, command.Process
 	s.await(t)
 }
 
@@ -96,8 +96,8 @@ func find() (string, error) {
 	}
 	out, err := exec.Command("go", "env", "GOPATH").Output()
 	if err == nil {
-		program := filepath.Join(strings.TrimSpace(string(out)), "bin", "versitygw")
-		if _, err := os.Stat(program); err == nil {
+		program, err := exec.LookPath(filepath.Join(strings.TrimSpace(string(out)), "bin", "versitygw"))
+		if err == nil {
 			return program, nil
 		}
 	}
