@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,8 +17,9 @@ import (
 // again: it may have shown them without the tenant.
 //
 // callvault.NotFound when no source has shown the tenant; callvault.Conflict when it is
-// the new source's already; callvault.InvalidParameter when its name has not that one's
-// prefix; database.Held while a run over either is under way.
+// the new source's already, or somebody else hands it over at the same time;
+// callvault.InvalidParameter when its name has not the new source's prefix; database.Held
+// while a run over either is under way.
 func (c *Collector) HandOver(ctx context.Context, tenant string, to *Source) (from string, err error) {
 	if from, err = c.SourceOf(ctx, tenant); err != nil {
 		return "", err
@@ -40,11 +42,18 @@ func (c *Collector) HandOver(ctx context.Context, tenant string, to *Source) (fr
 		defer release()
 	}
 	return from, c.alter(ctx, []string{tenant}, func(tx *sql.Tx) error {
+		handed, err := tx.ExecContext(ctx, `UPDATE collected_tenants SET source = $1, remote = $2 WHERE tenant = $3 AND source = $4`,
+			to.Name, remote, tenant, from)
+		if err != nil {
+			return fmt.Errorf("hand over %s: %w", tenant, err)
+		}
+		if n, err := handed.RowsAffected(); err != nil || n == 0 { // the lock on the source that has it now is not held
+			return errors.Join(err, fmt.Errorf("the tenant %s was handed over to another source just now: %w", tenant, callvault.Conflict))
+		}
 		for _, change := range []struct {
 			statement string
 			args      []any
 		}{
-			{`UPDATE collected_tenants SET source = $1, remote = $2 WHERE tenant = $3`, []any{to.Name, remote, tenant}},
 			{`UPDATE items SET source = $1 WHERE tenant = $2`, []any{to.Name, tenant}},
 			{`DELETE FROM paces WHERE source = $1 AND subject = $2`, []any{to.Name, tenant}},
 			{`UPDATE paces SET source = $1 WHERE source = $2 AND subject = $3`, []any{to.Name, from, tenant}},

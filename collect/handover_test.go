@@ -2,8 +2,11 @@ package collect_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,4 +110,38 @@ func TestHandOverKeepsPace(t *testing.T) {
 		first.check(t)
 		second.check(t)
 	})
+}
+
+// TestHandOverAtOnce: of those who hand a tenant over at the same time one does; what
+// another finds then is not what he asked for.
+func TestHandOverAtOnce(t *testing.T) {
+	s := newSource()
+	s.unlimited = true
+	for i := range 10 {
+		s.add(fmt.Sprint("tenant-", i), fmt.Sprint("key-", i), ago(time.Hour))
+	}
+	v, source := newVault(t, tempDir(t)), from(t, s)
+	source.OwnServer, source.Pace = true, 0
+	complete(t, v.run(t, source))
+	for i := range 10 {
+		var first atomic.Int64
+		var racing sync.WaitGroup
+		for j := range 8 {
+			to := *source
+			to.Name = fmt.Sprint("other-", j)
+			racing.Go(func() {
+				was, err := v.HandOver(t.Context(), fmt.Sprint("tenant-", i), &to)
+				switch {
+				case err == nil && was == source.Name:
+					first.Add(1)
+				case err != nil && !errors.Is(err, callvault.Conflict) && !errors.As(err, new(database.Held)):
+					t.Error(err)
+				}
+			})
+		}
+		racing.Wait()
+		if n := first.Load(); n > 1 {
+			t.Fatalf("%d have taken it from the first source", n)
+		}
+	}
 }
