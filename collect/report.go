@@ -200,7 +200,10 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 
 // rest writes the paces, so that the next run can go on from them.
 func (r *Run) rest(ctx context.Context) error {
-	if only := r.onlyTurn(); only != nil { // its lists went at its pace
+	r.mu.Lock()
+	only := r.onlyTurn()
+	r.mu.Unlock()
+	if only != nil { // its lists went at its pace
 		r.lists.pacer.follow(only.pacer)
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
