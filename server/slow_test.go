@@ -40,18 +40,24 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// dial starts the service on pipes, and returns what connects to it.
-func (w *world) dial(t *testing.T) func() net.Conn {
+// serveOnPipes starts the service, and returns what stops it and what connects to it.
+func (w *world) serveOnPipes(t *testing.T) (h *http.Server, dial func() net.Conn) {
 	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
+	h = server.HTTP(w.server, slog.New(slog.DiscardHandler))
 	go h.Serve(p)
 	t.Cleanup(func() { h.Close() })
-	return func() net.Conn {
+	return h, func() net.Conn {
 		client, service := net.Pipe()
 		t.Cleanup(func() { client.Close() })
 		p.conns <- service
 		return client
 	}
+}
+
+// dial starts the service on pipes, and returns what connects to it.
+func (w *world) dial(t *testing.T) func() net.Conn {
+	_, dial := w.serveOnPipes(t)
+	return dial
 }
 
 func (w *world) ask(conn net.Conn, method, path string, header ...string) {
@@ -301,11 +307,8 @@ func TestStopLosesNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(recording("a", 0))
-		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
-		go h.Serve(p)
-		client, service := net.Pipe()
-		p.conns <- service
+		h, dial := w.serveOnPipes(t)
+		client := dial()
 		answers := bufio.NewReader(client)
 		ask := func() *http.Response {
 			w.ask(client, "GET", audioPath("acme-ns", "a"))
@@ -337,11 +340,8 @@ func TestStopFinishesWhatIsBeingSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(recording("a", 0))
-		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
-		go h.Serve(p)
-		client, service := net.Pipe()
-		p.conns <- service
+		h, dial := w.serveOnPipes(t)
+		client := dial()
 		w.ask(client, "GET", audioPath("acme-ns", "a"))
 		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
 		must(t, err)
@@ -360,12 +360,8 @@ func TestStopFinishesWhatIsBeingSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(recording("a", 0))
-		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		h := server.HTTP(w.server, slog.New(slog.DiscardHandler))
-		go h.Serve(p)
-		client, service := net.Pipe()
-		defer client.Close()
-		p.conns <- service
+		h, dial := w.serveOnPipes(t)
+		client := dial()
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() { // reads a little now and then, so that it is not dropped before
 			for piece := make([]byte, 100); ctx.Err() == nil; time.Sleep(5 * time.Second) {
