@@ -47,7 +47,8 @@ func exportCommand(o *options) *cobra.Command {
 		Long: `Write the audio of a tenant's recordings of a period into a folder, with what is known of each, and of
 its call, as JSON lines (recordings.jsonl), and as a table without the calls (recordings.csv). In the table,
 a text that a spreadsheet would take for a formula begins with an apostrophe. Days are those of the
-tenant's time zone, UTC where none is set. An export that was broken off goes on when it is made again: audio that is there is not written anew.
+tenant's time zone, UTC where none is set. An export that was broken off goes on when it is made again:
+audio that is there is not written anew.
 
 Exit status 3: the audio of some recordings is not held, or is damaged; each is named.`,
 		Example: "  callvault export --tenant acme-ns --since 2024-02-01 --until 2024-03-01 --to february --format wav",
