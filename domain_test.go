@@ -288,4 +288,19 @@ func TestCallOf(t *testing.T) {
 	if diff := cmp.Diff(want, callvault.CallOf(&r)); diff != "" {
 		t.Error(diff)
 	}
+	// Numbers that are no times of a call which the recording can be of: of 1970, or of years to come.
+	const day = 24 * 60 * 60 * 1000
+	r.StartTime = 1707770449131
+	for key, call := range map[string][2]int64{
+		fmt.Sprintf("id-%d-%d", r.StartTime-day, r.StartTime-day):     {r.StartTime - day, r.StartTime - day},
+		fmt.Sprintf("id-%d-%d", r.StartTime-day-1, r.StartTime-day-1): {r.StartTime, r.StartTime + r.Duration},
+		fmt.Sprintf("id-%d-%d", r.StartTime+day, r.StartTime+day):     {r.StartTime + day, r.StartTime + day},
+		fmt.Sprintf("id-%d-%d", r.StartTime+day+1, r.StartTime+day+1): {r.StartTime, r.StartTime + r.Duration},
+		"pbx-7-12": {r.StartTime, r.StartTime + r.Duration},
+	} {
+		r.CallKey = key
+		if got := callvault.CallOf(&r); got.StartTime != call[0] || got.EndTime != call[1] {
+			t.Errorf("%s: from %d to %d, want %v", key, got.StartTime, got.EndTime, call)
+		}
+	}
 }
