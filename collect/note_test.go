@@ -70,6 +70,7 @@ func TestToldTwiceInAList(t *testing.T) {
 			s.extra = append(s.extra, string(call.AppendJSON(nil))) // stands in the lists of other days too
 		}
 		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Since = ago(3 * time.Hour).UnixMilli() // the first run has one list
 		for range 5 {
 			complete(t, v.run(t, source))
 			time.Sleep(time.Hour)
@@ -77,8 +78,65 @@ func TestToldTwiceInAList(t *testing.T) {
 		if got := v.status(t, source, "acme-ns"); got.Held != 2 || got.Changed != 0 || got.Vanished != 0 {
 			t.Errorf("%+v", got)
 		}
-		if side := sidecarOf(t, v, "shared"); strings.Contains(side, "replacedAt") {
+		if side := sidecarOf(t, v, "shared"); strings.Contains(side, "replacedAt") || !strings.Contains(side, "Beth(2)") { // as it was told first
 			t.Errorf("the sidecar is %s", side)
+		}
+		s.check(t)
+	})
+}
+
+// TestToldTwiceFarApart: the same, where so much stands between that it is not noted
+// together.
+func TestToldTwiceFarApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		s.unlimited = true
+		for i := range 600 {
+			key := fmt.Sprintf("between-%04d", i)
+			s.recordings = append(s.recordings, &recording{Recording: callvault.Recording{
+				RecordingKey: key, CallKey: key, StartTime: ago(2 * time.Hour).UnixMilli(), Status: callvault.Pending, TenantName: "acme-ns"}})
+		}
+		again := s.add("acme-ns", "shared", ago(time.Hour)).Recording
+		again.CallKey, again.Agent = "other-call", "Beth(2)"
+		call := callvault.CallOf(&again)
+		call.Recordings = []callvault.Recording{again}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		s.extra = []string{string(call.AppendJSON(nil))}
+		source.OwnServer, source.Pace = true, 0
+		source.Since = ago(3 * time.Hour).UnixMilli()
+		for range 2 {
+			complete(t, v.run(t, source))
+			time.Sleep(time.Minute)
+		}
+		if got := v.status(t, source, "acme-ns"); got.Held != 1 || got.Changed != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestToldOfInAnotherDaysList: a call stands in the list of its own day with a recording
+// that starts on another, whose list does not have it: it has not vanished.
+func TestToldOfInAnotherDaysList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(2 * time.Hour) // else this day has no list yet
+		s := newSource()
+		r := s.add("acme-ns", "early", ago(24*time.Hour))
+		call := callvault.CallOf(&r.Recording)
+		call.Recordings = []callvault.Recording{r.Recording}
+		s.listFault = func(span callvault.Span, _ int) *answer {
+			if span.From <= r.StartTime {
+				return say(200, "[]")
+			}
+			return say(200, "["+string(call.AppendJSON(nil))+"]")
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		source.Since = r.StartTime - 1
+		for range 2 {
+			complete(t, v.run(t, source))
+			time.Sleep(time.Hour)
+		}
+		if got := v.status(t, source, "acme-ns"); got.Held != 1 || got.Vanished != 0 {
+			t.Errorf("%+v", got)
 		}
 		s.check(t)
 	})
@@ -160,15 +218,20 @@ func TestLedgerForgot(t *testing.T) {
 		complete(t, v.run(t, source))
 		want := v.status(t, source, "acme-ns")
 		s.counts()
-		for _, forget := range []string{
-			`UPDATE items SET state = 'due', doubt = '', tried_ms = 0, size = size + 5 WHERE recording_key = 'doubtful'`,
-			`UPDATE items SET state = 'due', doubt = '', tried_ms = 0, start_ms = start_ms - 864000000 WHERE recording_key = 'doubtful'`, // is not listed any more
-			`DELETE FROM items`,
-		} {
+		const asDue = `UPDATE items SET state = 'due', doubt = '', tried_ms = 0, size = size + 5, start_ms = start_ms - 864000000 WHERE recording_key = 'doubtful'`
+		for _, c := range []struct {
+			forget string
+			listed bool
+		}{{asDue, true}, {asDue, false}, {`DELETE FROM items`, true}} {
+			forget, start := c.forget, doubtful.StartTime
 			if err := execute(v, forget); err != nil {
 				t.Fatal(err)
 			}
+			if !c.listed {
+				doubtful.StartTime -= (100 * 24 * time.Hour).Milliseconds()
+			}
 			complete(t, v.run(t, source))
+			doubtful.StartTime = start
 			got := v.status(t, source, "acme-ns")
 			if got.Doubtful != 1 || got.Changed != 1 || got.HeldBytes != want.HeldBytes || got.Held != 2 {
 				t.Errorf("%s: %+v, want %+v", forget, got, want)
