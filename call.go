@@ -6,8 +6,8 @@ import (
 )
 
 // Call is a telephone call with its recordings, in the fields, names and order
-// of the seed ("Expanded Metrics Available"). Times are Unix milliseconds,
-// TotalHoldDuration is in milliseconds. AccountCodes are kept as they came.
+// of the API guide ("Expanded Metrics Available"). Times are Unix milliseconds;
+// TotalHoldDuration is in milliseconds. AccountCodes are kept as received.
 type Call struct {
 	CallID            string            `json:"callId"`
 	ShortID           int64             `json:"shortId"`
@@ -25,16 +25,17 @@ type Call struct {
 	DropEventType     string            `json:"dropEventType"`
 }
 
-// nearCall is how far from its call a recording starts at most, in milliseconds,
-// for the times in the call's key to be believed: other systems have numbers in
-// their keys that are no times.
-const nearCall = 24 * 60 * 60 * 1000
+// maxKeyDistance is the largest distance, in milliseconds, between the start of a
+// recording and the call times in its call key at which those times are trusted:
+// the numbers in other systems' keys need not be times.
+const maxKeyDistance = 24 * 60 * 60 * 1000
 
-// CallOf makes the call of a recording that came without one: its key and times
-// from the recording's call key where that tells them, else from the recording.
+// CallOf returns a call for a recording that came without one. Its identifier and
+// times come from the recording's call key if that holds plausible times, and
+// otherwise from the recording.
 func CallOf(r *Recording) Call {
 	id, span, ok := SplitCallKey(r.CallKey)
-	if !ok || span.From <= 0 || r.StartTime < span.From-nearCall || r.StartTime > span.To+nearCall {
+	if !ok || span.From <= 0 || r.StartTime < span.From-maxKeyDistance || r.StartTime > span.To+maxKeyDistance {
 		id, span = r.CallKey, Span{From: r.StartTime, To: min(r.StartTime+r.Duration, MaxTime)}
 	}
 	call := Call{
@@ -50,8 +51,8 @@ func CallOf(r *Recording) Call {
 	return call
 }
 
-// Validate tells whether the call can be kept. The error, a sentence for the one
-// who sent it, wraps InvalidParameter.
+// Validate returns an error if the call cannot be stored: a sentence for its
+// sender that wraps InvalidParameter.
 func (c *Call) Validate() error {
 	if err := CheckKey("callKey", c.CallKey); err != nil {
 		return err
@@ -60,7 +61,7 @@ func (c *Call) Validate() error {
 		return err
 	}
 	if c.StartTime <= 0 || c.EndTime > MaxTime || c.StartTime > c.EndTime {
-		return fmt.Errorf("the call's startTime %d and endTime %d are not a stretch of time in Unix milliseconds: %w",
+		return fmt.Errorf("the call's startTime %d and endTime %d are not a valid range in Unix milliseconds: %w",
 			c.StartTime, c.EndTime, InvalidParameter)
 	}
 	if c.TotalHoldDuration < 0 {
@@ -69,7 +70,7 @@ func (c *Call) Validate() error {
 	return nil
 }
 
-// AppendJSON appends the call's published JSON form to b, lists never null.
+// AppendJSON appends the call's published JSON form to b. Lists are never null.
 func (c *Call) AppendJSON(b []byte) []byte {
 	filled := *c
 	if filled.Recordings == nil {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Code is a status number of the recordings API (seed, "Potential Errors"; HTTP
-// semantics, RFC 9110 15). It is an error itself, so that a package can wrap the
-// answer its caller should get: fmt.Errorf("recording %s: %w", key, NotFound).
+// Code is a status number of the recordings API (API guide, "Potential Errors";
+// HTTP semantics, RFC 9110 15). It is itself an error, so that a package can wrap
+// the status a client should get: fmt.Errorf("recording %s: %w", key, NotFound).
 type Code int
 
-// The statuses that the API answers with. 509 is the seed's own.
+// The statuses of the API's error responses. 509 is not HTTP's but the API's own.
 const (
 	InvalidParameter     Code = http.StatusBadRequest
 	Unauthorized         Code = http.StatusUnauthorized
@@ -50,8 +50,8 @@ var codeNames = map[Code]string{
 	BandwidthExceeded:    "bandwidth_limit_exceeded",
 }
 
-// Name is the stable snake_case word for the status in an error body, such as
-// "too_many_requests"; "status_418" for a number that the API does not use.
+// Name returns the stable snake_case name of the status in an error body, such as
+// "too_many_requests", or "status_418" for a number that the API does not use.
 func (c Code) Name() string {
 	if name, ok := codeNames[c]; ok {
 		return name
@@ -59,22 +59,22 @@ func (c Code) Name() string {
 	return fmt.Sprintf("status_%d", int(c))
 }
 
-// Error is the status as people write it: "404 not_found".
+// Error returns the number and the name: "404 not_found".
 func (c Code) Error() string { return fmt.Sprintf("%d %s", int(c), c.Name()) }
 
-// Wait is a refusal that says when to come back (Retry-After, RFC 9110 10.2.3).
+// Wait is a refusal that says when to try again (Retry-After, RFC 9110 10.2.3).
 type Wait struct {
 	Code Code
 	For  time.Duration
 }
 
-// Error names the status and the time to wait.
+// Error returns the status and the time to wait.
 func (w Wait) Error() string { return fmt.Sprintf("%v, try again in %v", w.Code, w.For) }
 
-// Unwrap makes a Wait count as its Code for errors.Is and errors.As.
+// Unwrap returns the Code, so that errors.Is and errors.As find it.
 func (w Wait) Unwrap() error { return w.Code }
 
-// RetryAfter is the wait in whole seconds, rounded up, at least 1.
+// RetryAfter returns the wait in whole seconds, rounded up and at least 1.
 func (w Wait) RetryAfter() int64 {
 	return max(1, int64((w.For+time.Second-1)/time.Second))
 }

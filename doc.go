@@ -2,9 +2,12 @@
 // recording and a service user are, their published JSON forms, the rules they
 // obey, and the API's status numbers as errors.
 //
-// It does nothing: it opens no file, no database and no connection, and it
-// imports the standard library only. Every other package speaks in its types.
+// It performs no I/O: it opens no file, database or connection, and imports only
+// the standard library. All other packages share its types.
 //
-// It promises that a value that passed Validate can be kept, listed and served
-// by every other package as it is.
+// It promises that every other package can store, list and serve a value that
+// passed Validate as it is.
+//
+// The recordings API is Xima's. Comments cite its published description,
+// "Collecting Recordings via API", as the API guide, and by its headings.
 package callvault

@@ -63,9 +63,9 @@ func TestSplitCallKey(t *testing.T) {
 	}
 }
 
-// The seed's own text, as it stands there.
+// The samples of the API guide, verbatim.
 const (
-	seedRecording = `{
+	guideRecording = `{
 "recordingKey": "91a1e1e8-08p8-427b-bd04-da43c2a1db7d-1707770449131",
 "callKey": "1dd0gg18-9c63-41de-a386-4f21ba0086f2-1707770438499-1707770497510",
 "startTime": 1707770449131,
@@ -82,7 +82,7 @@ const (
 "skill": "CC Sales",
 "agent": "Spencer Porter(253)"
 }`
-	seedCall = `{
+	guideCall = `{
 "callId": "853be5cc-f498-5D47-a552-a0b38e6841fc",
 "shortId": 31875,
 "callKey": "853be5cc-f498-4f33-a552-a0b38e6841fc-1712110317069-1712110924851",
@@ -118,25 +118,25 @@ const (
 }`
 )
 
-// oneLine is the seed's JSON without the white space that it is printed with.
+// oneLine returns a sample's JSON without the white space it is printed with.
 func oneLine(text string) string {
 	text = strings.ReplaceAll(text, "\n", "")
 	return strings.ReplaceAll(text, `": `, `":`)
 }
 
-func TestJSONIsTheSeeds(t *testing.T) {
+func TestJSONIsTheGuides(t *testing.T) {
 	var r callvault.Recording
-	if err := json.Unmarshal([]byte(seedRecording), &r); err != nil || r.Validate() != nil {
+	if err := json.Unmarshal([]byte(guideRecording), &r); err != nil || r.Validate() != nil {
 		t.Fatal(err, r.Validate())
 	}
-	if diff := cmp.Diff("x"+oneLine(seedRecording), string(r.AppendJSON([]byte("x")))); diff != "" {
+	if diff := cmp.Diff("x"+oneLine(guideRecording), string(r.AppendJSON([]byte("x")))); diff != "" {
 		t.Error(diff)
 	}
 	var c callvault.Call
-	if err := json.Unmarshal([]byte(seedCall), &c); err != nil || c.Validate() != nil {
+	if err := json.Unmarshal([]byte(guideCall), &c); err != nil || c.Validate() != nil {
 		t.Fatal(err, c.Validate())
 	}
-	if diff := cmp.Diff(oneLine(seedCall), string(c.AppendJSON(nil))); diff != "" {
+	if diff := cmp.Diff(oneLine(guideCall), string(c.AppendJSON(nil))); diff != "" {
 		t.Error(diff)
 	}
 	r = callvault.Recording{CallingParty: "<&> \u2028 \x01 ☎"}
@@ -150,7 +150,7 @@ func TestJSONIsTheSeeds(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	var good callvault.Recording
-	if err := json.Unmarshal([]byte(seedRecording), &good); err != nil {
+	if err := json.Unmarshal([]byte(guideRecording), &good); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*callvault.Recording){
@@ -288,7 +288,7 @@ func TestCallOf(t *testing.T) {
 	if diff := cmp.Diff(want, callvault.CallOf(&r)); diff != "" {
 		t.Error(diff)
 	}
-	// Numbers that are no times of a call which the recording can be of: of 1970, or of years to come.
+	// Numbers that cannot be the times of this recording's call: in 1970, or years in the future.
 	const day = 24 * 60 * 60 * 1000
 	r.StartTime = 1707770449131
 	for key, call := range map[string][2]int64{

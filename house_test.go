@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// rooms says which of our packages each package may import. Commands may import
-// all; sample is for them and for tests.
+// rooms lists, for each package, which of our packages it may import. Commands may
+// import all; sample is for them and for tests.
 var rooms = map[string][]string{
 	".":        {},
 	"account":  {".", "database"},
@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"archive/s3/s3test":     {},
 }
 
-// bare are the packages that use the standard library alone.
+// bare are the packages that import only the standard library.
 var bare = []string{".", "sample"}
 
 const (
@@ -55,8 +55,8 @@ var (
 	unfinish = regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`)
 )
 
-// TestHouse holds every file against the rules of the house: who may import whom,
-// sizes, package comments, no banners, nothing left to do.
+// TestHouse checks every file against the rules of the house: which package may
+// import which, sizes, package comments, no banners, nothing left to do.
 func TestHouse(t *testing.T) {
 	files := token.NewFileSet()
 	documented := map[string]bool{}
@@ -114,7 +114,7 @@ func checkImports(t *testing.T, name, room string, file *ast.File) {
 	}
 	allowed, known := rooms[room]
 	if !known {
-		t.Errorf("%s: package %s stands in no table of who may import whom", name, room)
+		t.Errorf("%s: package %s is missing from the table of imports", name, room)
 	}
 	for _, spec := range file.Imports {
 		target := strings.Trim(spec.Path.Value, `"`)
@@ -126,7 +126,7 @@ func checkImports(t *testing.T, name, room string, file *ast.File) {
 			t.Errorf("%s: %s must not import %s", name, room, target)
 		}
 		if domain, _, _ := strings.Cut(target, "/"); !isOurs && strings.Contains(domain, ".") && slices.Contains(bare, room) {
-			t.Errorf("%s: %s is to use the standard library alone, not %s", name, room, target)
+			t.Errorf("%s: %s must use the standard library alone, not %s", name, room, target)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func checkComments(t *testing.T, name string, file *ast.File) {
 	}
 }
 
-// checkFunctions measures functions.
+// checkFunctions checks the length of functions.
 func checkFunctions(t *testing.T, files *token.FileSet, file *ast.File) {
 	t.Helper()
 	for _, declaration := range file.Decls {

@@ -9,20 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// MaxKeyBytes is the longest key or tenant name that is taken, in bytes.
+// MaxKeyBytes is the maximum length of a key or tenant name, in bytes.
 const MaxKeyBytes = 255
 
-// CheckKey tells whether a recording key, call key or tenant name can be kept
-// and named in a URL: 1 to 255 bytes of UTF-8, no "/" and no control characters.
-// Keys are opaque otherwise: the seed's own are not valid UUIDs. what names the
-// key in the error, which wraps InvalidParameter.
+// CheckKey returns an error if a recording key, call key or tenant name cannot be
+// stored and used in a URL: it must be 1 to 255 bytes of UTF-8 without "/" and
+// control characters. Otherwise keys are opaque: those in the API guide are not
+// valid UUIDs. The error calls the key what and wraps InvalidParameter.
 func CheckKey(what, key string) error {
 	why := ""
 	switch {
 	case key == "":
 		why = "is empty"
 	case len(key) > MaxKeyBytes:
-		why = fmt.Sprintf("has %d bytes; %d are allowed", len(key), MaxKeyBytes)
+		why = fmt.Sprintf("has %d bytes; at most %d are allowed", len(key), MaxKeyBytes)
 	case !utf8.ValidString(key):
 		why = "is not valid UTF-8"
 	case strings.ContainsRune(key, '/'):
@@ -35,19 +35,19 @@ func CheckKey(what, key string) error {
 	return fmt.Errorf("the %s %s: %w", what, why, InvalidParameter)
 }
 
-// NewRecordingKey makes the key of a recording that starts at startMs (Unix
+// NewRecordingKey returns a new key for a recording that starts at startMs (Unix
 // milliseconds): {uuid}-{startMs}.
 func NewRecordingKey(startMs int64) string {
 	return newUUID() + "-" + strconv.FormatInt(startMs, 10)
 }
 
-// NewCallKey makes the key of a call: {uuid}-{startMs}-{endMs}.
+// NewCallKey returns a new key for a call: {uuid}-{startMs}-{endMs}.
 func NewCallKey(call Span) string {
 	return newUUID() + "-" + strconv.FormatInt(call.From, 10) + "-" + strconv.FormatInt(call.To, 10)
 }
 
-// SplitCallKey takes a call key apart into the call's identifier and its start
-// and end. ok is false for a key of another form; id is then the whole key.
+// SplitCallKey splits a call key into the call's identifier and its start and end.
+// For a key of any other form, id is the whole key and ok is false.
 func SplitCallKey(key string) (id string, call Span, ok bool) {
 	rest, end, ok := cutNumber(key)
 	if !ok {
@@ -60,7 +60,7 @@ func SplitCallKey(key string) (id string, call Span, ok bool) {
 	return id, Span{From: start, To: end}, true
 }
 
-// cutNumber parts the decimal number behind the last "-" from what stands before.
+// cutNumber cuts the decimal number after the last "-" from what comes before it.
 func cutNumber(key string) (rest string, n int64, ok bool) {
 	at := strings.LastIndexByte(key, '-')
 	if at <= 0 || !allDigits(key[at+1:]) {
@@ -70,7 +70,7 @@ func cutNumber(key string) (rest string, n int64, ok bool) {
 	return key[:at], n, err == nil && n <= MaxTime
 }
 
-// newUUID makes a random UUID (RFC 9562 5.4, version 4).
+// newUUID returns a random UUID (RFC 9562 5.4, version 4).
 func newUUID() string {
 	var b [16]byte
 	rand.Read(b[:])

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// MaxTime is the last instant that is taken, the end of the year 9999, in Unix
+// MaxTime is the latest time that is accepted, the end of the year 9999, in Unix
 // milliseconds.
 const MaxTime = 253402300799999
 
-// Status says where a recording's audio is in its life (contract, "Status
-// values"). Others than those named here may come from a source.
+// Status is the stage of a recording's audio in its life. A source may send other
+// values than those named here.
 type Status string
 
 // The statuses of the API.
@@ -28,23 +28,23 @@ const (
 	DeletedUnknown     Status = "DELETED_UNKNOWN"
 )
 
-// HasAudio tells whether the audio of a recording with this status is served.
+// HasAudio reports whether the audio of a recording with this status is served.
 func (s Status) HasAudio() bool {
 	return s == Saved || s == PendingDeleteSpace || s == PendingDeleteTime
 }
 
-// Deleted tells whether the status says that the audio is gone.
+// Deleted reports whether the status says that the audio is gone.
 func (s Status) Deleted() bool { return strings.HasPrefix(string(s), "DELETED_") }
 
-// Known tells whether the status is one of the API's.
+// Known reports whether the status is one of the API's.
 func (s Status) Known() bool {
 	return s.HasAudio() || slices.Contains([]Status{Pending, DeletedUser, DeletedSpace, DeletedTime, DeletedUnknown}, s)
 }
 
-// Recording is one stretch of recorded audio of a call, in the fields, names and
-// order of the seed ("Requesting Recording Data"). StartTime is in Unix
-// milliseconds, Duration in milliseconds, Size in bytes: exactly what the audio
-// endpoint sends for it.
+// Recording is one recorded stretch of a call, in the fields, names and order of
+// the API guide ("Requesting Recording Data"). StartTime is in Unix milliseconds,
+// Duration in milliseconds. Size is the exact number of bytes that the audio
+// endpoint sends.
 type Recording struct {
 	RecordingKey      string `json:"recordingKey"`
 	CallKey           string `json:"callKey"`
@@ -63,8 +63,8 @@ type Recording struct {
 	Agent             string `json:"agent"`
 }
 
-// Validate tells whether the recording can be kept. The error, a sentence for
-// the one who sent it, wraps InvalidParameter.
+// Validate returns an error if the recording cannot be stored: a sentence for its
+// sender that wraps InvalidParameter.
 func (r *Recording) Validate() error {
 	if err := CheckKey("recordingKey", r.RecordingKey); err != nil {
 		return err
@@ -91,8 +91,8 @@ func (r *Recording) Validate() error {
 // AppendJSON appends the recording's published JSON form to b.
 func (r *Recording) AppendJSON(b []byte) []byte { return appendJSON(b, r) }
 
-// appendJSON encodes a value that cannot fail to encode, without escaping what
-// only HTML would need escaped.
+// appendJSON appends the JSON of a value whose encoding cannot fail. It does not
+// escape what only HTML needs escaped.
 func appendJSON(b []byte, value any) []byte {
 	buf := bytes.NewBuffer(b)
 	encoder := json.NewEncoder(buf)

@@ -7,27 +7,28 @@ import (
 	"time"
 )
 
-// Span is a stretch of time, half open: From is in it, To is not. Both are Unix
-// epoch milliseconds.
+// Span is a half-open range of time: it includes From but not To. Both are Unix
+// milliseconds.
 type Span struct {
 	From, To int64
 }
 
-// Contains tells whether the instant ms lies in the span.
+// Contains reports whether the instant ms is in the span.
 func (s Span) Contains(ms int64) bool { return s.From <= ms && ms < s.To }
 
-// Empty tells whether no instant lies in the span.
+// Empty reports whether no instant is in the span.
 func (s Span) Empty() bool { return s.From >= s.To }
 
-// Milliseconds is t as the API counts time: Unix epoch milliseconds.
+// Milliseconds returns t in the API's unit of time, Unix milliseconds.
 func Milliseconds(t time.Time) int64 { return t.UnixMilli() }
 
-// ParseTime reads an ISO 8601 date and time as clients really send it and
-// returns Unix epoch milliseconds: extended or basic form, seconds and fraction
-// optional, a comma for the fraction's point, "t" for "T", "z" for "Z", offsets
-// ±hh:mm, ±hhmm and ±hh, white space around it. A space before a trailing hh:mm
-// is the "+" that a client forgot to encode. What is finer than a millisecond is
-// cut off. The error, a sentence for the client, wraps InvalidParameter.
+// ParseTime parses an ISO 8601 date and time as clients actually send it and
+// returns Unix milliseconds. It takes the extended and the basic form, seconds and
+// fraction optional, a comma as the decimal point, "t" for "T", "z" for "Z", the
+// offsets ±hh:mm, ±hhmm and ±hh, and surrounding white space. A space before a
+// trailing hh:mm is taken for a "+" that the client forgot to encode. Digits finer
+// than a millisecond are dropped. The error, a sentence for the client, wraps
+// InvalidParameter.
 func ParseTime(s string) (int64, error) {
 	text := strings.TrimSpace(s)
 	if text == "" {
@@ -60,7 +61,7 @@ func badTime(s, why string) error {
 	if len(s) > 64 {
 		s = s[:64] + "…"
 	}
-	return fmt.Errorf("the time %q cannot be read: %s; send ISO 8601 with an offset, such as 2022-09-10T23:59:59.000-06:00: %w",
+	return fmt.Errorf("the time %q is not valid: %s; send ISO 8601 with an offset, such as 2022-09-10T23:59:59.000-06:00: %w",
 		s, why, InvalidParameter)
 }
 
@@ -75,8 +76,8 @@ func parseDate(s string) (year, month, day int, ok bool) {
 	return year, month, day, 1 <= month && month <= 12 && 1 <= day
 }
 
-// splitOffset parts the time of day from its offset to UTC; why says what is
-// wrong, and is empty when nothing is.
+// splitOffset splits the time of day from its offset from UTC. why says what is
+// wrong; it is empty if nothing is.
 func splitOffset(s string) (clock string, offset time.Duration, why string) {
 	if strings.HasSuffix(s, "Z") || strings.HasSuffix(s, "z") {
 		return s[:len(s)-1], 0, ""
@@ -86,7 +87,7 @@ func splitOffset(s string) (clock string, offset time.Duration, why string) {
 		at = len(s) - 6
 	}
 	if at < 0 {
-		return "", 0, "it has no offset to UTC (Z, or ±hh:mm; a + in a URL is written %2B)"
+		return "", 0, "it has no offset from UTC (Z, or ±hh:mm; write + as %2B in a URL)"
 	}
 	digits := s[at+1:]
 	if len(digits) == 5 && digits[2] == ':' {
@@ -109,7 +110,7 @@ func splitOffset(s string) (clock string, offset time.Duration, why string) {
 	return s[:at], offset, ""
 }
 
-// parseClock reads hh:mm[:ss[.fff]] or hhmm[ss[.fff]].
+// parseClock parses hh:mm[:ss[.fff]] or hhmm[ss[.fff]].
 func parseClock(s string) (sinceMidnight time.Duration, why string) {
 	const form = "its time of day is not hh:mm, hh:mm:ss or hh:mm:ss.fff"
 	whole, fraction := s, ""
@@ -149,7 +150,7 @@ func allDigits(s string) bool {
 	return s != ""
 }
 
-// number reads a few decimal digits that were already looked at.
+// number converts a few characters that are known to be decimal digits.
 func number(digits string) int {
 	n, _ := strconv.Atoi(digits)
 	return n

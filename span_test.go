@@ -9,39 +9,39 @@ import (
 	"callvault"
 )
 
-// seedTime is 2022-09-10T23:59:59.000-06:00, the seed's own example.
-const seedTime = 1662875999000
+// guideTime is 2022-09-10T23:59:59.000-06:00, the API guide's own example.
+const guideTime = 1662875999000
 
 func TestParseTime(t *testing.T) {
 	for text, want := range map[string]int64{
-		"2022-09-10T23:59:59.000-06:00":  seedTime,
-		"2022-09-10T23:59:59.000-06:00 ": seedTime,
-		"\t 2022-09-10T23:59:59-06:00\n": seedTime,
-		"2022-09-10T23:59:59-0600":       seedTime,
-		"2022-09-10T23:59:59-06":         seedTime,
-		"2022-09-11T05:59:59Z":           seedTime,
-		"2022-09-11t05:59:59z":           seedTime,
-		"20220911T055959Z":               seedTime,
-		"20220911T055959.000Z":           seedTime,
-		"2022-09-11T055959Z":             seedTime,
-		"20220911T05:59:59Z":             seedTime,
-		"2022-09-11T05:59:59-00:00":      seedTime,
-		"2022-09-11T05:59:59+00":         seedTime,
-		"2022-09-11T11:29:59+05:30":      seedTime,
-		"2022-09-11T11:29:59 05:30":      seedTime,
-		"20220911T112959 05:30":          seedTime,
-		"2022-09-11T05:59Z":              seedTime - 59_000,
-		"20220911T0559Z":                 seedTime - 59_000,
-		"2022-09-11T11:29 05:30":         seedTime - 59_000,
-		"2022-09-11T05:59:59.1Z":         seedTime + 100,
-		"2022-09-11T05:59:59,12Z":        seedTime + 120,
-		"2022-09-11T05:59:59.1239999Z":   seedTime + 123,
-		"2022-09-11T05:59:59.000999Z":    seedTime,
+		"2022-09-10T23:59:59.000-06:00":  guideTime,
+		"2022-09-10T23:59:59.000-06:00 ": guideTime,
+		"\t 2022-09-10T23:59:59-06:00\n": guideTime,
+		"2022-09-10T23:59:59-0600":       guideTime,
+		"2022-09-10T23:59:59-06":         guideTime,
+		"2022-09-11T05:59:59Z":           guideTime,
+		"2022-09-11t05:59:59z":           guideTime,
+		"20220911T055959Z":               guideTime,
+		"20220911T055959.000Z":           guideTime,
+		"2022-09-11T055959Z":             guideTime,
+		"20220911T05:59:59Z":             guideTime,
+		"2022-09-11T05:59:59-00:00":      guideTime,
+		"2022-09-11T05:59:59+00":         guideTime,
+		"2022-09-11T11:29:59+05:30":      guideTime,
+		"2022-09-11T11:29:59 05:30":      guideTime,
+		"20220911T112959 05:30":          guideTime,
+		"2022-09-11T05:59Z":              guideTime - 59_000,
+		"20220911T0559Z":                 guideTime - 59_000,
+		"2022-09-11T11:29 05:30":         guideTime - 59_000,
+		"2022-09-11T05:59:59.1Z":         guideTime + 100,
+		"2022-09-11T05:59:59,12Z":        guideTime + 120,
+		"2022-09-11T05:59:59.1239999Z":   guideTime + 123,
+		"2022-09-11T05:59:59.000999Z":    guideTime,
 		"1970-01-01T00:00:00Z":           0,
 		"1969-12-31T23:59:59.999Z":       -1,
 		"2024-02-29T00:00:00Z":           1709164800000,
 		"9999-12-31T23:59:59.999Z":       callvault.MaxTime,
-		"2022-09-10T23:59:59+23:59":      seedTime - 6*3600_000 - 23*3600_000 - 59*60_000,
+		"2022-09-10T23:59:59+23:59":      guideTime - 6*3600_000 - 23*3600_000 - 59*60_000,
 	} {
 		if got, err := callvault.ParseTime(text); got != want || err != nil {
 			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
@@ -70,14 +70,14 @@ func TestParseTimeRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParseTime holds what is read against package time, and reads what it wrote.
+// FuzzParseTime compares ParseTime with package time, and parses what that writes.
 func FuzzParseTime(f *testing.F) {
 	for _, text := range []string{"2022-09-10T23:59:59.000-06:00 ", "20220911T0559Z", "2022-09-11t05:59:59,12z", "2022-09-11T11:29 05:30", "T", "24:00"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := callvault.ParseTime(text)
-		var parsed time.Time // which reads text strictly by RFC 3339, other than time.Parse
+		var parsed time.Time // whose UnmarshalText follows RFC 3339 strictly, unlike time.Parse
 		if parsed.UnmarshalText([]byte(text)) == nil && (err != nil || got != parsed.UnixMilli()) {
 			t.Errorf("%q: got %d, %v; package time says %v", text, got, err, parsed)
 		}
