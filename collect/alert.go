@@ -121,10 +121,10 @@ func onlyPosts(request *http.Request, _ []*http.Request) error {
 	return nil
 }
 
-// Tell sends what a run's report is worth telling of. Once something is not taken the
+// SendReport sends what a run's report is worth telling of. Once something is not taken the
 // rest is left out, which the report that came first has too: with many tenants closed
 // the minutes of each would keep the next run for hours.
-func (a *Alerts) Tell(ctx context.Context, report *Report) {
+func (a *Alerts) SendReport(ctx context.Context, report *Report) {
 	e := Event{Source: report.Source, Report: report}
 	switch report.Result {
 	case Complete:
@@ -148,11 +148,11 @@ func (a *Alerts) Tell(ctx context.Context, report *Report) {
 // when it was mended in between, or was not taken. It asks the ledger, not the runs,
 // which may not have happened.
 func (c *Collector) Watch(ctx context.Context, sources []*Source, alerts *Alerts) error {
-	w := &watch{alerts: alerts, began: time.Now(), told: map[string]bool{}}
+	w := &watch{alerts: alerts, began: time.Now(), reported: map[string]bool{}}
 	tick := time.NewTicker(5 * time.Minute)
 	defer tick.Stop()
 	for {
-		w.unheard = false
+		w.undelivered = false
 		for _, source := range sources {
 			if err := c.watchSource(ctx, source, w); err != nil && ctx.Err() == nil {
 				c.log.Error("watch", "source", source.Name, "error", err)
@@ -168,14 +168,14 @@ func (c *Collector) Watch(ctx context.Context, sources []*Source, alerts *Alerts
 
 // watch is what a Watch has told of.
 type watch struct {
-	alerts  *Alerts
-	began   time.Time
-	told    map[string]bool
-	unheard bool // something was not taken since it last looked
+	alerts      *Alerts
+	began       time.Time
+	reported    map[string]bool
+	undelivered bool // something was not taken since it last looked
 }
 
-// tell tells of what has not happened since at, if that is too long ago by now.
-func (w *watch) tell(ctx context.Context, log *slog.Logger, e Event, at int64, after time.Duration) {
+// check tells of what has not happened since at, if that is too long ago by now.
+func (w *watch) check(ctx context.Context, log *slog.Logger, e Event, at int64, after time.Duration) {
 	// What never happened is waited for since the watch began; so is what a clock that was
 	// wrong says has yet to happen.
 	since := w.began
@@ -184,15 +184,15 @@ func (w *watch) tell(ctx context.Context, log *slog.Logger, e Event, at int64, a
 	}
 	id := e.Event + "/" + e.Source + "/" + e.Tenant
 	if time.Since(since) <= after {
-		w.told[id] = false
+		w.reported[id] = false
 		return
 	}
-	if w.told[id] || w.unheard {
+	if w.reported[id] || w.undelivered {
 		return
 	}
 	log.Error(e.Message, "source", e.Source, "tenant", e.Tenant)
-	w.told[id] = w.alerts.Send(ctx, e)
-	w.unheard = !w.told[id]
+	w.reported[id] = w.alerts.Send(ctx, e)
+	w.undelivered = !w.reported[id]
 }
 
 func (c *Collector) watchSource(ctx context.Context, source *Source, w *watch) error {
@@ -202,11 +202,11 @@ func (c *Collector) watchSource(ctx context.Context, source *Source, w *watch) e
 	if err != nil {
 		return err
 	}
-	w.tell(ctx, c.log, Event{Event: EventSilent, Source: source.Name, Message: "no run has succeeded for 26 hours"}, succeeded, SilentAfter)
+	w.check(ctx, c.log, Event{Event: EventSilent, Source: source.Name, Message: "no run has succeeded for 26 hours"}, succeeded, SilentAfter)
 	sites, err := c.sites(ctx, source.Name)
 	for _, s := range sites {
 		e := Event{Event: EventStale, Source: source.Name, Tenant: s.tenant, Message: "no complete run for 4 days; the source may delete what is not fetched"}
-		w.tell(ctx, c.log, e, s.completeMs, StaleAfter)
+		w.check(ctx, c.log, e, s.completeMs, StaleAfter)
 	}
 	return err
 }

@@ -82,7 +82,7 @@ func TestAlertsOfRuns(t *testing.T) {
 		want := func(events ...string) {
 			t.Helper()
 			report := v.run(t, source)
-			h.alerts().Tell(t.Context(), report)
+			h.alerts().SendReport(t.Context(), report)
 			if got := h.told(); fmt.Sprint(got) != fmt.Sprint(events) {
 				t.Errorf("told of %q, want %q", got, events)
 			}
@@ -133,7 +133,7 @@ func TestNobodyTakesAlerts(t *testing.T) {
 		}
 		h := &hook{t: t, refuses: 99}
 		v, source := newVault(t, tempDir(t)), from(t, s)
-		h.alerts().Tell(t.Context(), v.run(t, source))
+		h.alerts().SendReport(t.Context(), v.run(t, source))
 		if h.tries != 6 {
 			t.Errorf("%d tries", h.tries)
 		}

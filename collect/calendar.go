@@ -36,11 +36,11 @@ func (c *Collector) coverage(ctx context.Context, source *Source, now time.Time)
 }
 
 // unread is what of the lists over span could not be read.
-func (k *coverage) unread(span callvault.Span) []Lacked {
-	var all []Lacked
+func (k *coverage) unread(span callvault.Span) []LackingRecording {
+	var all []LackingRecording
 	for _, m := range k.malformed {
 		if m.From < span.To && span.From < m.To {
-			all = append(all, Lacked{StartTime: max(m.From, span.From), Reason: m.reason})
+			all = append(all, LackingRecording{StartTime: max(m.From, span.From), Reason: m.reason})
 		}
 	}
 	return all
@@ -93,9 +93,9 @@ func (k *coverage) worthTelling(days []Day) []Day {
 	})
 }
 
-// First is the first instant that a calendar tells of, in Unix milliseconds: the
+// CalendarStart is the first instant that a calendar tells of, in Unix milliseconds: the
 // source's first day, or the first recording's; 0 when there is neither.
-func (c *Collector) First(ctx context.Context, scope *Scope) (ms int64, err error) {
+func (c *Collector) CalendarStart(ctx context.Context, scope *Scope) (ms int64, err error) {
 	listings, err := c.listings(ctx, scope.Source.Name, time.Now())
 	if err != nil {
 		return 0, err
@@ -198,13 +198,13 @@ func dayNumber(days []Day, args []any) (string, []any) {
 // otherwise later, or has vanished at the source.
 type DayDetail struct {
 	Day
-	HeldBytes int64    `json:"heldBytes"`
-	Pending   int      `json:"pending"`
-	Deleted   int      `json:"deleted"`
-	Doubtful  int      `json:"doubtful"`
-	Changed   int      `json:"changed"`
-	Vanished  int      `json:"vanished"`
-	Settled   []Lacked `json:"settled"`
+	HeldBytes int64              `json:"heldBytes"`
+	Pending   int                `json:"pending"`
+	Deleted   int                `json:"deleted"`
+	Doubtful  int                `json:"doubtful"`
+	Changed   int                `json:"changed"`
+	Vanished  int                `json:"vanished"`
+	Settled   []LackingRecording `json:"settled"`
 }
 
 // Span is the day, from midnight to midnight in the zone of the scope.
@@ -225,8 +225,8 @@ func (c *Collector) Day(ctx context.Context, scope *Scope, at, now time.Time) (*
 	if len(days) == 0 || days[0].span.From > instant.From {
 		return nil, fmt.Errorf("nothing was collected of %s on %s: %w", scope.Tenant, at.In(scope.Zone).Format(time.DateOnly), callvault.NotFound)
 	}
-	d := &DayDetail{Day: days[0], Settled: []Lacked{}}
-	d.Missing = []Lacked{}
+	d := &DayDetail{Day: days[0], Settled: []LackingRecording{}}
+	d.Missing = []LackingRecording{}
 	items, err := queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items INDEXED BY items_by_day
 		WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 ORDER BY start_ms, recording_key`, scope.Tenant, d.span.From, d.span.To)
 	for _, it := range items {
@@ -245,9 +245,9 @@ func (d *DayDetail) count(it *item) {
 		d.Held++
 		d.HeldBytes += it.size
 	case due, quarantined, denied, missing:
-		d.Missing = append(d.Missing, it.lacked())
+		d.Missing = append(d.Missing, it.lacking())
 	case settled:
-		d.Settled = append(d.Settled, it.lacked())
+		d.Settled = append(d.Settled, it.lacking())
 	case noted:
 		if it.status.Deleted() {
 			d.Deleted++

@@ -104,8 +104,8 @@ func TestOneOfLongAgo(t *testing.T) {
 		if err != nil || len(days) < 11 || len(days) > 13 || days[0].Day != "1970-01-01" || days[0].Listed != 1 || days[1].Listed == 0 {
 			t.Errorf("%s: %d days, %v: %+v", name, len(days), err, days[:min(2, len(days))])
 		}
-		glances, err := v.Glances(t.Context(), &collect.Look{Source: source, Days: 35,
-			Sees: func(string) bool { return true }, Zone: func(string) *time.Location { return zone }}, now)
+		glances, err := v.Glances(t.Context(), &collect.GlanceQuery{Source: source, Days: 35,
+			Include: func(string) bool { return true }, ZoneOf: func(string) *time.Location { return zone }}, now)
 		if err != nil || len(glances) != 1 || len(glances[0].Days) > 12 {
 			t.Errorf("%s: %+v, %v", name, glances, err)
 		}
@@ -152,8 +152,8 @@ func TestGlances(t *testing.T) {
 		}
 		v, source := newVault(t, tempDir(t)), from(t, s)
 		v.run(t, source)
-		look := &collect.Look{Source: source, Days: 35,
-			Sees: func(tenant string) bool { return tenant != "hidden" }, Zone: func(string) *time.Location { return time.UTC }}
+		look := &collect.GlanceQuery{Source: source, Days: 35,
+			Include: func(tenant string) bool { return tenant != "hidden" }, ZoneOf: func(string) *time.Location { return time.UTC }}
 		glances, err := v.Glances(t.Context(), look, time.Now())
 		if err != nil || len(glances) != 2 {
 			t.Fatalf("%+v, %v, want two tenants", glances, err)
@@ -233,7 +233,7 @@ func TestViews(t *testing.T) {
 		s := newSource()
 		fill(s, "acme-ns", 20)
 		v, source := newVault(t, tempDir(t)), from(t, s)
-		if views := v.Views(); len(views) != 0 {
+		if views := v.Progress(); len(views) != 0 {
 			t.Errorf("%v before any run", views)
 		}
 		r, err := v.Start(t.Context(), source, collect.Always)
@@ -245,7 +245,7 @@ func TestViews(t *testing.T) {
 		var done []int
 		for range 3 {
 			time.Sleep(20 * time.Second)
-			view := v.Views()["acme"]
+			view := v.Progress()["acme"]
 			done = append(done, view.Done)
 			if view.Done+view.Due > 20 || view.Began == 0 || view.Left <= 0 {
 				t.Errorf("%+v", view)
@@ -261,7 +261,7 @@ func TestViews(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		if views := v.Views(); len(views) != 0 {
+		if views := v.Progress(); len(views) != 0 {
 			t.Errorf("%v after the run", views)
 		}
 		status, err = v.SourceStatus(t.Context(), "acme")

@@ -263,7 +263,7 @@ func TestConfiguredCap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if view := r.View(); view.Later != 9 || view.Left != 0 || !strings.HasPrefix(view.Tenants[0].State, "closed until 2000-01-0") {
+		if view := r.Progress(); view.Later != 9 || view.Left != 0 || !strings.HasPrefix(view.Tenants[0].State, "closed until 2000-01-0") {
 			t.Errorf("the view of a closed tenant is %+v", view)
 		}
 		if report.Held != 0 || s.audio != 0 || report.Tenants[0].ClosedUntil == nil {

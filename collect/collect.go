@@ -94,8 +94,8 @@ type Collector struct {
 
 	mu   sync.Mutex
 	runs map[string]*Run // at work in this process, by source
-	// turned is closed and made anew when a run begins or ends.
-	turned chan struct{}
+	// runsChanged is closed and made anew when a run begins or ends.
+	runsChanged chan struct{}
 }
 
 // Config is what a Collector works with. One that is only asked how complete the
@@ -114,6 +114,6 @@ type Config struct {
 // New returns a collector.
 func New(c Config) *Collector {
 	return &Collector{
-		db: c.DB, archive: c.Archive, quarantine: c.Quarantine, log: c.Log, ensureTenants: c.EnsureTenants, runs: map[string]*Run{}, turned: make(chan struct{}),
+		db: c.DB, archive: c.Archive, quarantine: c.Quarantine, log: c.Log, ensureTenants: c.EnsureTenants, runs: map[string]*Run{}, runsChanged: make(chan struct{}),
 	}
 }

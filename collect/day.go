@@ -20,19 +20,19 @@ const (
 // recordings that the source told of, Held those whose audio is here, Lacking what
 // is offered and not here; Missing names that, where it was asked for.
 type Day struct {
-	Day     string   `json:"day"`
-	State   string   `json:"state"`
-	Listed  int      `json:"listed"`
-	Held    int      `json:"held"`
-	Lacking int      `json:"lacking"`
-	Missing []Lacked `json:"missing"`
+	Day     string             `json:"day"`
+	State   string             `json:"state"`
+	Listed  int                `json:"listed"`
+	Held    int                `json:"held"`
+	Lacking int                `json:"lacking"`
+	Missing []LackingRecording `json:"missing"`
 
 	span callvault.Span
 }
 
-// Lacked is a recording that is offered and not held, and why. What could not be
+// LackingRecording is a recording that is offered and not held, and why. What could not be
 // read of a list has no key.
-type Lacked struct {
+type LackingRecording struct {
 	RecordingKey string `json:"recordingKey"`
 	StartTime    int64  `json:"startTime"` // Unix milliseconds
 	Reason       string `json:"reason"`
@@ -57,10 +57,10 @@ func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zon
 		return nil, err
 	}
 	for i := range days {
-		days[i].Missing = []Lacked{}
+		days[i].Missing = []LackingRecording{}
 		end := days[i].span.To
 		for len(items) > 0 && items[0].startMs < end {
-			days[i].Missing = append(days[i].Missing, items[0].lacked())
+			days[i].Missing = append(days[i].Missing, items[0].lacking())
 			items = items[1:]
 		}
 		days[i].Missing = append(days[i].Missing, known.unread(days[i].span)...)
@@ -68,7 +68,7 @@ func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zon
 	return days, nil
 }
 
-func (i *item) lacked() Lacked { return Lacked{i.key, i.startMs, i.why()} }
+func (i *item) lacking() LackingRecording { return LackingRecording{i.key, i.startMs, i.why()} }
 
 // firstDay is the first instant to tell of; 0 when nothing was listed and there is
 // no first day to begin with.

@@ -220,7 +220,7 @@ func TestKeyRefreshed(t *testing.T) {
 		if _, err := run.Plan(t.Context()); !errors.Is(err, unread) {
 			t.Errorf("a plan without a key: %v", err)
 		}
-		if err := v.Collector.Fetch(t.Context(), source, collect.Turn{Source: source.Name, Tenant: "acme-ns"}, time.Minute); !errors.Is(err, unread) {
+		if err := v.Collector.TakeTurn(t.Context(), source, collect.Turn{Source: source.Name, Tenant: "acme-ns"}, time.Minute); !errors.Is(err, unread) {
 			t.Errorf("a turn without a key: %v", err)
 		}
 	})

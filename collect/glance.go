@@ -32,17 +32,17 @@ func (g *Glance) Stale(now time.Time) bool {
 	return g.LastCompleteAt != nil && now.Sub(time.UnixMilli(*g.LastCompleteAt)) > StaleAfter
 }
 
-// Look says what Glances tells of: the tenants of Source that Sees lets through,
+// GlanceQuery says what Glances tells of: the tenants of Source that Sees lets through,
 // each with its last Days days in its zone.
-type Look struct {
-	Source *Source
-	Sees   func(tenant string) bool
-	Zone   func(tenant string) *time.Location
-	Days   int
+type GlanceQuery struct {
+	Source  *Source
+	Include func(tenant string) bool
+	ZoneOf  func(tenant string) *time.Location
+	Days    int
 }
 
 // Glances tells how the tenants of a source stand at now.
-func (c *Collector) Glances(ctx context.Context, look *Look, now time.Time) ([]Glance, error) {
+func (c *Collector) Glances(ctx context.Context, look *GlanceQuery, now time.Time) ([]Glance, error) {
 	known, err := c.coverage(ctx, look.Source, now)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (c *Collector) Glances(ctx context.Context, look *Look, now time.Time) ([]G
 	}
 	all := []Glance{}
 	for _, s := range sites {
-		if !look.Sees(s.tenant) {
+		if !look.Include(s.tenant) {
 			continue
 		}
 		g := counts[s.tenant]
@@ -65,7 +65,7 @@ func (c *Collector) Glances(ctx context.Context, look *Look, now time.Time) ([]G
 			return nil, err
 		}
 		if look.Days > 0 {
-			scope := Scope{Source: look.Source, Tenant: s.tenant, Zone: look.Zone(s.tenant)}
+			scope := Scope{Source: look.Source, Tenant: s.tenant, Zone: look.ZoneOf(s.tenant)}
 			if g.Days, err = c.latestDays(ctx, &scope, known, look.Days); err != nil {
 				return nil, err
 			}

@@ -65,10 +65,10 @@ func (c *Collector) SourceOf(ctx context.Context, tenant string) (source string,
 	return source, nil
 }
 
-// Former are the sources that tenants here were collected from and that are none of
+// FormerSources are the sources that tenants here were collected from and that are none of
 // these: they are in no configuration any more, but what was listed, and what became
 // of it, is still known. Nothing can be asked of them.
-func (c *Collector) Former(ctx context.Context, present []*Source) ([]*Source, error) {
+func (c *Collector) FormerSources(ctx context.Context, present []*Source) ([]*Source, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT source, (SELECT coalesce(min(from_ms), 0) FROM listed WHERE listed.source = owners.source)
 		FROM (SELECT DISTINCT source FROM collected_tenants) AS owners ORDER BY source`)
 	if err != nil {

@@ -345,7 +345,7 @@ func TestTwoNewSources(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				two.After(t.Context(), []*collect.Run{one})
+				two.AwaitLists(t.Context(), []*collect.Run{one})
 				if waited := time.Since(began) > 0; waited == known {
 					t.Errorf("known %v: it waited %v", known, waited)
 				}

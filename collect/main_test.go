@@ -199,7 +199,7 @@ func (v *vault) status(t *testing.T, s *collect.Source, tenant string) collect.T
 // checkGlance holds what a glance tells of a tenant against its status.
 func (v *vault) checkGlance(t *testing.T, s *collect.Source, long *collect.TenantStatus) {
 	t.Helper()
-	glances, err := v.Glances(context.Background(), &collect.Look{Source: s, Sees: func(name string) bool { return name == long.Tenant }}, time.Now())
+	glances, err := v.Glances(context.Background(), &collect.GlanceQuery{Source: s, Include: func(name string) bool { return name == long.Tenant }}, time.Now())
 	if err != nil || len(glances) != 1 {
 		t.Fatalf("%+v, %v, want one tenant", glances, err)
 	}

@@ -68,9 +68,9 @@ func (c *Collector) newBadItems(ctx context.Context, source string) (*badItems, 
 	return b, rows.Err()
 }
 
-// GiveUp settles a malformed item of a source's lists, which is known by its mark: it
+// GiveUpMalformed settles a malformed item of a source's lists, which is known by its mark: it
 // is passed over from now on. callvault.NotFound when none of the last lists had it.
-func (c *Collector) GiveUp(ctx context.Context, source string, s *Settlement) error {
+func (c *Collector) GiveUpMalformed(ctx context.Context, source string, s *Settlement) error {
 	if s.Reason == "" {
 		return errNoReason
 	}

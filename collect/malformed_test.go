@@ -127,11 +127,11 @@ func TestGiveUp(t *testing.T) {
 		}
 		decision := &collect.Settlement{Key: marks[0], Reason: "a test call", Who: "me"}
 		for _, not := range []struct{ source, mark, reason string }{{"other", marks[0], "why"}, {source.Name, "malformed-0", "why"}, {source.Name, "", "why"}, {source.Name, marks[0], ""}} {
-			if err := v.GiveUp(t.Context(), not.source, &collect.Settlement{Key: not.mark, Reason: not.reason}); err == nil {
+			if err := v.GiveUpMalformed(t.Context(), not.source, &collect.Settlement{Key: not.mark, Reason: not.reason}); err == nil {
 				t.Errorf("%+v was settled", not)
 			}
 		}
-		if err := v.GiveUp(t.Context(), source.Name, decision); err != nil {
+		if err := v.GiveUpMalformed(t.Context(), source.Name, decision); err != nil {
 			t.Fatal(err)
 		}
 		report := v.run(t, source)
@@ -139,7 +139,7 @@ func TestGiveUp(t *testing.T) {
 			t.Errorf("the run is %s: %s", report.Result, text)
 		}
 		decision.Key = marks[1]
-		if err := v.GiveUp(t.Context(), source.Name, decision); err != nil {
+		if err := v.GiveUpMalformed(t.Context(), source.Name, decision); err != nil {
 			t.Fatal(err)
 		}
 		if got := v.status(t, source, "acme-ns"); got.State != collect.DayComplete {

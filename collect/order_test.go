@@ -134,7 +134,7 @@ func TestProgressOfOwnServer(t *testing.T) {
 			}
 			complete(t, report)
 		})
-		for r.View().Done < 10 {
+		for r.Progress().Done < 10 {
 			time.Sleep(time.Second)
 		}
 		if got := v.status(t, source, "acme-ns"); got.Held < 9 || got.Due > 11 {

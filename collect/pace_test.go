@@ -306,7 +306,7 @@ func TestManyTenants(t *testing.T) {
 		var told time.Duration
 		half := time.Duration(each) * source.Pace / 2
 		time.AfterFunc(half, func() {
-			view := r.View()
+			view := r.Progress()
 			told = view.Left
 			for _, one := range view.Tenants {
 				if behind := view.Tenants[0].Done - one.Done; behind > 3 || behind < -3 {
@@ -348,7 +348,7 @@ func TestSlowTenantsStarveNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.AfterFunc(5*time.Minute, func() {
-			for _, one := range r.View().Tenants {
+			for _, one := range r.Progress().Tenants {
 				if one.Tenant == "quick" && one.Done < 20 {
 					t.Errorf("after five minutes quick has %d of 20", one.Done)
 				}

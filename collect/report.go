@@ -101,7 +101,7 @@ func (r *Run) result(report *Report, cause error) Result {
 // that all lists of the run came, so that a tenant that lacks nothing is complete.
 func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole bool) (TenantReport, error) {
 	one := TenantReport{Tenant: t.site.tenant, Held: t.held, Bytes: t.bytes}
-	if r.share != nil {
+	if r.queue != nil {
 		if err := r.takenElsewhere(ctx, t, &one); err != nil {
 			return one, err
 		}
@@ -211,7 +211,7 @@ func (r *Run) rest(ctx context.Context) error {
 		for tenant, t := range r.turns {
 			subjects[tenant] = t.pacer
 		}
-		if r.share != nil {
+		if r.queue != nil {
 			subjects = nil // they are kept as they go
 		}
 		for subject, p := range subjects {

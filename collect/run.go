@@ -45,7 +45,7 @@ type Run struct {
 	paces      map[string][3]int64
 	pacesKnown bool
 
-	share    *Share                             // who else takes the tenants' turns; nil when this run does
+	queue    *Queue                             // who else takes the tenants' turns; nil when this run does
 	apart    bool                               // its one turn is another process's run's
 	launch   func(context.Context, *turn) error // starts a tenant's turn
 	slots    chan struct{}
@@ -98,9 +98,9 @@ func (c *Collector) start(ctx context.Context, r *Run) (*Run, error) {
 		release()
 		return nil, err
 	}
-	c.enter(r)
+	c.addRun(r)
 	r.release = func() {
-		c.leave(r)
+		c.removeRun(r)
 		release()
 	}
 	return r, nil
@@ -148,7 +148,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 
 // openListPacer makes the pacer of the lists.
 func (r *Run) openListPacer(ctx context.Context) (err error) {
-	if r.share == nil {
+	if r.queue == nil {
 		r.lists.pacer = newPacer(r.source, r.lastRequests(listSubject))
 		return nil
 	}
@@ -177,7 +177,7 @@ func (r *Run) lastRequests(subject string) [3]int64 {
 func (r *Run) lister() *pacer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if only := r.onlyTurn(); only != nil && r.share == nil { // else who takes it has that of the lists
+	if only := r.onlyTurn(); only != nil && r.queue == nil { // else who takes it has that of the lists
 		return only.pacer
 	}
 	return r.lists.pacer
@@ -216,14 +216,14 @@ func (r *Run) stopped() bool {
 // errStopped is the cause of a wait that Stop has ended.
 var errStopped = errors.New("stopped")
 
-// Again lets the run list what was listed finally too: a source may show more of it than
+// ListAgain lets the run list what was listed finally too: a source may show more of it than
 // it did. Wait must follow.
-func (r *Run) Again() { r.lists.again = true }
+func (r *Run) ListAgain() { r.lists.again = true }
 
-// After lets a run over a source of which nothing was collected yet begin when these,
+// AwaitLists lets a run over a source of which nothing was collected yet begin when these,
 // which are at work, have asked for their lists: so a tenant that more than one has becomes
 // the first one's. It waits no longer than a run waits for anything. Wait must follow.
-func (r *Run) After(ctx context.Context, earlier []*Run) {
+func (r *Run) AwaitLists(ctx context.Context, earlier []*Run) {
 	if len(r.sites) > 0 {
 		return
 	}
@@ -254,8 +254,8 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 		group.Go(func() error { return r.unlessStopped(t.run(work, waiting)) })
 		return nil
 	}
-	if r.share != nil {
-		r.launch = r.hand
+	if r.queue != nil {
+		r.launch = r.enqueue
 	}
 	var listErr error
 	group.Go(func() error {
@@ -273,12 +273,12 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	if err == nil {
 		err = listErr
 	}
-	if r.share != nil && r.cutShort.Load() {
+	if r.queue != nil && r.cutShort.Load() {
 		return nil, ErrUnfinished
 	}
 	ctx = context.WithoutCancel(ctx)
 	report, err := r.end(ctx, err)
-	if err == nil && r.share != nil {
+	if err == nil && r.queue != nil {
 		err = r.noteReopening(ctx)
 	}
 	return report, err
@@ -291,10 +291,10 @@ func (r *Run) lead(work, waiting context.Context) error {
 	if err == nil {
 		err = r.unlessStopped(r.listAll(waiting))
 	}
-	if err != nil || r.share == nil {
+	if err != nil || r.queue == nil {
 		return err
 	}
-	if err := r.handAll(work); err != nil {
+	if err := r.enqueueAll(work); err != nil {
 		return err
 	}
 	return r.unlessStopped(r.awaitTurns(waiting))
@@ -388,11 +388,11 @@ func (r *Run) wake(ctx context.Context, fresh []*item) error {
 		t.wake(it)
 		woken[t] = true
 	}
-	if r.share == nil {
+	if r.queue == nil {
 		return nil
 	}
 	for t := range woken { // its turn may have ended since
-		if err := r.hand(ctx, t); err != nil {
+		if err := r.enqueue(ctx, t); err != nil {
 			return err
 		}
 	}

@@ -83,7 +83,7 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 	if err != nil {
 		return err
 	}
-	at := c.reopens(ctx, source, schedule.Next(time.Now()))
+	at := c.nextRunAt(ctx, source, schedule.Next(time.Now()))
 	if last.LastRun != nil && schedule.Next(time.UnixMilli(last.LastRun.StartedAt)).Before(schedule.Next(time.Now())) {
 		at = time.Now()
 	}
@@ -103,7 +103,7 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 		default:
 			tell(report)
 		}
-		at = c.reopens(ctx, source, schedule.Next(time.Now()))
+		at = c.nextRunAt(ctx, source, schedule.Next(time.Now()))
 	}
 }
 
@@ -120,11 +120,11 @@ func (c *Collector) runScheduled(ctx context.Context, source *Source) (*Report, 
 // Always is the span of a run over everything that a source has.
 var Always = callvault.Span{From: 0, To: callvault.MaxTime}
 
-// reopens is when the next run begins: as planned, or as the first closed tenant
+// nextRunAt is when the next run begins: as planned, or as the first closed tenant
 // opens again of which something is due.
-func (c *Collector) reopens(ctx context.Context, source *Source, planned time.Time) time.Time {
+func (c *Collector) nextRunAt(ctx context.Context, source *Source, planned time.Time) time.Time {
 	all := func(string) bool { return true }
-	tenants, err := c.Glances(ctx, &Look{Source: source, Sees: all}, time.Now())
+	tenants, err := c.Glances(ctx, &GlanceQuery{Source: source, Include: all}, time.Now())
 	if err != nil {
 		c.log.Error("closed tenants", "source", source.Name, "error", err)
 	}

@@ -115,8 +115,8 @@ func (c *Collector) runner(ctx context.Context, source string) (string, error) {
 	return "", err
 }
 
-// opens is when a tenant opens for what is due next; in the past when it is open.
-func (c *Collector) opens(ctx context.Context, s *site, source *Source, ledger *meter.Ledger, now int64) (int64, error) {
+// opensForNext is when a tenant opens for what is due next; in the past when it is open.
+func (c *Collector) opensForNext(ctx context.Context, s *site, source *Source, ledger *meter.Ledger, now int64) (int64, error) {
 	next, err := c.nextDue(ctx, s.tenant, math.MaxInt64, now-source.Lookback.Milliseconds(), 1)
 	if err != nil || len(next) == 0 {
 		return s.closedMs, err
@@ -234,7 +234,7 @@ func (c *Collector) closedUntil(ctx context.Context, s *site, known *coverage, l
 		if err != nil {
 			return nil, err
 		}
-		if closed, err = c.opens(ctx, s, known.source, ledger, now); err != nil {
+		if closed, err = c.opensForNext(ctx, s, known.source, ledger, now); err != nil {
 			return nil, err
 		}
 	}

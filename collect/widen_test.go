@@ -73,7 +73,7 @@ func TestAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run.Again()
+		run.ListAgain()
 		s.counts()
 		report, err := run.Wait(t.Context())
 		if err != nil {

@@ -43,9 +43,9 @@ type dayDetail struct {
 	*collect.DayDetail
 	look
 	Date     string
-	Shown    []collect.Lacked // of what is missing
-	More     int              // beyond those
-	Settled  []collect.Lacked
+	Shown    []collect.LackingRecording // of what is missing
+	More     int                        // beyond those
+	Settled  []collect.LackingRecording
 	Listen   string // the address of the day's recordings
 	Proof    string // of its certificate
 	Settable string // a recording that an operator could settle, "" for none
@@ -82,7 +82,7 @@ func (p *Pages) fillCalendar(x *exchange, c *calendar) error {
 	if err != nil {
 		return err
 	}
-	first, err := p.Collector.First(x.ctx(), scope)
+	first, err := p.Collector.CalendarStart(x.ctx(), scope)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (p *Pages) fillCalendar(x *exchange, c *calendar) error {
 		return err
 	}
 	c.lay(days, chosen, x.now)
-	look := &collect.Look{Source: c.Source.Source, Sees: func(name string) bool { return name == c.Tenant.Name }}
+	look := &collect.GlanceQuery{Source: c.Source.Source, Include: func(name string) bool { return name == c.Tenant.Name }}
 	glances, err := p.Collector.Glances(x.ctx(), look, x.now)
 	if err != nil {
 		return err

@@ -105,9 +105,9 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 		next := source.Schedule.Next(x.now).UnixMilli()
 		card.Status.NextRunAt = &next
 	}
-	look := &collect.Look{Source: source.Source,
-		Sees: func(name string) bool { _, ok := tenants[name]; return ok },
-		Zone: func(name string) *time.Location { return zoneOf(tenants[name].TimeZone) },
+	look := &collect.GlanceQuery{Source: source.Source,
+		Include: func(name string) bool { _, ok := tenants[name]; return ok },
+		ZoneOf:  func(name string) *time.Location { return zoneOf(tenants[name].TimeZone) },
 	}
 	glances, err := p.Collector.Glances(x.ctx(), look, x.now)
 	if err != nil {
@@ -129,7 +129,7 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 	for i, g := range card.page(x, called(glances, tenants, finding(x))) {
 		shown[g.Tenant] = i
 	}
-	look.Days, look.Sees = strip, func(name string) bool { _, ok := shown[name]; return ok }
+	look.Days, look.Include = strip, func(name string) bool { _, ok := shown[name]; return ok }
 	if glances, err = p.Collector.Glances(x.ctx(), look, x.now); err != nil {
 		return nil, err
 	}

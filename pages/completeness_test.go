@@ -216,10 +216,10 @@ func TestFormerSource(t *testing.T) {
 	}
 	r := c.signedIn("ann", callvault.Listen)
 	r.get("/completeness").want(t, "still configured", 200, "No run has succeeded for 26 hours", "over 4 days ago", c.origin.URL)
-	if former, err := c.collector.Former(t.Context(), []*collect.Source{c.source}); err != nil || len(former) != 0 {
+	if former, err := c.collector.FormerSources(t.Context(), []*collect.Source{c.source}); err != nil || len(former) != 0 {
 		t.Errorf("%v, %v: the source is configured", former, err)
 	}
-	former, err := c.collector.Former(t.Context(), nil)
+	former, err := c.collector.FormerSources(t.Context(), nil)
 	if err != nil || len(former) != 1 || former[0].Name != "acme" || former[0].Since != c.source.Since {
 		t.Fatalf("%v, %v", former, err)
 	}

@@ -37,7 +37,7 @@ type progressOfTenant struct {
 // progressOf tells how far the run over a source is that is at work.
 func (p *Pages) progressOf(x *exchange, status *collect.SourceStatus, lacking int64) *progress {
 	told := &progress{Source: status.Source, Runner: status.Runner, Lacking: lacking}
-	if run, here := p.Collector.Views()[status.Source]; here {
+	if run, here := p.Collector.Progress()[status.Source]; here {
 		told.watch(x, &run)
 	}
 	return told
@@ -45,7 +45,7 @@ func (p *Pages) progressOf(x *exchange, status *collect.SourceStatus, lacking in
 
 // watch tells of a run of this process. What is told of it is summed up anew, of
 // the tenants that the reader may reach.
-func (told *progress) watch(x *exchange, run *collect.View) {
+func (told *progress) watch(x *exchange, run *collect.RunProgress) {
 	told.Here, told.Began, told.Lists = true, run.Began, run.ListsLeft
 	var left time.Duration
 	for _, t := range run.Tenants {
@@ -90,7 +90,7 @@ func (p *Pages) streamProgress(x *exchange) error {
 	var last []byte
 	told := time.Time{}
 	for {
-		turned := p.Collector.Turned()
+		turned := p.Collector.RunsChanged()
 		x.visitor = nil
 		if err := p.meet(x); err != nil || x.visitor == nil || x.seesWhole() != nil {
 			return nil // who comes again is asked to sign in
@@ -146,7 +146,7 @@ func (p *Pages) progressEvent(x *exchange) (event []byte, next time.Duration, er
 		told, wait := p.progressOf(x, &status, 0), tellEvery
 		if !told.Here {
 			wait = otherEvery
-			glances, err := p.Collector.Glances(x.ctx(), &collect.Look{Source: source, Sees: x.visitor.MayReach}, time.Now())
+			glances, err := p.Collector.Glances(x.ctx(), &collect.GlanceQuery{Source: source, Include: x.visitor.MayReach}, time.Now())
 			if err != nil {
 				return nil, 0, err
 			}

@@ -105,7 +105,7 @@ be read; each is named, with the reason.`,
 				}
 				if flags.again {
 					for _, run := range runs {
-						run.Again()
+						run.ListAgain()
 					}
 				}
 				reports, err := waitRuns(c.Context(), runs, c.ErrOrStderr())
@@ -184,7 +184,7 @@ func waitRuns(ctx context.Context, runs []*collect.Run, plain io.Writer) ([]*col
 	var group errgroup.Group
 	for i, run := range runs {
 		group.Go(func() (err error) {
-			run.After(hard, runs[:i])
+			run.AwaitLists(hard, runs[:i])
 			reports[i], err = run.Wait(hard)
 			return err
 		})
@@ -207,7 +207,7 @@ func alertsOf(o *options) (*collect.Alerts, error) {
 func tellAll(ctx context.Context, alerts *collect.Alerts, reports []*collect.Report) {
 	for _, report := range reports {
 		if report != nil && ctx.Err() == nil {
-			alerts.Tell(ctx, report)
+			alerts.SendReport(ctx, report)
 		}
 	}
 }

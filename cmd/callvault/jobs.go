@@ -69,7 +69,7 @@ func (w *runWorker) Work(ctx context.Context, job *river.Job[runJob]) error {
 	if err != nil {
 		return err
 	}
-	run, err := w.collector.StartShared(ctx, source, job.Args.Began, &collect.Share{Hand: w.hand, Over: w.over})
+	run, err := w.collector.StartShared(ctx, source, job.Args.Began, &collect.Queue{Enqueue: w.hand, Drained: w.over})
 	if errors.As(err, new(database.Held)) {
 		return river.JobSnooze(retryAfter)
 	}
@@ -137,7 +137,7 @@ func (w *turnWorker) Work(_ context.Context, job *river.Job[turnJob]) error {
 	if err != nil {
 		return err
 	}
-	err = w.collector.Fetch(w.watch.Load(), source, collect.Turn(job.Args), turnTime)
+	err = w.collector.TakeTurn(w.watch.Load(), source, collect.Turn(job.Args), turnTime)
 	switch {
 	case errors.Is(err, collect.ErrUnfinished):
 		return river.JobSnooze(0)

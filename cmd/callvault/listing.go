@@ -22,7 +22,7 @@ func planTold(ctx context.Context, source string, run *collect.Run) (*collect.Pl
 			case <-done:
 				return
 			case <-look.C:
-				told.look(run.View().ListsLeft)
+				told.look(run.Progress().ListsLeft)
 			}
 		}
 	}()

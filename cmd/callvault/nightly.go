@@ -126,7 +126,7 @@ func (s *service) show(ctx context.Context, collector *collect.Collector, source
 	for _, source := range sources {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
 	}
-	former, err := collector.Former(ctx, withoutSchedules(sources))
+	former, err := collector.FormerSources(ctx, withoutSchedules(sources))
 	for _, source := range former {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source})
 	}
@@ -140,7 +140,7 @@ func (s *service) show(ctx context.Context, collector *collect.Collector, source
 func tellOf(ctx context.Context, report *collect.Report, alerts *collect.Alerts, log *slog.Logger) {
 	log.Info("run ended", "source", report.Source, "result", report.Result, "fetched", report.Held,
 		"bytes", report.Bytes, "problems", len(report.Problems), "error", report.Error)
-	alerts.Tell(ctx, report)
+	alerts.SendReport(ctx, report)
 }
 
 // ledgerMetrics shows how complete the collecting is, for Prometheus.

@@ -134,7 +134,7 @@ func (s *shift) openQueue(turns int) (err error) {
 // work takes jobs until ctx ends; then it gives back what is not finished, within
 // stopTime, whether or not the database takes it.
 func (s *shift) work(ctx context.Context) error {
-	if _, err := s.collector.Beat(ctx, s.name); err != nil {
+	if _, err := s.collector.Heartbeat(ctx, s.name); err != nil {
 		return err
 	}
 	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil {
@@ -151,7 +151,7 @@ func (s *shift) work(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("the jobs of %s did not end in time; others take them up: %w", s.name, err)
 	}
-	return errors.Join(err, s.collector.Leave(stopping, s.name), s.closePool(stopping))
+	return errors.Join(err, s.collector.RemoveWorker(stopping, s.name), s.closePool(stopping))
 }
 
 // closePool closes the queue's connections, and waits until nobody uses them or ctx
@@ -182,7 +182,7 @@ func (s *shift) attend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-beat.C:
-			late, err := s.collector.Beat(ctx, s.name)
+			late, err := s.collector.Heartbeat(ctx, s.name)
 			if err != nil && ctx.Err() == nil {
 				s.log.Warn("the database does not hear that this worker is alive", "worker", s.name, "error", err)
 			}

@@ -57,7 +57,7 @@ func settle(ctx context.Context, v *vault, source string, s *collect.Settlement)
 		err = collector.Settle(ctx, s)
 	} else {
 		done.Recording, done.Detail = "", s.Key+" of the lists of "+source+" "+decision(s)
-		err = collector.GiveUp(ctx, source, s)
+		err = collector.GiveUpMalformed(ctx, source, s)
 	}
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ listed). Sources that are in the configuration no more are told of too.`,
 // withFormer adds to the configured sources those that are in the configuration no
 // more, of these names or all.
 func withFormer(ctx context.Context, collector *collect.Collector, sources []scheduled, names []string) ([]scheduled, error) {
-	former, err := collector.Former(ctx, withoutSchedules(sources))
+	former, err := collector.FormerSources(ctx, withoutSchedules(sources))
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (a *atWork) lostOf(jobs []*rivertype.JobRow) (lost []*rivertype.JobRow) {
 
 // takeUpDead takes up the jobs of workers that were not heard of any more.
 func (s *shift) takeUpDead(ctx context.Context) error {
-	alive, err := s.collector.Alive(ctx)
+	alive, err := s.collector.AliveWorkers(ctx)
 	if err != nil {
 		return err
 	}

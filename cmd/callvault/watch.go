@@ -47,7 +47,7 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 				told = tellChanges(plain, runs, told)
 			case <-tell.C:
 				for _, run := range runs {
-					fmt.Fprintln(plain, totalLine(run.View()))
+					fmt.Fprintln(plain, totalLine(run.Progress()))
 				}
 			}
 		}
@@ -59,7 +59,7 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 // by run and tenant. How long a tenant waits changes with each look, and is none.
 func tellChanges(out io.Writer, runs []*collect.Run, told []map[string]string) []map[string]string {
 	for i, run := range runs {
-		v := run.View()
+		v := run.Progress()
 		if told[i] == nil {
 			told[i] = map[string]string{}
 		}
@@ -78,7 +78,7 @@ func tellChanges(out io.Writer, runs []*collect.Run, told []map[string]string) [
 }
 
 // totalLine is how far a run is, in a line.
-func totalLine(v collect.View) string {
+func totalLine(v collect.RunProgress) string {
 	line := fmt.Sprintf("%s: %d/%d recordings, %s", v.Source, v.Done, v.Done+v.Due, byteCount(v.Bytes))
 	if v.ListsLeft > 0 {
 		line += fmt.Sprintf(", %d lists to ask for", v.ListsLeft)
@@ -127,9 +127,9 @@ func watchOnTerminal(runs []*collect.Run) (stop func()) {
 	var bars []*mpb.Bar
 	for _, run := range runs {
 		bars = append(bars, screen.New(0, mpb.NopStyle(),
-			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return totalLine(run.View()) })),
+			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return totalLine(run.Progress()) })),
 			mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
-				for _, line := range tenantLines(run.View(), room) {
+				for _, line := range tenantLines(run.Progress(), room) {
 					fmt.Fprintf(w, "%.*s\n", width-1, line) // a line that the terminal folds would be counted as one
 				}
 				return nil
@@ -147,8 +147,8 @@ func watchOnTerminal(runs []*collect.Run) (stop func()) {
 
 // tenantLines is a line for each tenant, those at work first, and how many there is
 // no room for.
-func tenantLines(v collect.View, room int) (lines []string) {
-	slices.SortStableFunc(v.Tenants, func(a, b collect.TenantView) int { return cmp.Compare(rank(&a), rank(&b)) })
+func tenantLines(v collect.RunProgress, room int) (lines []string) {
+	slices.SortStableFunc(v.Tenants, func(a, b collect.TenantProgress) int { return cmp.Compare(rank(&a), rank(&b)) })
 	for i := range v.Tenants[:min(room, len(v.Tenants))] {
 		t := &v.Tenants[i]
 		lines = append(lines, fmt.Sprintf("  %-24s %6d/%-6d %9s  %s", t.Tenant, t.Done, t.Done+t.Due, byteCount(t.Bytes), t.State))
@@ -161,7 +161,7 @@ func tenantLines(v collect.View, room int) (lines []string) {
 
 // rank orders tenants: those at work, those that wait for lists, those that are
 // done or closed.
-func rank(t *collect.TenantView) int {
+func rank(t *collect.TenantProgress) int {
 	switch state, _, _ := strings.Cut(t.State, " "); state {
 	case collect.StateFetching, collect.StateWaiting:
 		return 0

@@ -12,7 +12,7 @@ import (
 
 // TestTenantLines: those at work come first, and what has no room is counted.
 func TestTenantLines(t *testing.T) {
-	v := collect.View{Source: "acme", ListsLeft: 2, Done: 12, Due: 300, Bytes: 97_000, Left: 90 * time.Second, Later: 40, Tenants: []collect.TenantView{
+	v := collect.RunProgress{Source: "acme", ListsLeft: 2, Done: 12, Due: 300, Bytes: 97_000, Left: 90 * time.Second, Later: 40, Tenants: []collect.TenantProgress{
 		{Tenant: "a", State: "done", Done: 5},
 		{Tenant: "b", State: "closed until 03:10Z", Due: 40},
 		{Tenant: "c", State: "listing", Done: 1},

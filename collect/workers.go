@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// Missed is how long a worker may not have been heard of before others take up
-// what it was at. It is a few times as long as workers wait between Beats.
-const Missed = 30 * time.Second
+// WorkerTimeout is how long a worker may be silent before others take over its work.
+// It is several times the interval between Heartbeats.
+const WorkerTimeout = 30 * time.Second
 
-// Beat says that a worker is alive. late tells that it was Missed, or was never
-// heard of: others may have taken up what it was at.
-func (c *Collector) Beat(ctx context.Context, worker string) (late bool, err error) {
+// Heartbeat records that a worker is alive. late reports that the worker had been silent
+// for WorkerTimeout, or was unknown: others may have taken over its work.
+func (c *Collector) Heartbeat(ctx context.Context, worker string) (late bool, err error) {
 	err = c.db.Tx(ctx, func(tx *sql.Tx) error {
 		var inTime int
 		clock := c.db.Clock()
-		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE name = $1 AND `+heard(clock, "$2"), worker, Missed.Milliseconds()).Scan(&inTime)
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM workers WHERE name = $1 AND `+heardWithin(clock, "$2"), worker, WorkerTimeout.Milliseconds()).Scan(&inTime)
 		if err != nil {
 			return err
 		}
@@ -34,22 +34,22 @@ func (c *Collector) Beat(ctx context.Context, worker string) (late bool, err err
 	return late, nil
 }
 
-// heard is the condition that a worker was heard of within so many milliseconds. One
+// heardWithin is the condition that a worker was heard of within so many milliseconds. One
 // who was heard of in time to come was before the database's clock was set back.
-func heard(clock, within string) string {
+func heardWithin(clock, within string) string {
 	return `seen_ms BETWEEN ` + clock + ` - CAST(` + within + ` AS BIGINT) AND ` + clock + ` + CAST(` + within + ` AS BIGINT)`
 }
 
-// Alive returns the workers that were heard of lately, and forgets those that were
+// AliveWorkers returns the workers that were heard of lately, and forgets those that were
 // not for a day.
-func (c *Collector) Alive(ctx context.Context) (map[string]bool, error) {
+func (c *Collector) AliveWorkers(ctx context.Context) (map[string]bool, error) {
 	alive := map[string]bool{}
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		clock := c.db.Clock()
 		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE seen_ms < `+clock+` - CAST($1 AS BIGINT)`, (24 * time.Hour).Milliseconds()); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT name FROM workers WHERE `+heard(clock, "$1"), Missed.Milliseconds())
+		rows, err := tx.QueryContext(ctx, `SELECT name FROM workers WHERE `+heardWithin(clock, "$1"), WorkerTimeout.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -69,8 +69,8 @@ func (c *Collector) Alive(ctx context.Context) (map[string]bool, error) {
 	return alive, nil
 }
 
-// Leave says that a worker has ended in order.
-func (c *Collector) Leave(ctx context.Context, worker string) error {
+// RemoveWorker says that a worker has ended in order.
+func (c *Collector) RemoveWorker(ctx context.Context, worker string) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE name = $1`, worker)
 		return err
@@ -117,7 +117,7 @@ func (c *Collector) RunDue(ctx context.Context, source *Source, schedule *Schedu
 func (r *Run) noteReopening(ctx context.Context) error {
 	never := time.UnixMilli(math.MaxInt64 / 2)
 	at := int64(0)
-	if opens := r.c.reopens(ctx, r.source, never); opens.Before(never) {
+	if opens := r.c.nextRunAt(ctx, r.source, never); opens.Before(never) {
 		at = opens.UnixMilli()
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {

@@ -10,15 +10,14 @@ import (
 	"callvault"
 )
 
-// Share lets the tenants' turns of a run be taken by others, in whichever
-// processes, that work on the same database. A queue stands behind it, of which
-// nothing is known here.
-type Share struct {
-	// Hand asks that somebody takes a turn, with Fetch. One that is waiting or
-	// being taken already need not be taken twice.
-	Hand func(ctx context.Context, turn Turn) error
-	// Over tells whether none of the source's turns is waiting or being taken.
-	Over func(ctx context.Context, source string) (bool, error)
+// Queue hands the tenants' turns of a run to workers, in any process that uses the
+// same database. What kind of queue it is does not matter here.
+type Queue struct {
+	// Enqueue asks for a turn to be taken, with TakeTurn. A turn that is already
+	// waiting or being taken need not be queued again.
+	Enqueue func(ctx context.Context, turn Turn) error
+	// Drained reports whether none of the source's turns is waiting or being taken.
+	Drained func(ctx context.Context, source string) (bool, error)
 }
 
 // Turn names a tenant's turn in a run, which began then (Unix milliseconds).
@@ -34,27 +33,27 @@ var ErrUnfinished = errors.New("stopped before it was done")
 // StartShared begins a run, or goes on with one, whose turns others take. It
 // counts as begun at began, in Unix milliseconds, however often it is gone on
 // with. Wait ends with ErrUnfinished when Stop ended it.
-func (c *Collector) StartShared(ctx context.Context, source *Source, began int64, share *Share) (*Run, error) {
-	return c.start(ctx, &Run{source: source, began: began, span: Always, share: share})
+func (c *Collector) StartShared(ctx context.Context, source *Source, began int64, share *Queue) (*Run, error) {
+	return c.start(ctx, &Run{source: source, began: began, span: Always, queue: share})
 }
 
-// hand hands a turn to the others: as in a run that takes its turns itself, not
+// enqueue hands a turn to the others: as in a run that takes its turns itself, not
 // before the lists have told which recordings are the most urgent (turn.awaitLists).
-func (r *Run) hand(ctx context.Context, t *turn) error {
+func (r *Run) enqueue(ctx context.Context, t *turn) error {
 	waits := r.source.Pace > 0 && time.Now().UnixMilli() < r.began+soon.Milliseconds()
 	if waits && !r.lists.complete.Load() {
 		return nil
 	}
-	return r.share.Hand(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
+	return r.queue.Enqueue(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
 }
 
-// handAll hands out all turns: the lists are over.
-func (r *Run) handAll(ctx context.Context) error {
+// enqueueAll hands out all turns: the lists are over.
+func (r *Run) enqueueAll(ctx context.Context) error {
 	r.lists.complete.Store(true)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range r.turns {
-		if err := r.hand(ctx, t); err != nil {
+		if err := r.enqueue(ctx, t); err != nil {
 			return ownFault{err}
 		}
 	}
@@ -77,7 +76,7 @@ func (r *Run) awaitTurns(ctx context.Context) (err error) {
 		if why != "" {
 			return fmt.Errorf("%s: %w", why, callvault.Unauthorized)
 		}
-		over, err := r.share.Over(ctx, r.source.Name)
+		over, err := r.queue.Drained(ctx, r.source.Name)
 		if over || err != nil {
 			return err
 		}
@@ -87,10 +86,10 @@ func (r *Run) awaitTurns(ctx context.Context) (err error) {
 	}
 }
 
-// Fetch takes a tenant's turn of a shared run: it fetches what is due until nothing
+// TakeTurn takes a tenant's turn of a shared run: it fetches what is due until nothing
 // more can be had within the run, or for as long as it is given. ErrUnfinished says
 // that ctx, or the time, has ended before; what was under way was finished.
-func (c *Collector) Fetch(ctx context.Context, source *Source, which Turn, atMost time.Duration) error {
+func (c *Collector) TakeTurn(ctx context.Context, source *Source, which Turn, atMost time.Duration) error {
 	if why, err := c.halted(ctx, source.Name); err != nil || why != "" {
 		return err
 	}

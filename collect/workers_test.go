@@ -13,17 +13,17 @@ func TestCrew(t *testing.T) {
 	v := newVault(t, t.TempDir())
 	beat := func(worker string, wantLate bool) {
 		t.Helper()
-		if late, err := v.Beat(t.Context(), worker); err != nil || late != wantLate {
+		if late, err := v.Heartbeat(t.Context(), worker); err != nil || late != wantLate {
 			t.Errorf("beat of %s: late %v, %v; want %v", worker, late, err, wantLate)
 		}
 	}
 	beat("one", true) // for the first time
 	beat("two", true)
 	beat("one", false)
-	if err := execute(v, `UPDATE workers SET seen_ms = seen_ms - $1 WHERE name = 'two'`, 2*collect.Missed.Milliseconds()); err != nil {
+	if err := execute(v, `UPDATE workers SET seen_ms = seen_ms - $1 WHERE name = 'two'`, 2*collect.WorkerTimeout.Milliseconds()); err != nil {
 		t.Fatal(err)
 	}
-	alive, err := v.Alive(t.Context())
+	alive, err := v.AliveWorkers(t.Context())
 	if err != nil || len(alive) != 1 || !alive["one"] {
 		t.Errorf("alive: %v, %v", alive, err)
 	}
@@ -33,15 +33,15 @@ func TestCrew(t *testing.T) {
 	if err := execute(v, `UPDATE workers SET seen_ms = seen_ms + $1`, time.Hour.Milliseconds()); err != nil {
 		t.Fatal(err)
 	}
-	if alive, err := v.Alive(t.Context()); err != nil || len(alive) != 0 {
+	if alive, err := v.AliveWorkers(t.Context()); err != nil || len(alive) != 0 {
 		t.Errorf("alive, as heard of in an hour: %v, %v", alive, err)
 	}
 	beat("two", true)
 	beat("two", false)
-	if err := errors.Join(v.Leave(t.Context(), "one"), v.Leave(t.Context(), "two")); err != nil {
+	if err := errors.Join(v.RemoveWorker(t.Context(), "one"), v.RemoveWorker(t.Context(), "two")); err != nil {
 		t.Fatal(err)
 	}
-	if alive, err := v.Alive(t.Context()); err != nil || len(alive) != 0 {
+	if alive, err := v.AliveWorkers(t.Context()); err != nil || len(alive) != 0 {
 		t.Errorf("alive after the last has left: %v, %v", alive, err)
 	}
 }

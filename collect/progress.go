@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// View is how far a run is, for those who watch it.
-type View struct {
+// RunProgress says how far a run has come.
+type RunProgress struct {
 	Source    string
 	Began     int64 // Unix milliseconds
 	ListsLeft int
-	Tenants   []TenantView
+	Tenants   []TenantProgress
 	Done      int // recordings fetched
 	Due       int // recordings still to fetch
 	Bytes     int64
@@ -26,9 +26,9 @@ type View struct {
 	Later int
 }
 
-// TenantView is how far a tenant's turn is. State is one of the words below; after
+// TenantProgress says how far a tenant's turn has come. State is one of the words below; after
 // StateWaiting for how long, after StateClosed until when.
-type TenantView struct {
+type TenantProgress struct {
 	Tenant string
 	State  string
 	Done   int
@@ -38,45 +38,46 @@ type TenantView struct {
 	Later  int
 }
 
-// Views tells how far the runs are that are at work in this process, by the names
-// of their sources.
-func (c *Collector) Views() map[string]View {
+// Progress returns how far each run in this process has come, by the name of its
+// source.
+func (c *Collector) Progress() map[string]RunProgress {
 	c.mu.Lock()
 	runs := slices.Collect(maps.Values(c.runs))
 	c.mu.Unlock()
-	views := map[string]View{}
+	views := map[string]RunProgress{}
 	for _, r := range runs {
-		views[r.source.Name] = r.View()
+		views[r.source.Name] = r.Progress()
 	}
 	return views
 }
 
-// Turned is closed when the next run begins or ends in this process.
-func (c *Collector) Turned() <-chan struct{} {
+// RunsChanged returns a channel that is closed when the next run in this process begins
+// or ends.
+func (c *Collector) RunsChanged() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.turned
+	return c.runsChanged
 }
 
-// enter makes a run known to Views until leave.
-func (c *Collector) enter(r *Run) {
+// addRun makes Progress report a run until removeRun.
+func (c *Collector) addRun(r *Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.runs[r.source.Name] = r
-	c.turn()
+	c.signalRunsChanged()
 }
 
-func (c *Collector) leave(r *Run) {
+func (c *Collector) removeRun(r *Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.runs, r.source.Name)
-	c.turn()
+	c.signalRunsChanged()
 }
 
-// turn tells those who wait for Turned. c.mu is held.
-func (c *Collector) turn() {
-	close(c.turned)
-	c.turned = make(chan struct{})
+// signalRunsChanged wakes those who wait for RunsChanged. c.mu must be held.
+func (c *Collector) signalRunsChanged() {
+	close(c.runsChanged)
+	c.runsChanged = make(chan struct{})
 }
 
 // The states of a tenant's turn: waiting for a list to tell of something to fetch;
@@ -91,10 +92,10 @@ const (
 	StateDone     = "done"
 )
 
-// View tells how far the run is.
-func (r *Run) View() View {
+// Progress returns how far the run has come.
+func (r *Run) Progress() RunProgress {
 	r.mu.Lock()
-	v := View{Source: r.source.Name, Began: r.began, ListsLeft: r.lists.left}
+	v := RunProgress{Source: r.source.Name, Began: r.began, ListsLeft: r.lists.left}
 	turns := make([]*turn, 0, len(r.turns))
 	for _, t := range r.turns {
 		turns = append(turns, t)
@@ -102,21 +103,21 @@ func (r *Run) View() View {
 	r.mu.Unlock()
 	now := time.Now().UnixMilli()
 	for _, t := range turns {
-		one := t.view(now)
+		one := t.progress(now)
 		v.Tenants = append(v.Tenants, one)
 		v.Done, v.Due, v.Bytes = v.Done+one.Done, v.Due+one.Due, v.Bytes+one.Bytes
 		v.Left, v.Later = max(v.Left, one.Left), v.Later+one.Later
 	}
 	v.Left += time.Duration(v.ListsLeft) * r.source.Pace // before anything is fetched
-	slices.SortFunc(v.Tenants, func(a, b TenantView) int { return cmp.Compare(a.Tenant, b.Tenant) })
+	slices.SortFunc(v.Tenants, func(a, b TenantProgress) int { return cmp.Compare(a.Tenant, b.Tenant) })
 	return v
 }
 
-func (t *turn) view(now int64) TenantView {
+func (t *turn) progress(now int64) TenantProgress {
 	next, step := t.rhythm(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := TenantView{Tenant: t.site.tenant, State: t.state, Done: t.held, Due: max(0, t.due), Bytes: t.bytes}
+	v := TenantProgress{Tenant: t.site.tenant, State: t.state, Done: t.held, Due: max(0, t.due), Bytes: t.bytes}
 	wait := time.Duration(next-now) * time.Millisecond
 	opens := time.Duration(t.opens-now) * time.Millisecond
 	v.Later = v.Due - t.fits(now)

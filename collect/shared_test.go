@@ -26,8 +26,8 @@ type turns struct {
 
 func newTurns() *turns { return &turns{taken: map[string]int{}, handed: make(chan struct{}, 1000)} }
 
-// hand is collect.Share's, but that it hands a turn to two at once where one is
-// being taken already.
+// hand is collect.Queue's Enqueue, except that it lets two workers take a turn at once
+// when it is queued again while one is taking it.
 func (q *turns) hand(_ context.Context, turn collect.Turn) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -60,7 +60,7 @@ func (q *turns) take(ctx context.Context, t *testing.T, c *collect.Collector, so
 		q.waiting = q.waiting[1:]
 		q.taken[turn.Tenant]++
 		q.mu.Unlock()
-		err := c.Fetch(ctx, source, turn, atMost)
+		err := c.TakeTurn(ctx, source, turn, atMost)
 		if errors.Is(err, collect.ErrUnfinished) {
 			_ = q.hand(ctx, turn)
 		} else if err != nil && ctx.Err() == nil && !errors.Is(err, callvault.Unauthorized) {
@@ -124,7 +124,7 @@ func share(t *testing.T, s *source, pace, atMost time.Duration) *shared {
 // run does a run that the collectors share.
 func (sh *shared) run(t *testing.T) *collect.Report {
 	t.Helper()
-	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, time.Now().UnixMilli(), &collect.Share{Hand: sh.queue.hand, Over: sh.queue.over})
+	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, time.Now().UnixMilli(), &collect.Queue{Enqueue: sh.queue.hand, Drained: sh.queue.over})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestNothingIsFetchedForNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		over(t, v, nil, nil).gone = slowDown{errors.New("the store does not answer")}
-		err = v.Fetch(t.Context(), source, collect.Turn{Source: source.Name, Tenant: "acme-ns", Began: time.Now().UnixMilli()}, time.Minute)
+		err = v.TakeTurn(t.Context(), source, collect.Turn{Source: source.Name, Tenant: "acme-ns", Began: time.Now().UnixMilli()}, time.Minute)
 		if _, audio := s.counts(); audio != 0 || err == nil || !strings.Contains(err.Error(), "the store does not answer") {
 			t.Errorf("%d requests for audio, %v", audio, err)
 		}
@@ -248,7 +248,7 @@ func TestSharedRunIsGoneOnWith(t *testing.T) {
 	fill(s, "acme-ns", 20)
 	sh := share(t, s, 50*time.Millisecond, time.Minute)
 	began := time.Now().UnixMilli()
-	handing := &collect.Share{Hand: sh.queue.hand, Over: sh.queue.over}
+	handing := &collect.Queue{Enqueue: sh.queue.hand, Drained: sh.queue.over}
 	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, began, handing)
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ func TestSharedRunIsStoppedAsItAsks(t *testing.T) {
 	fill(s, "acme-ns", 2)
 	sh := share(t, s, 50*time.Millisecond, time.Minute)
 	asked := make(chan struct{}, 1)
-	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, time.Now().UnixMilli(), &collect.Share{Hand: sh.queue.hand, Over: func(ctx context.Context, _ string) (bool, error) {
+	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, time.Now().UnixMilli(), &collect.Queue{Enqueue: sh.queue.hand, Drained: func(ctx context.Context, _ string) (bool, error) {
 		asked <- struct{}{}
 		<-ctx.Done()
 		return false, fmt.Errorf("turns: %w", ctx.Err())
