@@ -1,13 +1,13 @@
-// Package archive keeps recordings and calls: what is known of them in SQL,
-// their audio and a sidecar beside it as blobs.
+// Package archive stores recordings and calls: their metadata in SQL, and their
+// audio, with a sidecar beside it, as blobs.
 //
-// It does not know where recordings come from, nor who may have them beyond the
-// grant that a list is asked for with.
+// It does not know where recordings come from, nor who may have them, except for
+// the grant that comes with each list request.
 //
-// It promises that a recording which is held has its audio here: whole, checked,
-// hashed and durable. Blob, sidecar and row are made in that order; a crash
-// leaves at worst a blob without a row, which Verify names. All but users and
-// settings can be made again from the files (Rebuild).
+// It promises that the audio of a held recording is here: whole, checked, hashed
+// and durable. The blob is written first, then the sidecar, then the row, so a
+// crash leaves at worst a blob without a row, which Verify reports. Everything but
+// users and settings can be rebuilt from the files (Rebuild).
 package archive
 
 import (
@@ -27,29 +27,31 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Blobs keeps bytes under keys: parts between slashes, none of which begins with
-// a dot.
+// Blobs stores bytes under keys. A key has parts separated by slashes, none of
+// which begins with a dot.
 type Blobs interface {
 	// Stage returns an empty file for bytes that are to become a blob.
 	Stage() (*os.File, error)
-	// Discard ends a staged file that Put did not take.
+	// Discard closes and removes a staged file. It does nothing once Put has taken
+	// the file.
 	Discard(file *os.File)
-	// Put makes staged files blobs, files[i] under keys[i], over what was there:
-	// those whose keys differ only in their endings in this order. When it returns
-	// nil all are durable; after an error each is there whole or not at all.
+	// Put turns staged files into blobs, files[i] under keys[i], replacing what was
+	// there. Blobs whose keys differ only in their endings are put in the given
+	// order. When Put returns nil, all of them are durable; after an error, each is
+	// there whole or not at all.
 	Put(ctx context.Context, keys []string, files []*os.File) error
-	// Open opens a blob of size bytes; fs.ErrNotExist when it is not there, which a
-	// Remote one tells only when it is read.
+	// Open opens a blob of size bytes. If there is no such blob the error is
+	// fs.ErrNotExist, which a Remote blob returns only when it is read.
 	Open(ctx context.Context, key string, size int64) (io.ReadSeekCloser, error)
-	// Size is the number of bytes of a blob; fs.ErrNotExist when it is not there.
+	// Size returns the size of a blob in bytes, or fs.ErrNotExist.
 	Size(ctx context.Context, key string) (int64, error)
 	// Delete removes a blob, if it is there.
 	Delete(ctx context.Context, key string) error
-	// Keys yields the keys of all blobs that begin with prefix, in their order.
+	// Keys yields the keys of all blobs that begin with prefix, in the store's order.
 	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
-// Archive is the recordings and calls of a database and a store of blobs.
+// Archive is the recordings and calls in a database and a store of blobs.
 type Archive struct {
 	db    *database.DB
 	blobs Blobs
@@ -57,14 +59,14 @@ type Archive struct {
 
 	queueMu  sync.Mutex
 	queue    []*keeping
-	commitMu sync.Mutex
+	commitMu sync.Mutex // held by the caller of Keep that commits the queue
 
 	measuring singleflight.Group // peaks, by the hash of their audio
-	measurers chan struct{}
+	measurers chan struct{}      // one element for each measurement under way
 }
 
-// New returns the archive over a database and the blobs that belong to it. Of a database
-// that was opened as it is, it can only be read.
+// New returns the archive over a database and the blobs that belong to it. If the
+// database was opened with OpenAsIs, the archive can only be read.
 func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	lists, err := prepareLists(ctx, db.Reader)
 	if err != nil {
@@ -80,11 +82,11 @@ func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	return a, nil
 }
 
-// Ready tells whether the archive's database can be read, and written where others share
-// it, and whether its blobs are where they were, if they can tell. A ping would not tell:
-// of SQLite's it asks nothing that is on the disk, and a standby of PostgreSQL answers it.
+// Ready reports whether the archive can serve: its database can be read, a shared database
+// can also be written, and the store of blobs is there, if it can say so. A ping alone does
+// not show this: SQLite answers it without touching the disk, and so does a PostgreSQL standby.
 func (a *Archive) Ready(ctx context.Context) error {
-	if err := a.db.Reader.PingContext(ctx); err != nil { // which is given up sooner than what is read
+	if err := a.db.Reader.PingContext(ctx); err != nil { // fails sooner than a read would
 		return fmt.Errorf("database: %w", err)
 	}
 	var one int
@@ -92,7 +94,7 @@ func (a *Archive) Ready(ctx context.Context) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("database: %w", err)
 	}
-	if a.db.Shared() { // a connection that is refused is given up: another may lead to where can be written
+	if a.db.Shared() { // a connection to a standby is dropped: the next may reach a server that takes writes
 		if _, err := a.db.Relaxed.ExecContext(ctx, `UPDATE calls SET updated_ms = updated_ms WHERE FALSE`); err != nil {
 			return fmt.Errorf("database: %w", err)
 		}
@@ -103,8 +105,10 @@ func (a *Archive) Ready(ctx context.Context) error {
 	return nil
 }
 
-// StorageError gives an error of the database or the blobs the answer that the
-// one who wanted to keep something should get.
+// StorageError wraps an error from the database or the blobs with the
+// callvault.Code that the caller should get: InsufficientStorage when a disk is
+// full, Unavailable when trying again later may help. Other errors are returned
+// as they are.
 func StorageError(err error) error {
 	switch {
 	case err == nil:
@@ -117,13 +121,15 @@ func StorageError(err error) error {
 	return err
 }
 
-// unavailable tells whether blobs could not be reached just now.
+// unavailable reports whether err says that the store of blobs cannot be reached
+// at the moment.
 func unavailable(err error) bool {
-	var told interface{ Unavailable() bool }
-	return errors.As(err, &told) && told.Unavailable()
+	var store interface{ Unavailable() bool }
+	return errors.As(err, &store) && store.Unavailable()
 }
 
-// storeAnswers tells whether a store that did not give a blob is there for others.
+// storeAnswers reports whether the store of blobs says that it is ready, though it
+// has just failed to return a blob.
 func (a *Archive) storeAnswers(ctx context.Context) bool {
 	store, asks := a.blobs.(interface{ Ready(context.Context) error })
 	return asks && store.Ready(ctx) == nil

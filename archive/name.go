@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// The endings of a recording's two files.
+// The file name endings of a recording's two files.
 const (
 	audioEnding   = ".opus"
 	sidecarEnding = ".json"
 )
 
-// A file name of more than maxName bytes is cut to keptName bytes, "~" and
+// A file name of more than maxName bytes becomes its first keptName bytes, "~" and
 // hashChars hexadecimal digits of the whole name's SHA-256.
 const (
 	maxName   = 200
@@ -21,20 +21,20 @@ const (
 	hashChars = 16
 )
 
-// pathOf names a recording's files without their endings: the tenant, the UTC
-// day on which it starts, its key.
+// pathOf returns the path of a recording's files, without their endings: the
+// tenant, the UTC day on which the recording starts, and its key.
 func pathOf(tenant, key string, startMs int64) string {
 	day := time.UnixMilli(startMs).UTC().Format("2006/01/02")
 	return FileName(tenant) + "/" + day + "/" + FileName(key)
 }
 
-// Files are the keys of the blobs of the recording whose files stand at path: of
-// its audio, and of the sidecar beside it.
+// Files returns the blob keys of the recording whose files are at path: that of its
+// audio, and that of the sidecar beside it.
 func Files(path string) (audio, sidecar string) { return path + audioEnding, path + sidecarEnding }
 
-// FileName makes a file's name of any text, a different one for each: letters,
-// digits, ".", "_" and "-" stand for themselves, every other byte and a leading
-// dot are percent-encoded.
+// FileName turns any text into a file name, a different one for each text. ASCII
+// letters, digits, ".", "_" and "-" stand for themselves; every other byte, and a
+// leading dot, is percent-encoded. A name over 200 bytes is shortened.
 func FileName(text string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var name strings.Builder

@@ -10,7 +10,7 @@ import (
 	"callvault"
 )
 
-// findRow returns the row of a recording, nil when there is none.
+// findRow returns the row of a recording, or nil when there is none.
 func findRow(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*Entry, error) {
 	entry, err := scanEntry(tx.QueryRowContext(ctx, findEntry, r.TenantName, r.RecordingKey))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -22,10 +22,10 @@ func findRow(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*Entry, e
 	return entry, nil
 }
 
-// alter runs fn in a transaction that keeps out all others which alter recordings
-// of the tenants with these folders, in whichever processes: what fn reads of them cannot change
-// before it writes, and what it looks for among the blobs is not just being kept.
-// fn may run again from its beginning.
+// alter runs fn in a transaction that excludes, across all processes, every other
+// alter that names one of these tenants' folders. What fn reads of those tenants
+// cannot change before it writes, and no other process is putting blobs of theirs
+// at the same time. fn may be run again from its beginning.
 func (a *Archive) alter(ctx context.Context, folders []string, fn func(*sql.Tx) error) error {
 	names := make([]string, len(folders))
 	for i, folder := range folders {
@@ -39,7 +39,7 @@ func (a *Archive) alter(ctx context.Context, folders []string, fn func(*sql.Tx) 
 	})
 }
 
-// foldersOf are the folders of the tenants whose recordings these are.
+// foldersOf returns the tenants' folders of these recordings.
 func foldersOf[T any](all []T, recording func(T) *callvault.Recording) []string {
 	folders := make([]string, len(all))
 	for i, one := range all {
@@ -48,7 +48,7 @@ func foldersOf[T any](all []T, recording func(T) *callvault.Recording) []string 
 	return folders
 }
 
-// folderOf is the tenant's folder of a path.
+// folderOf returns the tenant's folder of a path.
 func folderOf(path string) string {
 	folder, _, _ := strings.Cut(path, "/")
 	return folder
@@ -56,20 +56,21 @@ func folderOf(path string) string {
 
 func ofEntry(e *Entry) *callvault.Recording { return &e.Recording }
 
-// sameInCall tells whether a call that is made of its recordings is the same of
-// both forms of one.
+// sameInCall reports whether both forms of a recording yield the same call when the
+// call is made from its recordings: their status and size do not matter.
 func sameInCall(a, b *Entry) bool {
 	one, other := a.Recording, b.Recording
 	one.Status, one.Size = other.Status, other.Size
 	return one == other
 }
 
-// stays tells whether the row of a recording can stay where it is.
+// stays reports whether a recording's row can be updated in place: neither its
+// position in a list nor its call has changed.
 func stays(earlier, e *Entry) bool {
 	return earlier != nil && earlier.Recording.StartTime == e.Recording.StartTime && earlier.Recording.CallKey == e.Recording.CallKey
 }
 
-// writeRow writes a recording's row in the place of an earlier one, if there is one.
+// writeRow writes a recording's row, replacing the earlier one if there is one.
 func writeRow(ctx context.Context, tx *sql.Tx, earlier, e *Entry) error {
 	if stays(earlier, e) {
 		return updateRow(ctx, tx, e)
@@ -82,8 +83,8 @@ func writeRow(ctx context.Context, tx *sql.Tx, earlier, e *Entry) error {
 	return insertRow(ctx, tx, e)
 }
 
-// updateRow writes what can change of a row that stays where it is: fewer of its
-// indexes change than if it were inserted anew.
+// updateRow updates a row in place, which changes fewer indexes than inserting it
+// anew.
 func updateRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
 	r := &e.Recording
 	hash, upload := e.hashes()
@@ -98,7 +99,7 @@ func updateRow(ctx context.Context, tx *sql.Tx, e *Entry) error {
 	return nil
 }
 
-// hashes are the hashes as a row has them: empty when no audio is held.
+// hashes returns the hashes as a row stores them: empty when no audio is held.
 func (e *Entry) hashes() (audio, upload []byte) {
 	if !e.Held {
 		return []byte{}, []byte{}
