@@ -53,9 +53,9 @@ type Blobs interface {
 
 // Archive is the recordings and calls in a database and a store of blobs.
 type Archive struct {
-	db    *database.DB
-	blobs Blobs
-	lists *lists
+	db         *database.DB
+	blobs      Blobs
+	statements *statements
 
 	queueMu  sync.Mutex
 	queue    []*keeping
@@ -68,11 +68,11 @@ type Archive struct {
 // New returns the archive over a database and the blobs that belong to it. If the
 // database was opened with OpenAsIs, the archive can only be read.
 func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
-	lists, err := prepareLists(ctx, db.Reader)
+	statements, err := prepareStatements(ctx, db.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	a := &Archive{db: db, blobs: blobs, lists: lists, measurers: make(chan struct{}, peaksAtOnce)}
+	a := &Archive{db: db, blobs: blobs, statements: statements, measurers: make(chan struct{}, peaksAtOnce)}
 	if db.AsIs() {
 		return a, nil
 	}

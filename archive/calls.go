@@ -42,7 +42,7 @@ func (b *batch) saveCall(ctx context.Context, earlier, entry *Entry, given *call
 			now.widen(before.call)
 		}
 	}
-	if stays(earlier, entry) && before.tells(now) {
+	if stays(earlier, entry) && before.sameAs(now) {
 		err = touchCall(ctx, b.tx, now)
 	} else {
 		err = writeCall(ctx, b.tx, now)
@@ -165,8 +165,8 @@ func writeCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
 	return nil
 }
 
-// tells tells whether a call says the same as another.
-func (row *callRow) tells(other *callRow) bool {
+// sameAs reports whether two rows of a call say the same, and both were given or both made.
+func (row *callRow) sameAs(other *callRow) bool {
 	return row != nil && row.given == other.given && sameCall(&row.call, &other.call)
 }
 

@@ -48,7 +48,7 @@ const findUpload = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recor
 
 // Find returns a tenant's recording, or callvault.NotFound.
 func (a *Archive) Find(ctx context.Context, tenant, key string) (*Entry, error) {
-	entry, err := scanEntry(a.lists.find.QueryRowContext(ctx, tenant, key))
+	entry, err := scanEntry(a.statements.find.QueryRowContext(ctx, tenant, key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("there is no recording %s of tenant %s: %w", key, tenant, callvault.NotFound)
 	}
@@ -88,7 +88,7 @@ func (a *Archive) FindAudio(ctx context.Context, tenant, key string) (*Entry, er
 	r := &e.Recording
 	var hash []byte
 	// Watching for the end of ctx would take longer than the look-up.
-	row := a.lists.audio.QueryRowContext(context.WithoutCancel(ctx), tenant, key)
+	row := a.statements.audio.QueryRowContext(context.WithoutCancel(ctx), tenant, key)
 	err := row.Scan(&r.Status, &r.Agent, &r.Skill, &r.Size, &hash, &e.path, &e.Added)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("there is no recording %s of tenant %s: %w", key, tenant, callvault.NotFound)

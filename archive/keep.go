@@ -161,7 +161,7 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 		}
 		for _, k := range group {
 			k.unstage(a.blobs)
-			if k.err = a.place(ctx, b, k); k.err != nil && !refusal(k.err) {
+			if k.err = a.keepOne(ctx, b, k); k.err != nil && !refusal(k.err) {
 				return k.err
 			}
 			keys, files = append(keys, k.keys...), append(files, k.files...)
@@ -226,14 +226,14 @@ func refusal(err error) bool {
 	return errors.As(err, &code) && code < callvault.Internal
 }
 
-// place decides on one intake, writes its rows, and stages its blobs.
-func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
+// keepOne decides on one intake, writes its rows, and stages its blobs.
+func (a *Archive) keepOne(ctx context.Context, b *batch, k *keeping) error {
 	r := &k.in.Recording
 	earlier, err := b.row(ctx, r)
 	if err != nil {
 		return err
 	}
-	k.in.takeNoted(earlier)
+	k.in.adoptNote(earlier)
 	call, err := b.call(ctx, r)
 	if err != nil {
 		return err
@@ -242,13 +242,13 @@ func (a *Archive) place(ctx context.Context, b *batch, k *keeping) error {
 		return err
 	}
 	if k.outcome == Unchanged && !earlier.Held {
-		if k.outcome, err = a.newsOfCall(ctx, k.in, earlier, call); err != nil {
+		if k.outcome, err = a.callOutcome(ctx, k.in, earlier, call); err != nil {
 			return err
 		}
 	}
 	if k.outcome == Unchanged {
 		k.entry = earlier
-		return a.putAgain(ctx, k)
+		return a.restoreAudio(ctx, k)
 	}
 	k.in.follow(earlier, call)
 	side := sidecarOf(k.in)
@@ -283,9 +283,9 @@ func (a *Archive) Lost(ctx context.Context, e *Entry) (bool, error) {
 	return e.Held && err == nil && size != e.Recording.Size, StorageError(err)
 }
 
-// putAgain stages the audio of a recording that is held, where its file was lost or
+// restoreAudio stages the audio of a recording that is held, where its file was lost or
 // cut off since: who sends it once more is told that it is here.
-func (a *Archive) putAgain(ctx context.Context, k *keeping) error {
+func (a *Archive) restoreAudio(ctx context.Context, k *keeping) error {
 	if k.in.Audio == nil {
 		return nil
 	}
@@ -301,8 +301,8 @@ func (a *Archive) putAgain(ctx context.Context, k *keeping) error {
 	return nil
 }
 
-// takeNoted takes what is known of a recording that is not held yet.
-func (in *Intake) takeNoted(earlier *Entry) {
+// adoptNote takes what is known of a recording that is not held yet.
+func (in *Intake) adoptNote(earlier *Entry) {
 	if in.AsNoted && earlier != nil && !earlier.Held {
 		status, size := in.Recording.Status, in.Recording.Size
 		in.Recording = earlier.Recording
@@ -329,15 +329,15 @@ func (in *Intake) follow(earlier *Entry, call *callRow) {
 	}
 }
 
-// newsOfCall is Updated where an intake that tells nothing new of its recording, which is
+// callOutcome is Updated where an intake that tells nothing new of its recording, which is
 // without audio, does so of its call: what is neither known nor was told with this
 // recording last. Who only tells it once more does not speak against others since.
-func (a *Archive) newsOfCall(ctx context.Context, in *Intake, earlier *Entry, call *callRow) (Outcome, error) {
+func (a *Archive) callOutcome(ctx context.Context, in *Intake, earlier *Entry, call *callRow) (Outcome, error) {
 	if in.Call == nil {
 		return Unchanged, nil
 	}
-	told := &callRow{call: *in.Call, given: true}
-	if call.tells(told) {
+	sent := &callRow{call: *in.Call, given: true}
+	if call.sameAs(sent) {
 		return Unchanged, nil
 	}
 	if earlier.path == "" { // it was only noted, and has no sidecar
@@ -347,7 +347,7 @@ func (a *Archive) newsOfCall(ctx context.Context, in *Intake, earlier *Entry, ca
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar):
 		return Updated, nil
-	case err == nil && !side.given().tells(told):
+	case err == nil && !side.given().sameAs(sent):
 		return Updated, nil
 	}
 	return Unchanged, err

@@ -21,8 +21,8 @@ const (
 	pageRecordings = 2048
 )
 
-// lists are the statements that requests run for one recording.
-type lists struct {
+// statements are the prepared statements that look up one recording.
+type statements struct {
 	find, audio *sql.Stmt
 }
 
@@ -44,15 +44,15 @@ const listOfTenant = `SELECT json AS line FROM recordings
 	WHERE ` + granted + ` AND tenant = $6 AND (start_ms, recording_key) > ($4, $5) AND start_ms < $7
 	ORDER BY start_ms, recording_key LIMIT $8`
 
-func prepareLists(ctx context.Context, db *sql.DB) (*lists, error) {
-	l := &lists{}
-	for query, statement := range map[string]**sql.Stmt{findEntry: &l.find, findAudio: &l.audio} {
+func prepareStatements(ctx context.Context, db *sql.DB) (*statements, error) {
+	s := &statements{}
+	for query, statement := range map[string]**sql.Stmt{findEntry: &s.find, findAudio: &s.audio} {
 		var err error
 		if *statement, err = db.PrepareContext(ctx, query); err != nil {
 			return nil, fmt.Errorf("prepare %.60q: %w", query, err)
 		}
 	}
-	return l, nil
+	return s, nil
 }
 
 // grantArgs are the first arguments of a list.

@@ -117,7 +117,7 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) (amended bo
 		if err != nil {
 			return err
 		}
-		if amended = earlier.Recording != entry.Recording || !side.tells(&entry, given); !amended {
+		if amended = earlier.Recording != entry.Recording || !side.matches(&entry, given); !amended {
 			return nil
 		}
 		side.amend(&entry, given)
@@ -132,8 +132,9 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) (amended bo
 	return amended && err == nil, err
 }
 
-// tells tells whether the sidecar tells what entry does, and of the call what was given.
-func (s *sidecar) tells(entry *Entry, given *callRow) bool {
+// matches reports whether the sidecar says the same of the recording as entry, and of
+// its call the same as given, if that is not nil.
+func (s *sidecar) matches(entry *Entry, given *callRow) bool {
 	return s.Recording == entry.Recording && (given == nil || s.CallGiven && sameCall(&s.Call, &given.call))
 }
 
