@@ -24,42 +24,29 @@ type Intake struct {
 	UploadSHA256 [sha256.Size]byte
 	Source       string // where it comes from
 	Added        time.Time
-	// Doubt says what speaks against the audio, though it is held; Accepted why an
-	// operator took audio that is not whole. Both are usually empty.
+	// Doubt says why the held audio is doubtful; Accepted says why an operator
+	// accepted audio that is not whole. Both are usually empty.
 	Doubt, Accepted string
-	// AsNoted is true for audio of a recording that was noted (Note): what was
-	// noted of it last counts, not what Recording tells.
+	// AsNoted is true for the audio of a recording that was noted (Note): what was
+	// last noted about it counts, not Recording.
 	AsNoted bool
 }
 
 // Outcome says what Keep did.
 type Outcome int
 
-// The outcomes of Keep: it was not here; it was known and now has its audio;
-// what is known of it was replaced; nothing changed.
+// The outcomes of Keep.
 const (
-	Added Outcome = iota
-	Completed
-	Updated
-	Unchanged
+	Added     Outcome = iota // the recording is new
+	Completed                // it was known, and now has its audio
+	Updated                  // its metadata was replaced
+	Unchanged                // nothing changed
 )
-
-func ofKeeping(k *keeping) *callvault.Recording { return &k.in.Recording }
-
-// unstage gives up the sidecar that was staged for it, if Put did not take it.
-func (k *keeping) unstage(blobs Blobs) {
-	for _, file := range k.files {
-		if k.in.Audio == nil || file != k.in.Audio.file {
-			blobs.Discard(file)
-		}
-	}
-	k.keys, k.files, k.stale = nil, nil, ""
-}
 
 // maxGroup is how many recordings are made durable together at most.
 const maxGroup = 64
 
-// keeping is an intake on its way.
+// keeping is an intake on its way into the archive.
 type keeping struct {
 	in      *Intake
 	entry   *Entry
@@ -69,14 +56,27 @@ type keeping struct {
 
 	keys  []string
 	files []*os.File
-	stale string // the sidecar of an earlier form that stood elsewhere
+	stale string // the key of an earlier sidecar at another path
 }
 
-// Keep keeps a recording. When it returns no error, the recording survives a
-// power cut. The same key with the same audio again changes nothing; with other
-// audio it is callvault.Conflict. A full disk is callvault.InsufficientStorage,
-// and nothing is kept. Intakes that arrive at the same time are made durable
-// together. in.Audio is used up, whatever happens.
+func ofKeeping(k *keeping) *callvault.Recording { return &k.in.Recording }
+
+// unstage discards the sidecar that was staged, unless Put has taken it.
+func (k *keeping) unstage(blobs Blobs) {
+	for _, file := range k.files {
+		if k.in.Audio == nil || file != k.in.Audio.file {
+			blobs.Discard(file)
+		}
+	}
+	k.keys, k.files, k.stale = nil, nil, ""
+}
+
+// Keep stores a recording. When it returns no error, the recording survives a
+// power cut. Keeping the same key with the same audio again changes nothing; with
+// other audio the error is callvault.Conflict. When the disk is full the error is
+// callvault.InsufficientStorage, and nothing is kept. Intakes that arrive at the
+// same time are made durable together. Keep always consumes in.Audio, even when it
+// fails.
 func (a *Archive) Keep(ctx context.Context, in *Intake) (*Entry, Outcome, error) {
 	if err := in.prepare(); err != nil {
 		a.Discard(in)
@@ -87,7 +87,7 @@ func (a *Archive) Keep(ctx context.Context, in *Intake) (*Entry, Outcome, error)
 	a.queue = append(a.queue, k)
 	a.queueMu.Unlock()
 
-	// Whoever gets the lock commits for all who wait for it.
+	// The caller that gets the lock commits for all that are waiting for it.
 	a.commitMu.Lock()
 	for !k.done {
 		a.commit(context.WithoutCancel(ctx), a.takeGroup())
@@ -96,7 +96,8 @@ func (a *Archive) Keep(ctx context.Context, in *Intake) (*Entry, Outcome, error)
 	return k.entry, k.outcome, k.err
 }
 
-// prepare fills in what follows from the rest, and tells whether all can be kept.
+// prepare fills in what follows from the audio, and checks whether the intake can
+// be kept.
 func (in *Intake) prepare() error {
 	r := &in.Recording
 	if in.Audio != nil {
@@ -120,15 +121,15 @@ func (in *Intake) prepare() error {
 	return in.Call.Validate()
 }
 
-// Discard gives up an intake that is not going to be kept.
+// Discard discards the audio of an intake that is not going to be kept.
 func (a *Archive) Discard(in *Intake) {
 	if in.Audio != nil {
 		a.blobs.Discard(in.Audio.file)
 	}
 }
 
-// takeGroup takes the next intakes. A recording is in a group once: what takes
-// its place reads the sidecar that the group before left.
+// takeGroup removes the next group from the queue. It ends before a second intake
+// of the same recording, which must read the sidecar that the first one leaves.
 func (a *Archive) takeGroup() []*keeping {
 	a.queueMu.Lock()
 	defer a.queueMu.Unlock()
@@ -146,10 +147,10 @@ func (a *Archive) takeGroup() []*keeping {
 	return group
 }
 
-// commit keeps a group in one transaction, whose rows are committed only when
-// the blobs are durable. The transaction keeps all other writers of these tenants
-// out, so that of two intakes of one key, in whichever processes, one finds the
-// other's row.
+// commit keeps a group in one transaction, which commits its rows only when the
+// blobs are durable. The transaction excludes all other writers of these tenants,
+// so that of two intakes of one key, even in different processes, the second finds
+// the row of the first.
 func (a *Archive) commit(ctx context.Context, group []*keeping) {
 	put := false
 	err := a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error {
@@ -178,7 +179,7 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 		}
 		for _, k := range group {
 			if k.stale != "" {
-				_ = a.blobs.Delete(ctx, k.stale) // of two sidecars of a recording the later one counts
+				_ = a.blobs.Delete(ctx, k.stale) // should it remain, the later sidecar of a recording counts
 			}
 		}
 		return nil
@@ -199,12 +200,12 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 	}
 }
 
-// undo takes the blobs of what could not be kept away again, so that a disk that
-// is full is not filled further with what was refused: but for a recording that
-// was here before, or that another process has kept since. A store that is away is
-// asked once, for others wait.
+// undo deletes the blobs of a group that could not be kept, so that refused
+// recordings do not fill a full disk further. It leaves those of recordings that
+// were here before, or that another process has kept since. It stops at the first
+// failure: other callers are waiting, and the store may not be answering.
 func (a *Archive) undo(ctx context.Context, group []*keeping) {
-	_ = a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error { // what stays is named by Verify
+	_ = a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error { // Verify reports what remains
 		for _, k := range group {
 			r := &k.in.Recording
 			if known, err := findRow(ctx, tx, r); known != nil || err != nil {
@@ -220,7 +221,8 @@ func (a *Archive) undo(ctx context.Context, group []*keeping) {
 	})
 }
 
-// refusal tells an answer to one intake from a fault that stops them all.
+// refusal reports whether err refuses one intake, rather than being a fault that
+// stops the whole group.
 func refusal(err error) bool {
 	var code callvault.Code
 	return errors.As(err, &code) && code < callvault.Internal
@@ -267,14 +269,14 @@ func (a *Archive) keepOne(ctx context.Context, b *batch, k *keeping) error {
 	return a.stage(k, &side)
 }
 
-// EncodedFrom tells whether its audio was made of audio with the hash upload, and is
-// not that itself.
+// EncodedFrom reports whether the held audio was encoded from an upload with this
+// hash, rather than being that upload itself.
 func (e *Entry) EncodedFrom(upload [sha256.Size]byte) bool {
 	return e.Held && e.upload == upload && e.SHA256 != upload
 }
 
-// Lost tells whether the audio of a held recording is gone from the store, or cut off
-// there. It looks at its size, and does not read it.
+// Lost reports whether the audio of a held recording is missing from the store or has
+// the wrong size there. It does not read the audio.
 func (a *Archive) Lost(ctx context.Context, e *Entry) (bool, error) {
 	size, err := a.blobs.Size(ctx, e.path+audioEnding)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -283,8 +285,9 @@ func (a *Archive) Lost(ctx context.Context, e *Entry) (bool, error) {
 	return e.Held && err == nil && size != e.Recording.Size, StorageError(err)
 }
 
-// restoreAudio stages the audio of a recording that is held, where its file was lost or
-// cut off since: who sends it once more is told that it is here.
+// restoreAudio stages the audio of a recording that is already held, if its file has
+// since been lost or truncated: Keep tells the sender that the audio is here, so it
+// must be.
 func (a *Archive) restoreAudio(ctx context.Context, k *keeping) error {
 	if k.in.Audio == nil {
 		return nil
@@ -294,14 +297,15 @@ func (a *Archive) restoreAudio(ctx context.Context, k *keeping) error {
 	case err != nil || !lost:
 		return err
 	case k.in.Audio.SHA256 != k.entry.SHA256:
-		return fmt.Errorf("the audio of recording %s is lost, and what was sent cannot take its place: encoded again it is other audio than was held; put that back from a backup: %w",
+		return fmt.Errorf("the audio of recording %s is lost, and this upload cannot replace it: encoding it again gives other audio than was held; restore the file from a backup: %w",
 			k.entry.Recording.RecordingKey, callvault.Conflict)
 	}
 	k.keys, k.files = []string{k.entry.path + audioEnding}, []*os.File{k.in.Audio.file}
 	return nil
 }
 
-// adoptNote takes what is known of a recording that is not held yet.
+// adoptNote replaces the intake's metadata with what was last noted about the
+// recording, if the intake asks for it (AsNoted) and no audio is held yet.
 func (in *Intake) adoptNote(earlier *Entry) {
 	if in.AsNoted && earlier != nil && !earlier.Held {
 		status, size := in.Recording.Status, in.Recording.Size
@@ -310,9 +314,9 @@ func (in *Intake) adoptNote(earlier *Entry) {
 	}
 }
 
-// follow makes the intake later than what it takes the place of, also when the
-// clock was set back since, so that a rebuild finds the same one to be the later;
-// and lets it tell of its call what is known already, if it does not itself.
+// follow makes the intake later than what it replaces, even when the clock was set
+// back in between, so that a rebuild finds the same one to be the latest. An intake
+// without a call takes over the given call that is already known.
 func (in *Intake) follow(earlier *Entry, call *callRow) {
 	var latest int64
 	if earlier != nil {
@@ -329,9 +333,10 @@ func (in *Intake) follow(earlier *Entry, call *callRow) {
 	}
 }
 
-// callOutcome is Updated where an intake that tells nothing new of its recording, which is
-// without audio, does so of its call: what is neither known nor was told with this
-// recording last. Who only tells it once more does not speak against others since.
+// callOutcome decides on an intake that says nothing new about a recording without
+// audio: it is Updated if its call is news, that is, if the call differs both from the
+// one that is known and from the one last sent with this recording. Merely sending the
+// latter again does not override what others have sent since.
 func (a *Archive) callOutcome(ctx context.Context, in *Intake, earlier *Entry, call *callRow) (Outcome, error) {
 	if in.Call == nil {
 		return Unchanged, nil
@@ -340,7 +345,7 @@ func (a *Archive) callOutcome(ctx context.Context, in *Intake, earlier *Entry, c
 	if call.sameAs(sent) {
 		return Unchanged, nil
 	}
-	if earlier.path == "" { // it was only noted, and has no sidecar
+	if earlier.path == "" { // it was only noted and has no sidecar
 		return Updated, nil
 	}
 	side, err := a.readSidecar(ctx, earlier.path)
@@ -353,7 +358,7 @@ func (a *Archive) callOutcome(ctx context.Context, in *Intake, earlier *Entry, c
 	return Unchanged, err
 }
 
-// decide says what becomes of an intake beside what is known already.
+// decide returns the outcome of an intake, given what is already known.
 func decide(earlier *Entry, in *Intake) (Outcome, error) {
 	switch {
 	case earlier == nil:
@@ -374,7 +379,7 @@ func decide(earlier *Entry, in *Intake) (Outcome, error) {
 	return Unchanged, nil
 }
 
-// entry is the intake as it will be kept.
+// entry returns the intake in the form in which it will be kept.
 func (in *Intake) entry() *Entry {
 	r := in.Recording
 	e := &Entry{Recording: r, Added: in.Added.UnixMilli(), path: pathOf(r.TenantName, r.RecordingKey, r.StartTime)}
@@ -387,7 +392,7 @@ func (in *Intake) entry() *Entry {
 	return e
 }
 
-// stage makes the intake's blobs ready: the audio first, the sidecar after it.
+// stage prepares the intake's blobs for Put: the audio first, then the sidecar.
 func (a *Archive) stage(k *keeping, side *sidecar) error {
 	content, err := side.encode()
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"callvault"
 )
 
-// maxSidecar is the most that is read of a sidecar, in bytes.
+// maxSidecar is the largest sidecar that is read, in bytes.
 const maxSidecar = 16 << 20
 
-// sidecar is the file that stands beside a recording's audio: everything known
-// of it, so that the archive can be read, and its database made again, without
+// sidecar is the file beside a recording's audio. It holds everything known about
+// the recording, so that the archive can be read, and its database rebuilt, without
 // this software.
 type sidecar struct {
 	Recording callvault.Recording `json:"recording"`
@@ -29,40 +29,40 @@ type sidecar struct {
 	AddedAt   int64               `json:"addedAt"` // Unix milliseconds
 	History   []sidecarChange     `json:"history"` // earlier forms, oldest first
 	Remarks   []Remark            `json:"remarks,omitempty"`
-	// Path is where the files stand, where that does not follow from the recording
-	// because its start was told otherwise since.
+	// Path is the path of the files when it no longer follows from the recording,
+	// because its start was amended.
 	Path string `json:"path,omitempty"`
 }
 
-// sidecarAudio tells of the audio beside the sidecar.
+// sidecarAudio describes the audio beside the sidecar.
 type sidecarAudio struct {
 	SHA256       string `json:"sha256"`
 	Bytes        int64  `json:"bytes"`
 	Duration     int64  `json:"duration"`     // measured, in milliseconds
 	UploadSHA256 string `json:"uploadSha256"` // of what was sent in, before it was encoded
 	HeldAt       int64  `json:"heldAt"`       // when it was kept, or fetched, in Unix milliseconds
-	// Doubt says what speaks against it, though it is held; Accepted, why an
-	// operator took it though it is not whole.
+	// Doubt says why the held audio is doubtful; Accepted says why an operator
+	// accepted audio that is not whole.
 	Doubt    string `json:"doubt,omitempty"`
 	Accepted string `json:"accepted,omitempty"`
 }
 
-// sidecarChange is what was known until it was replaced.
+// sidecarChange is what was known until ReplacedAt.
 type sidecarChange struct {
 	ReplacedAt int64               `json:"replacedAt"` // Unix milliseconds
 	Recording  callvault.Recording `json:"recording"`
-	Call       *callvault.Call     `json:"call,omitempty"` // where it was replaced too
+	Call       *callvault.Call     `json:"call,omitempty"` // only if it was replaced too
 }
 
-// errNoSidecar says that what else is known of a held recording cannot be read.
+// errNoSidecar is the error for a held recording whose sidecar cannot be read.
 func errNoSidecar(r *callvault.Recording) error {
 	return fmt.Errorf("the sidecar of recording %s is missing or damaged: %w", r.RecordingKey, callvault.NotFound)
 }
 
-// errSidecar is of a file that is not a sidecar, or of another recording.
+// errSidecar marks a file that is not a sidecar, or is that of another recording.
 var errSidecar = errors.New("this is not the sidecar that belongs here")
 
-// sidecarOf tells everything of what is to be kept.
+// sidecarOf returns the sidecar of an intake.
 func sidecarOf(in *Intake) sidecar {
 	s := sidecar{
 		Recording: in.Recording, CallGiven: in.Call != nil,
@@ -87,8 +87,8 @@ func sidecarOf(in *Intake) sidecar {
 	return s
 }
 
-// given is the call that the sidecar was given, nil when it was made, or is not its
-// recording's.
+// given returns the call that the recording came with, or nil when the call was made
+// from the recording or is not the recording's.
 func (s *sidecar) given() *callRow {
 	if !s.CallGiven || s.Call.CallKey != s.Recording.CallKey || s.Call.TenantName != s.Recording.TenantName {
 		return nil
@@ -96,7 +96,7 @@ func (s *sidecar) given() *callRow {
 	return &callRow{call: s.Call, given: true, updatedMs: s.AddedAt}
 }
 
-// path names the files of the sidecar's recording.
+// path returns the path of the recording's files.
 func (s *sidecar) path() string {
 	if s.Path != "" {
 		return s.Path
@@ -104,7 +104,7 @@ func (s *sidecar) path() string {
 	return pathOf(s.Recording.TenantName, s.Recording.RecordingKey, s.Recording.StartTime)
 }
 
-// encode is the sidecar as it is written, its text as the lists have it.
+// encode returns the sidecar's JSON as it is written, without HTML escapes, as in lists.
 func (s *sidecar) encode() ([]byte, error) {
 	if s.Call.Recordings == nil {
 		s.Call.Recordings = []callvault.Recording{}
@@ -122,8 +122,8 @@ func (s *sidecar) encode() ([]byte, error) {
 	return content.Bytes(), nil
 }
 
-// readSidecar reads the sidecar at path; fs.ErrNotExist when there is none,
-// errSidecar when it is damaged.
+// readSidecar reads the sidecar at path. The error is fs.ErrNotExist when there is
+// none, and errSidecar when it is damaged.
 func (a *Archive) readSidecar(ctx context.Context, path string) (*sidecar, error) {
 	key := path + sidecarEnding
 	size, err := a.blobs.Size(ctx, key)
@@ -149,29 +149,29 @@ func (a *Archive) readSidecar(ctx context.Context, path string) (*sidecar, error
 	return s, s.check(path)
 }
 
-// check tells whether the sidecar is whole and stands where it belongs.
+// check returns an error if the sidecar is not valid or is not where it belongs.
 func (s *sidecar) check(path string) error {
 	err := s.Recording.Validate()
 	if err == nil {
 		err = s.Call.Validate()
 	}
 	if err == nil && s.path() != path {
-		err = errors.New("it tells of a recording that belongs elsewhere")
+		err = errors.New("it describes a recording that belongs elsewhere")
 	}
 	if err == nil && s.Audio != nil {
 		_, err = parseHash(s.Audio.SHA256)
 	}
 	if err != nil {
-		return fmt.Errorf("%s%s: %w: %v", path, sidecarEnding, errSidecar, err) // whoever asks is not to blame for it
+		return fmt.Errorf("%s%s: %w: %v", path, sidecarEnding, errSidecar, err) // %v: the code that err wraps is not the caller's fault
 	}
 	return nil
 }
 
-// remember carries an earlier form of the recording, and what that remembered
-// itself, over into the sidecar that replaces it. One that is damaged is replaced
-// like any other.
+// remember adds the earlier form of the recording to the history of the sidecar that
+// replaces it, after the history and remarks of the earlier sidecar. If that one is
+// damaged, its history and remarks are lost.
 func (a *Archive) remember(ctx context.Context, s *sidecar, earlier *Entry) error {
-	if earlier.path == "" { // it was only noted: where it comes from remembers
+	if earlier.path == "" { // it was only noted: its source has the history
 		return nil
 	}
 	old, err := a.readSidecar(ctx, earlier.path)

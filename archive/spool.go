@@ -12,12 +12,12 @@ import (
 	"callvault/audio"
 )
 
-// largeAudio is the size in bytes from which on audio is synced before its turn
-// to be kept comes, so that its turn is short.
+// largeAudio is the size in bytes from which audio is synced as soon as it is
+// complete, so that other intakes need not wait for it when the group is committed.
 const largeAudio = 1 << 20
 
-// Spool takes audio in: what is written to it is staged, counted, hashed and
-// checked in one pass. It ends with Finish or Discard.
+// Spool takes in audio: what is written to it is staged, counted, hashed and
+// checked in one pass. It must be ended with Finish, Accept or Discard.
 type Spool struct {
 	blobs   Blobs
 	file    *os.File
@@ -26,7 +26,7 @@ type Spool struct {
 	to      io.Writer
 }
 
-// Audio is a whole Ogg Opus stream that waits to be kept.
+// Audio is audio that has been spooled and waits to be kept.
 type Audio struct {
 	SHA256 [sha256.Size]byte
 	Info   audio.Info
@@ -44,33 +44,34 @@ func (a *Archive) NewSpool() (*Spool, error) {
 	return s, nil
 }
 
-// Write takes the next bytes of the audio. Only a full or failing disk stops it.
+// Write takes the next bytes of the audio. It fails only if the disk is full or
+// faulty; what is wrong with the audio is reported by End and Finish.
 func (s *Spool) Write(p []byte) (int, error) {
 	n, err := s.to.Write(p)
 	return n, StorageError(err)
 }
 
-// spoolBuffers are what ReadFrom reads into: so many recordings come in that a
-// buffer for each would be most of what is to be cleared away.
+// spoolBuffers are the buffers of ReadFrom. With a new one for each recording, they
+// would make up most of the garbage.
 var spoolBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// ReadFrom writes what r gives, to its end: io.Copy uses it.
+// ReadFrom writes all that r yields. io.Copy uses it.
 func (s *Spool) ReadFrom(r io.Reader) (int64, error) {
 	buffer := spoolBuffers.Get().(*[32 << 10]byte)
 	defer spoolBuffers.Put(buffer)
-	return io.CopyBuffer(struct{ io.Writer }{s}, r, buffer[:]) // without this method
+	return io.CopyBuffer(struct{ io.Writer }{s}, r, buffer[:]) // the struct hides this method
 }
 
-// End tells what was written: its hash, what it says of itself, and, as the
-// error, what is wrong with it. The bytes stay until Finish, Accept or Discard.
+// End returns the hash of what was written, what its headers and pages say, and, as
+// the error, what is wrong with it. The bytes stay until Finish, Accept or Discard.
 func (s *Spool) End() (sum [sha256.Size]byte, info audio.Info, err error) {
 	info, err = s.checker.Finish()
 	s.sum.Sum(sum[:0])
 	return sum, info, err
 }
 
-// Finish ends the audio. An error that is audio.ErrUnprocessable is the audio's
-// fault; its bytes are discarded.
+// Finish ends the spool and returns its audio, a whole Ogg Opus stream. If the audio
+// is faulty the error is audio.ErrUnprocessable. After an error the bytes are gone.
 func (s *Spool) Finish() (*Audio, error) {
 	if _, _, err := s.End(); err != nil {
 		s.Discard()
@@ -79,7 +80,7 @@ func (s *Spool) Finish() (*Audio, error) {
 	return s.Accept()
 }
 
-// Accept ends the audio as Finish does, whatever is wrong with it.
+// Accept ends the spool as Finish does, whatever is wrong with its audio.
 func (s *Spool) Accept() (*Audio, error) {
 	sum, info, _ := s.End()
 	if info.Bytes >= largeAudio {
@@ -93,7 +94,7 @@ func (s *Spool) Accept() (*Audio, error) {
 	return done, nil
 }
 
-// CopyTo copies what was written to w.
+// CopyTo copies to w what was written to the spool.
 func (s *Spool) CopyTo(w io.Writer) error {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read what was spooled: %w", err)
@@ -104,8 +105,8 @@ func (s *Spool) CopyTo(w io.Writer) error {
 	return nil
 }
 
-// Scratch returns an empty file for bytes on their way in, on the archive's disk,
-// and what ends it.
+// Scratch returns an empty temporary file on the disk where blobs are staged, and
+// the function that discards it.
 func (a *Archive) Scratch() (file *os.File, discard func(), err error) {
 	file, err = a.blobs.Stage()
 	if err != nil {
@@ -114,7 +115,7 @@ func (a *Archive) Scratch() (file *os.File, discard func(), err error) {
 	return file, func() { a.blobs.Discard(file) }, nil
 }
 
-// Discard throws away what was written. It does nothing after Finish.
+// Discard throws away what was written. It does nothing after Finish or Accept.
 func (s *Spool) Discard() {
 	if s.file != nil {
 		s.blobs.Discard(s.file)
@@ -122,17 +123,17 @@ func (s *Spool) Discard() {
 	}
 }
 
-// PutBytes makes a small blob.
+// PutBytes stores content as a blob.
 func PutBytes(ctx context.Context, blobs Blobs, key string, content []byte) error {
 	file, err := stageBytes(blobs, content)
 	if err != nil {
 		return StorageError(err)
 	}
-	defer blobs.Discard(file) // nothing, once it is put
+	defer blobs.Discard(file) // does nothing once the file is put
 	return PutFile(ctx, blobs, key, file)
 }
 
-// PutFile makes a staged file a blob.
+// PutFile turns a staged file into a blob.
 func PutFile(ctx context.Context, blobs Blobs, key string, file *os.File) error {
 	return StorageError(blobs.Put(ctx, []string{key}, []*os.File{file}))
 }
