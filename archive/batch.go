@@ -9,19 +9,20 @@ import (
 	"callvault/database"
 )
 
-// batch is what one transaction reads and writes of many recordings: what is known
-// of them is read together, and their marks are written together.
+// batch holds the rows that one transaction reads and writes for many recordings:
+// they are read together, and their marks are written together.
 type batch struct {
 	tx    *sql.Tx
-	rows  map[[2]string]*Entry   // by tenant and key; nil for what is not known
-	calls map[[2]string]*callRow // by tenant and call key; likewise
+	rows  map[[2]string]*Entry   // by rowName; nil when there is no such recording
+	calls map[[2]string]*callRow // by callName; nil when there is no such call
 	marks marking
 }
 
+// rowName and callName identify a recording and its call across tenants.
 func rowName(r *callvault.Recording) [2]string  { return [2]string{r.TenantName, r.RecordingKey} }
 func callName(r *callvault.Recording) [2]string { return [2]string{r.TenantName, r.CallKey} }
 
-// readBatch reads what is known of recordings and of their calls.
+// readBatch reads the rows of these recordings and of their calls.
 func readBatch[T any](ctx context.Context, tx *sql.Tx, all []T, recording func(T) *callvault.Recording) (*batch, error) {
 	b := &batch{tx: tx, rows: map[[2]string]*Entry{}, calls: map[[2]string]*callRow{}}
 	var rows, calls [][]any
@@ -57,7 +58,7 @@ func readBatch[T any](ctx context.Context, tx *sql.Tx, all []T, recording func(T
 	return b, nil
 }
 
-// row is the row of a recording as it is by now; nil when there is none.
+// row returns a recording's current row, or nil when there is none.
 func (b *batch) row(ctx context.Context, r *callvault.Recording) (*Entry, error) {
 	if known, read := b.rows[rowName(r)]; read {
 		return known, nil
@@ -65,7 +66,7 @@ func (b *batch) row(ctx context.Context, r *callvault.Recording) (*Entry, error)
 	return findRow(ctx, b.tx, r)
 }
 
-// call is the row of a recording's call as it is by now; nil when there is none.
+// call returns the current row of a recording's call, or nil when there is none.
 func (b *batch) call(ctx context.Context, r *callvault.Recording) (*callRow, error) {
 	if known, read := b.calls[callName(r)]; read {
 		return known, nil
@@ -73,9 +74,9 @@ func (b *batch) call(ctx context.Context, r *callvault.Recording) (*callRow, err
 	return callOf(ctx, b.tx, r.TenantName, r.CallKey)
 }
 
-// replaceRow writes a recording's row in the place of an earlier one, if there is
-// one, and brings the calls of both up to date. given is nil when the recording
-// came without a call. Its marks are written by end.
+// replaceRow writes a recording's row, replacing the earlier one if there is one,
+// and brings the calls of both up to date. given is nil when the recording came
+// without a call. Its marks are written by end.
 func (b *batch) replaceRow(ctx context.Context, earlier, entry *Entry, given *callRow) error {
 	if err := writeRow(ctx, b.tx, earlier, entry); err != nil {
 		return err
@@ -93,5 +94,5 @@ func (b *batch) replaceRow(ctx context.Context, earlier, entry *Entry, given *ca
 	return b.marks.row(ctx, b.tx, rowChange{earlier, entry, now, before})
 }
 
-// end writes what is left to be written.
+// end writes the marks that have been collected.
 func (b *batch) end(ctx context.Context) error { return b.marks.write(ctx, b.tx) }

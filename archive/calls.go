@@ -11,18 +11,18 @@ import (
 	"callvault"
 )
 
-// callRow is a call as it is kept, without its recordings.
+// callRow is a call as it is stored, without its recordings.
 type callRow struct {
 	call      callvault.Call
-	given     bool // it came as a call; otherwise it was made from its recordings
+	given     bool // a recording came with it; otherwise it was made from its recordings
 	updatedMs int64
 }
 
-// saveCall brings the call of a recording, whose row is written already, up to
-// date. A call that was given, now or earlier, stands above one that is made, and
-// the later above the earlier. A made one is that of its first recording, widened
-// to span the others, in whichever order they came. It returns the call as it is
-// now and as it was, nil when it was not known.
+// saveCall brings the call of a recording up to date, after the recording's row has
+// been written. A given call, now or earlier, takes precedence over one made from
+// recordings, and the latest given call over earlier ones. A made call is that of its
+// first recording, widened to span the others, in whatever order they arrive.
+// saveCall returns the call as it is now and as it was before, nil if it is new.
 func (b *batch) saveCall(ctx context.Context, earlier, entry *Entry, given *callRow) (now, before *callRow, err error) {
 	r := &entry.Recording
 	if before, err = b.call(ctx, r); err != nil {
@@ -57,8 +57,8 @@ func (b *batch) saveCall(ctx context.Context, earlier, entry *Entry, given *call
 	return now, before, err
 }
 
-// remakeCall brings the call of a recording that was taken away, or that told
-// otherwise until now, up to date.
+// remakeCall brings the call of a recording up to date after the recording's row was
+// deleted or replaced by a different one. A call without recordings is deleted.
 func (b *batch) remakeCall(ctx context.Context, r *callvault.Recording) error {
 	row, err := b.call(ctx, r)
 	if err != nil {
@@ -81,8 +81,8 @@ func (b *batch) remakeCall(ctx context.Context, r *callvault.Recording) error {
 const findOfCall = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_call
 	WHERE tenant = $1 AND call_key = $2 ORDER BY start_ms, recording_key LIMIT $3`
 
-// callOfRecordings makes a call of the first recordings of r's call, up to limit
-// of them; nil when there are none.
+// callOfRecordings makes a call from the first limit recordings of r's call. It
+// returns nil when there are none.
 func callOfRecordings(ctx context.Context, tx *sql.Tx, r *callvault.Recording, limit int64) (*callRow, error) {
 	rows, err := tx.QueryContext(ctx, findOfCall, r.TenantName, r.CallKey, limit)
 	if err != nil {
@@ -109,7 +109,7 @@ func (row *callRow) widen(other callvault.Call) {
 	row.call.EndTime = max(row.call.EndTime, other.EndTime)
 }
 
-// callOf returns the row of a call, nil when there is none.
+// callOf returns the row of a call, or nil when there is none.
 func callOf(ctx context.Context, db queryer, tenant, callKey string) (*callRow, error) {
 	found, err := queryCalls(ctx, db, findCall, tenant, callKey)
 	if err != nil {
@@ -123,7 +123,7 @@ func callOf(ctx context.Context, db queryer, tenant, callKey string) (*callRow, 
 
 const findCall = `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`
 
-// findCalls is findCall for the tenants and keys that are the rows of values.
+// findCalls is findCall for many calls: each row of values is a tenant and a key.
 func findCalls(values string) string {
 	return `SELECT given, json, updated_ms FROM (` + values + `) AS asked CROSS JOIN calls INDEXED BY calls_by_key
 		WHERE tenant = column1 AND call_key = column2`
@@ -170,11 +170,10 @@ func (row *callRow) sameAs(other *callRow) bool {
 	return row != nil && row.given == other.given && sameCall(&row.call, &other.call)
 }
 
-// sameCall tells whether calls say the same.
+// sameCall reports whether two calls have the same published form.
 func sameCall(a, b *callvault.Call) bool { return bytes.Equal(a.AppendJSON(nil), b.AppendJSON(nil)) }
 
-// touchCall writes no more of a call, whose recordings stay where they are, than
-// when it was told last.
+// touchCall updates only the time of a call that has not changed.
 func touchCall(ctx context.Context, tx *sql.Tx, row *callRow) error {
 	_, err := tx.ExecContext(ctx, `UPDATE calls SET updated_ms = $1 WHERE tenant = $2 AND start_ms = $3 AND call_key = $4 AND updated_ms <> $1`,
 		row.updatedMs, row.call.TenantName, row.call.StartTime, row.call.CallKey)

@@ -19,13 +19,13 @@ import (
 // Entry is a recording as it is kept here.
 type Entry struct {
 	Recording callvault.Recording
-	// Held tells whether its audio is here. SHA256 and AudioMs are the hash and
+	// Held reports whether its audio is here. SHA256 and AudioMs are the hash and
 	// the measured length, in milliseconds, of that audio.
 	Held    bool
 	SHA256  [sha256.Size]byte
 	AudioMs int64
 	Added   int64 // when it was kept, in Unix milliseconds
-	Read    int64 // when its audio was last read back and found whole; 0 never
+	Read    int64 // when its audio was last read back and found whole, in Unix milliseconds; 0 if never
 
 	upload [sha256.Size]byte
 	path   string
@@ -35,14 +35,15 @@ const entryColumns = `json, audio_ms, sha256, upload_sha256, path, added_ms, rea
 
 const findEntry = `SELECT ` + entryColumns + ` FROM recordings WHERE tenant = $1 AND recording_key = $2`
 
-// findEntries is findEntry for the tenants and keys that are the rows of values.
+// findEntries is findEntry for many recordings: each row of values is a tenant and a
+// key.
 func findEntries(values string) string {
 	return `SELECT ` + entryColumns + ` FROM (` + values + `) AS asked CROSS JOIN recordings INDEXED BY recordings_by_key
 		WHERE tenant = column1 AND recording_key = column2`
 }
 
-// findUpload names its index, as other statements with an order do: left to
-// itself SQLite reads the whole tenant, which is in that order.
+// findUpload names its index, as other statements with an ORDER BY do: left to
+// itself, SQLite would read the whole tenant, whose rows are in that order already.
 const findUpload = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recordings_by_upload
 	WHERE tenant = $1 AND upload_sha256 = $2 AND length(upload_sha256) > 0 ORDER BY start_ms, recording_key LIMIT 1`
 
@@ -58,8 +59,8 @@ func (a *Archive) Find(ctx context.Context, tenant, key string) (*Entry, error) 
 	return entry, nil
 }
 
-// FindAll returns those of a tenant's recordings with these keys that are known, by
-// their keys.
+// FindAll returns a tenant's recordings with these keys, by key. Unknown keys are
+// absent.
 func (a *Archive) FindAll(ctx context.Context, tenant string, keys []string) (map[string]*Entry, error) {
 	asked := make([][]any, len(keys))
 	for i, key := range keys {
@@ -80,14 +81,14 @@ func (a *Archive) FindAll(ctx context.Context, tenant string, keys []string) (ma
 
 const findAudio = `SELECT status, agent, skill, bytes, sha256, path, added_ms FROM recordings WHERE tenant = $1 AND recording_key = $2`
 
-// FindAudio returns what is asked of a tenant's recording when its audio is sent,
-// or callvault.NotFound: of Recording only the key, the tenant, the status, the
-// agent, the skill and the size, and neither AudioMs nor Read.
+// FindAudio returns what sending the audio of a tenant's recording needs, or
+// callvault.NotFound. Of the entry's Recording only the key, tenant, status, agent,
+// skill and size are set; AudioMs and Read are not set.
 func (a *Archive) FindAudio(ctx context.Context, tenant, key string) (*Entry, error) {
 	e := &Entry{Recording: callvault.Recording{RecordingKey: key, TenantName: tenant}}
 	r := &e.Recording
 	var hash []byte
-	// Watching for the end of ctx would take longer than the look-up.
+	// Watching ctx would take longer than the look-up itself.
 	row := a.statements.audio.QueryRowContext(context.WithoutCancel(ctx), tenant, key)
 	err := row.Scan(&r.Status, &r.Agent, &r.Skill, &r.Size, &hash, &e.path, &e.Added)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -113,12 +114,13 @@ func (a *Archive) FindUpload(ctx context.Context, tenant string, upload [sha256.
 	return entry, nil
 }
 
-// OpenAudio opens the audio of a held recording, an Ogg Opus stream.
-// callvault.NotFound when it is not held, or its file is gone.
+// OpenAudio opens the audio of a held recording, an Ogg Opus stream. The error is
+// callvault.NotFound when the recording is not held, or its file is gone; a Remote
+// file returns the latter only when it is read.
 func (a *Archive) OpenAudio(ctx context.Context, entry *Entry) (io.ReadSeekCloser, error) {
 	r := &entry.Recording
 	if !entry.Held {
-		return nil, fmt.Errorf("the audio of recording %s is not here: %w", r.RecordingKey, callvault.NotFound)
+		return nil, fmt.Errorf("the audio of recording %s is not held here: %w", r.RecordingKey, callvault.NotFound)
 	}
 	file, err := a.blobs.Open(ctx, entry.path+audioEnding, r.Size)
 	if err != nil {
@@ -130,17 +132,19 @@ func (a *Archive) OpenAudio(ctx context.Context, entry *Entry) (io.ReadSeekClose
 	return file, nil
 }
 
-// linker is blobs that can be read elsewhere by whoever has an address.
+// linker is implemented by blobs that can be read at a signed URL, without going
+// through this program.
 type linker interface {
 	Link(ctx context.Context, key string, lives time.Duration, header map[string]string) (*url.URL, error)
 }
 
-// Link is an address at which anybody can read the audio of a held recording for so
-// long, answered with these headers. Only some stores of blobs have such.
+// Link returns a URL at which anybody can read the audio of a held recording until it
+// expires; the answer there carries these headers. Not every store of blobs offers
+// such URLs.
 func (a *Archive) Link(ctx context.Context, entry *Entry, lives time.Duration, header map[string]string) (string, error) {
 	store, ok := a.blobs.(linker)
 	if !ok {
-		return "", errors.New("the archive's audio can be read by no address")
+		return "", errors.New("the store of the archive's audio offers no links to it")
 	}
 	link, err := store.Link(ctx, entry.path+audioEnding, lives, header)
 	if err != nil {
@@ -149,9 +153,9 @@ func (a *Archive) Link(ctx context.Context, entry *Entry, lives time.Duration, h
 	return link.String(), nil
 }
 
-// Remote is a blob that is fetched when it is read. Fetch asks for the next n
-// bytes and no more, so that it is known whether they can be had before anything
-// is answered with them.
+// Remote is a blob that is fetched when it is read. Fetch requests exactly the next n
+// bytes, so that the caller knows whether they are available before it sends the
+// headers of an answer.
 type Remote interface {
 	io.ReadSeekCloser
 	Fetch(n int64) error
@@ -163,19 +167,20 @@ type remoteAudio struct {
 	recording *callvault.Recording
 }
 
-// Fetch is as Remote says; callvault.NotFound when the audio is not there.
+// Fetch implements Remote. The error is callvault.NotFound when the audio is not there.
 func (a *remoteAudio) Fetch(n int64) error { return audioError(a.recording, a.Remote.Fetch(n)) }
 
-// Read is as Remote says; callvault.NotFound when the audio is not there.
+// Read implements Remote. The error is callvault.NotFound when the audio is not there.
 func (a *remoteAudio) Read(p []byte) (int, error) {
 	n, err := a.Remote.Read(p)
-	if err == io.EOF { // as it is: not every reader unwraps
+	if err == io.EOF { // not wrapped: readers compare it with ==
 		return n, err
 	}
 	return n, audioError(a.recording, err)
 }
 
-// audioError is the answer to who wanted audio that the blobs could not give.
+// audioError wraps an error from the blobs with the callvault.Code for a caller that
+// wanted a recording's audio.
 func audioError(r *callvault.Recording, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the audio of recording %s is missing from the archive: %w", r.RecordingKey, callvault.NotFound)

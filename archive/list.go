@@ -11,10 +11,10 @@ import (
 	"callvault"
 )
 
-// Lists are read a page at a time, so that a client who stalls holds neither a
-// connection nor a transaction. The first page is small, since a client waits for
-// it; each that follows has twice the rows of the one before, since a page takes a
-// trip to the database, up to some 1 MB.
+// Lists are read a page at a time, so that a client that stalls holds neither a
+// connection nor a transaction. The first page is small, since the client is waiting
+// for it. Each following page has twice as many rows, up to some 1 MB, since each
+// costs a round trip to the database.
 const (
 	firstPage      = 32
 	pageCalls      = 512
@@ -28,18 +28,19 @@ type statements struct {
 
 // granted is the part of a WHERE clause that a grant adds: $1 to $3 are JSON
 // objects with the names of tenants, agents and skills, or null where all are
-// granted. PostgreSQL takes the type of a parameter from where it stands first.
+// granted. IS NULL comes last because PostgreSQL infers the type of a parameter from
+// its first use.
 const granted = `(tenant IN (SELECT key FROM json_each($1)) OR $1 IS NULL)
 	AND (agent IN (SELECT key FROM json_each($2)) OR $2 IS NULL)
 	AND (skill IN (SELECT key FROM json_each($3)) OR $3 IS NULL)`
 
-// listAll gives a page, a recording a line: JSON has no newlines.
+// listAll returns one page, one recording per line: the JSON contains no newlines.
 const listAll = `SELECT json AS line FROM recordings INDEXED BY recordings_by_start
 	WHERE ` + granted + ` AND (start_ms, recording_key, tenant) > ($4, $5, $6) AND start_ms < $7
 	ORDER BY start_ms, recording_key, tenant LIMIT $8`
 
-// listOfTenant reads the table itself, which is clustered in this order; $6 is
-// its tenant.
+// listOfTenant reads the table itself, which is clustered in this order; $6 is the
+// tenant.
 const listOfTenant = `SELECT json AS line FROM recordings
 	WHERE ` + granted + ` AND tenant = $6 AND (start_ms, recording_key) > ($4, $5) AND start_ms < $7
 	ORDER BY start_ms, recording_key LIMIT $8`
@@ -55,7 +56,7 @@ func prepareStatements(ctx context.Context, db *sql.DB) (*statements, error) {
 	return s, nil
 }
 
-// grantArgs are the first arguments of a list.
+// grantArgs returns the first three arguments of a list.
 func grantArgs(grant *callvault.Grant) []any {
 	args := []any{nil, nil, nil}
 	if !grant.AllTenants {
@@ -70,8 +71,8 @@ func grantArgs(grant *callvault.Grant) []any {
 	return args
 }
 
-// nameSet is a set of names as a JSON object: json_each gives its keys on both
-// databases.
+// nameSet encodes a set of names as a JSON object, whose keys json_each returns on
+// both databases.
 func nameSet(names []string) string {
 	set := map[string]bool{}
 	for _, name := range names {
@@ -84,9 +85,9 @@ func nameSet(names []string) string {
 	return string(list)
 }
 
-// Recordings yields, in the published JSON form, the granted recordings that
-// start in the span, ascending by (startTime, recordingKey). An error ends the list;
-// what came before it is no whole list.
+// Recordings yields, in the published JSON form, the granted recordings that start in
+// the span, in ascending order of (startTime, recordingKey). An error ends the list,
+// which is then incomplete.
 func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
 	query, tenant := listAll, ""
 	if !grant.AllTenants && len(grant.Tenants) == 1 {
@@ -94,7 +95,7 @@ func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *ca
 	}
 	filter := grantArgs(grant)
 	if tenant != "" {
-		filter[0] = nil // the statement asks for the tenant itself
+		filter[0] = nil // the statement selects the tenant itself
 	}
 	after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
 	return pages(pageRecordings, func(last string, size int) (lines string, err error) {
@@ -112,9 +113,9 @@ func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *ca
 	})
 }
 
-// pages yields the lines of pages of most lines at most. next reads the size lines
-// that follow last, which is empty before the first. A page is read while the one
-// before it is sent.
+// pages yields lines that are read in pages of at most most lines. next reads the
+// size lines that follow last, which is empty for the first page. Each page is read
+// while the one before it is being sent.
 func pages(most int, next func(last string, size int) (string, error)) iter.Seq2[string, error] {
 	type page struct {
 		lines string
@@ -142,7 +143,7 @@ func pages(most int, next func(last string, size int) (string, error)) iter.Seq2
 			for line := range strings.SplitSeq(got.lines, "\n") {
 				if line != "" && !yield(line, nil) {
 					if more {
-						<-coming // which must not outlive the list
+						<-coming // the goroutine must not outlive the list
 					}
 					return
 				}
@@ -154,11 +155,11 @@ func pages(most int, next func(last string, size int) (string, error)) iter.Seq2
 	}
 }
 
-// listCalls gives a page of calls likewise, each with its recordings put where
-// its own JSON has none yet, before its tenantName: an account code may be an
-// object that has none either. $4 to $6 are the call after which it begins, $7 the
-// end of the stretch of calls that can have a recording in the span $8 to $9, $10
-// the size of the page.
+// listCalls returns one page of calls, with their recordings inserted into the empty
+// array in each call's own JSON. The array is recognized by the tenantName that
+// follows it, since an account code may be an object with such an array too. The page
+// begins after the call $4 to $6; $7 is the last start of a call that can have a
+// recording in the span $8 to $9; $10 is the size of the page.
 const listCalls = `SELECT replace(json, '"recordings":[],"tenantName":', '"recordings":[' || recordings || '],"tenantName":') AS line FROM (
 	SELECT json, (SELECT string_agg(json, ',') FROM (
 		SELECT json FROM recordings INDEXED BY recordings_by_call
@@ -170,12 +171,11 @@ const listCalls = `SELECT replace(json, '"recordings":[],"tenantName":', '"recor
 		WHERE tenant = calls.tenant AND call_key = calls.call_key AND start_ms >= $8 AND start_ms < $9 AND ` + granted + `)
 	ORDER BY start_ms, call_key, tenant LIMIT $10) AS page`
 
-// Calls yields, in the published JSON form, the calls of which a granted
-// recording starts in the span, each with all its granted recordings, ascending
-// by (startTime, callKey). An error ends the list; what came before it is no whole
-// list.
+// Calls yields, in the published JSON form, the calls of which a granted recording
+// starts in the span, each with all its granted recordings, in ascending order of
+// (startTime, callKey). An error ends the list, which is then incomplete.
 func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
-	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // so that the margins fit
+	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // no overflow when margins are added
 	var after callvault.Call
 	var lead, reach int64
 	return pages(pageCalls, func(last string, size int) (lines string, err error) {
@@ -195,8 +195,8 @@ func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvau
 	})
 }
 
-// callMargins says how long before the start of its call a recording starts at
-// most, and how long after it, in milliseconds.
+// callMargins returns how long a recording starts at most before its call starts
+// (lead) and after it (reach), in milliseconds.
 func (a *Archive) callMargins(ctx context.Context) (lead, reach int64, err error) {
 	err = a.db.Reader.QueryRowContext(ctx, `SELECT coalesce((SELECT max(lead_ms) FROM calls), 0),
 		coalesce((SELECT max(reach_ms) FROM calls), 0)`).Scan(&lead, &reach)

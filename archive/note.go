@@ -11,17 +11,18 @@ import (
 	"callvault"
 )
 
-// Note is what is known of a recording whose audio is elsewhere.
+// Note is what is known about a recording whose audio is elsewhere.
 type Note struct {
-	// Recording is as it is to be listed here: its status tells that no audio is
-	// here. Call may be nil.
+	// Recording is the recording as it is to be listed here: its status must say
+	// that no audio is here. Call may be nil.
 	Recording callvault.Recording
 	Call      *callvault.Call
 }
 
-// Note lists recordings whose audio may come later, all or none of them. It
-// leaves what is held as it is, and tells for each whether its audio is held.
-// What was only noted has no files; it is told again by who told it.
+// Note records metadata of recordings whose audio may come later: all of them or,
+// after an error, none. It leaves held recordings as they are, and returns for each
+// whether its audio is held. A recording that was only noted has no files: if the
+// database is rebuilt, its source must list it again.
 func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held []bool, err error) {
 	held = make([]bool, len(notes))
 	err = a.alter(ctx, foldersOf(notes, ofNote), func(tx *sql.Tx) error {
@@ -44,7 +45,7 @@ func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held [
 
 func ofNote(n Note) *callvault.Recording { return &n.Recording }
 
-// note notes one recording; a row that says the same already is not written.
+// note notes one recording, and writes no row if nothing has changed.
 func (b *batch) note(ctx context.Context, n *Note, nowMs int64) (held bool, err error) {
 	r := &n.Recording
 	earlier, err := b.row(ctx, r)
@@ -56,7 +57,7 @@ func (b *batch) note(ctx context.Context, n *Note, nowMs int64) (held bool, err 
 		return false, err
 	}
 	if earlier != nil && (earlier.Held || earlier.Recording == *r) {
-		if given == nil || r.CallKey != earlier.Recording.CallKey { // it moves to that call with Amend
+		if given == nil || r.CallKey != earlier.Recording.CallKey { // Amend will move it to that call
 			return earlier.Held, nil
 		}
 		_, _, err := b.saveCall(ctx, earlier, earlier, given)
@@ -69,7 +70,7 @@ func (b *batch) note(ctx context.Context, n *Note, nowMs int64) (held bool, err 
 	return false, b.replaceRow(ctx, earlier, entry, given)
 }
 
-// call is the note's call as it is kept, nil when it came without one.
+// call returns the note's call as it will be kept, or nil when it has none.
 func (n *Note) call(nowMs int64) (*callRow, error) {
 	if n.Call == nil {
 		return nil, nil
@@ -85,10 +86,10 @@ func (n *Note) call(nowMs int64) (*callRow, error) {
 	return &callRow{call: call, given: true, updatedMs: nowMs}, nil
 }
 
-// Amend replaces what is known of a held recording; its audio, and with it its
-// status and size, stay. What was known until now is kept in the sidecar;
-// callvault.NotFound when that is missing or damaged. It tells whether anything was
-// known otherwise.
+// Amend replaces the metadata of a held recording, but not its audio, status and
+// size. The earlier metadata is kept in the sidecar's history. Amend reports whether
+// anything has changed. The error is callvault.NotFound when the recording is not
+// held, or its sidecar is missing or damaged.
 func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) (amended bool, err error) {
 	err = a.alter(ctx, []string{FileName(n.Recording.TenantName)}, func(tx *sql.Tx) error {
 		b, err := readBatch(ctx, tx, []Note{*n}, ofNote)
@@ -138,8 +139,8 @@ func (s *sidecar) matches(entry *Entry, given *callRow) bool {
 	return s.Recording == entry.Recording && (given == nil || s.CallGiven && sameCall(&s.Call, &given.call))
 }
 
-// amend makes the sidecar tell of entry in place of what it told of until now, which it
-// remembers. given is nil when nothing was told of the call.
+// amend replaces the sidecar's metadata with that of entry, and adds the former
+// metadata to its history. given is nil when the note came without a call.
 func (s *sidecar) amend(entry *Entry, given *callRow) {
 	change := sidecarChange{ReplacedAt: entry.Added, Recording: s.Recording}
 	former := s.Call
@@ -156,7 +157,7 @@ func (s *sidecar) amend(entry *Entry, given *callRow) {
 	s.Recording, s.AddedAt, s.Path = entry.Recording, entry.Added, entry.path
 }
 
-// putSidecar writes a sidecar alone.
+// putSidecar writes a sidecar, without audio.
 func (a *Archive) putSidecar(ctx context.Context, path string, side *sidecar) error {
 	content, err := side.encode()
 	if err != nil {

@@ -13,15 +13,16 @@ import (
 // MaxRemark is the longest remark, in characters.
 const MaxRemark = 10_000
 
-// All remarks about a recording are written anew with each, in its sidecar, which
-// also has the history: they have at most maxRemarks and so many bytes of text.
+// Each new remark rewrites the recording's sidecar, with all its remarks and its
+// history. Therefore a recording has at most maxRemarks remarks, and maxRemarkBytes
+// of text in them.
 const (
 	maxRemarks     = 1000
-	maxRemarkBytes = maxSidecar / 8 // a byte may be written as \u001b
+	maxRemarkBytes = maxSidecar / 8 // a byte of text may take six, as in \u001b
 )
 
-// sentAgain is for how many milliseconds the same remark again is the one that was sent:
-// by a second click, or by a browser to which the answer did not come.
+// sentAgain is for how many milliseconds the same remark counts as sent twice by
+// mistake: by a double click, or by a browser that did not receive the answer.
 const sentAgain = 60_000
 
 // Remark is what a listener wrote about a recording, for others to see.
@@ -33,10 +34,11 @@ type Remark struct {
 	Text         string `json:"text"`
 }
 
-// AddRemark keeps a remark about a held recording, in its sidecar too. At is made
-// later than that of every remark before it. What its author wrote last, less than a minute
-// ago, is not kept twice. callvault.NotFound when nothing is
-// held, callvault.InvalidParameter when it is no text, too long, or one too many.
+// AddRemark stores a remark about a held recording, in its sidecar too. It makes m.At
+// later than the time of every earlier remark. A remark that repeats the last one, by
+// the same author and less than a minute later, is not stored again. The error is
+// callvault.NotFound when the recording is not held, and callvault.InvalidParameter
+// when the remark is empty or too long, or the recording has too many.
 func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 	m.Text = strings.TrimSpace(keepable(m.Text))
 	switch n := utf8.RuneCountInString(m.Text); {
@@ -72,7 +74,7 @@ func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 	}))
 }
 
-// withRemark adds a remark to those that there are, unless it is the last one again.
+// withRemark appends a remark, unless it repeats the last one.
 func withRemark(remarks []Remark, m *Remark) []Remark {
 	if n := len(remarks); n > 0 {
 		last := &remarks[n-1]
@@ -84,7 +86,7 @@ func withRemark(remarks []Remark, m *Remark) []Remark {
 	return append(remarks, *m)
 }
 
-// checkRoom tells whether a recording can have these remarks.
+// checkRoom returns an error if these are more remarks than a recording may have.
 func checkRoom(remarks []Remark) error {
 	bytes := 0
 	for _, m := range remarks {
@@ -97,7 +99,7 @@ func checkRoom(remarks []Remark) error {
 	return nil
 }
 
-// saveRemarks writes the remarks that are not written yet.
+// saveRemarks writes rows for those remarks that have none yet.
 func saveRemarks(ctx context.Context, tx *sql.Tx, r *callvault.Recording, remarks []Remark) error {
 	for _, m := range remarks {
 		_, err := tx.ExecContext(ctx, `INSERT INTO remarks (tenant, recording_key, at_ms, who, remark) VALUES ($1, $2, $3, $4, $5)
@@ -111,7 +113,7 @@ func saveRemarks(ctx context.Context, tx *sql.Tx, r *callvault.Recording, remark
 
 const findRemarks = `SELECT at_ms, who, remark FROM remarks WHERE tenant = $1 AND recording_key = $2 ORDER BY at_ms, who`
 
-// Remarks are what listeners wrote about a tenant's recording, the oldest first.
+// Remarks returns what listeners wrote about a tenant's recording, the oldest first.
 func (a *Archive) Remarks(ctx context.Context, tenant, key string) ([]Remark, error) {
 	rows, err := a.db.Reader.QueryContext(ctx, findRemarks, tenant, key)
 	if err != nil {
