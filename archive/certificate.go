@@ -11,7 +11,7 @@ import (
 	"callvault"
 )
 
-// Certificate says what is kept of a tenant's recordings that start in a span.
+// Certificate says what is held of a tenant's recordings that start in a span.
 // Anyone can recompute SHA256 from the audio files with
 // sha256sum … | cut -c1-64 | sort | sha256sum.
 type Certificate struct {
@@ -28,12 +28,13 @@ type Certificate struct {
 	SHA256     string                     `json:"sha256"` // of the held recordings' SHA-256, sorted, in hexadecimal, a line each
 }
 
-// countSpan reads a stretch of an index.
+// countSpan reads only a range of one index.
 const countSpan = `SELECT status, CASE WHEN length(sha256) > 0 THEN 1 ELSE 0 END AS held, count(*), CAST(sum(bytes) AS BIGINT), CAST(sum(audio_ms) AS BIGINT), min(start_ms), max(start_ms)
 	FROM recordings INDEXED BY recordings_counted WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 GROUP BY 1, 2`
 
-// Certify counts a tenant's recordings that start in the span, and hashes the
-// hashes of those that are held.
+// Certify counts a tenant's recordings that start in the span, and hashes the hashes
+// of those that are held. The error is callvault.Unavailable when recordings were
+// added or deleted in between.
 func (a *Archive) Certify(ctx context.Context, tenant string, span callvault.Span) (*Certificate, error) {
 	c, err := a.Count(ctx, tenant, span)
 	if err != nil {
@@ -49,7 +50,7 @@ func (a *Archive) Certify(ctx context.Context, tenant string, span callvault.Spa
 		hashed++
 	}
 	if hashed != c.Held {
-		return nil, fmt.Errorf("recordings of %s came or went while they were counted; ask again: %w", tenant, callvault.Unavailable)
+		return nil, fmt.Errorf("recordings of %s were added or deleted while they were counted; try again: %w", tenant, callvault.Unavailable)
 	}
 	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	return c, nil
@@ -64,7 +65,7 @@ func (a *Archive) Count(ctx context.Context, tenant string, span callvault.Span)
 	return c, nil
 }
 
-// count fills in all but the hash.
+// count fills in everything but the hash.
 func (a *Archive) count(ctx context.Context, c *Certificate) error {
 	rows, err := a.db.Reader.QueryContext(ctx, countSpan, c.Tenant, c.From, c.To)
 	if err != nil {
@@ -93,8 +94,8 @@ func (a *Archive) count(ctx context.Context, c *Certificate) error {
 
 const sortedHashes = `SELECT sha256 FROM recordings INDEXED BY recordings_counted WHERE tenant = $1 AND start_ms >= $2 AND start_ms < $3 AND length(sha256) > 0 ORDER BY sha256`
 
-// Hashes yields the SHA-256 of the audio of a tenant's held recordings that start
-// in the span, in lower-case hexadecimal, sorted. An error ends them.
+// Hashes yields the SHA-256 of the audio of a tenant's held recordings that start in
+// the span, in lower-case hexadecimal, sorted. An error ends the sequence.
 func (a *Archive) Hashes(ctx context.Context, tenant string, span callvault.Span) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		rows, err := a.db.Reader.QueryContext(ctx, sortedHashes, tenant, span.From, span.To)

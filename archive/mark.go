@@ -13,9 +13,9 @@ import (
 	"callvault/database"
 )
 
-// The kinds of marks. A party is somebody in a call who is not its agent; the
-// shape is the direction and the class of the length, which are looked for
-// together and have few values.
+// The kinds of marks. A party is somebody in a call other than its agent. The shape
+// is the direction and the length class, which are searched for together and have
+// few values.
 const (
 	kindAgent = "agent"
 	kindParty = "party"
@@ -24,7 +24,7 @@ const (
 	kindShape = "shape"
 )
 
-// mark is a value by which a recording is found.
+// mark is a value by which recordings are found. Its id is the hash of the rest.
 type mark struct {
 	id                  int64
 	tenant, kind, value string
@@ -41,7 +41,7 @@ func newMark(tenant, kind, value string) mark {
 	return m
 }
 
-// marksOf are the marks of a recording in a call from caller.
+// marksOf returns the marks of a recording in a call from caller.
 func marksOf(r *callvault.Recording, caller string) []mark {
 	var list []mark
 	add := func(kind, value string) {
@@ -61,12 +61,12 @@ func marksOf(r *callvault.Recording, caller string) []mark {
 	return list
 }
 
-// lengthClass is two digits that grow with the length, in milliseconds: the
+// lengthClass returns two digits that grow with a length given in milliseconds: the
 // number of bits of its seconds.
 func lengthClass(ms int64) string { return fmt.Sprintf("%02d", bits.Len64(uint64(ms/1000))) }
 
-// searchWords are the words that a mark is found by. Among them "#" and a number
-// backwards, so that its last digits come first.
+// searchWords returns the words by which a mark is found. A number is among them
+// backwards, after "#", so that its last digits are a prefix.
 func (m *mark) searchWords() []string {
 	if m.kind == kindShape {
 		return []string{m.value[:2]}
@@ -86,15 +86,14 @@ func backwards(number string) string {
 	return "#" + string(digits)
 }
 
-// marking collects the marks of rows that are written in one transaction, so that
-// they are written with few statements.
+// marking collects the marks of the rows that one transaction writes, so that few
+// statements insert them.
 type marking struct {
 	list []mark
-	rows []place // list[i] is of the recording at rows[i]
+	rows []place // list[i] belongs to the recording at rows[i]
 }
 
-// row takes up the marks of a row that was written; now is its call, before the
-// same call as it was known until now.
+// row deletes the marks that a row has lost, and collects those that it has gained.
 func (m *marking) row(ctx context.Context, tx *sql.Tx, change rowChange) error {
 	is := marksOf(&change.entry.Recording, change.now.caller())
 	if change.earlier != nil {
@@ -115,21 +114,24 @@ func (m *marking) row(ctx context.Context, tx *sql.Tx, change rowChange) error {
 	return nil
 }
 
-// rowChange is a row that took the place of an earlier one, if there was one.
+// rowChange is a row that replaced an earlier one, if there was one; now is the row's
+// call, and before is the same call as it was known until now.
 type rowChange struct {
 	earlier, entry *Entry
 	now, before    *callRow
 }
 
+// formerMarks returns the marks of the earlier row, as far as they are known: that of
+// another call's caller is not, and stays as one mark too many.
 func (c *rowChange) formerMarks() []mark {
 	caller := c.before.caller()
 	if c.earlier.Recording.CallKey != c.entry.Recording.CallKey {
-		caller = "" // of another call
+		caller = "" // before is another call
 	}
 	return marksOf(&c.earlier.Recording, caller)
 }
 
-// write writes what was collected.
+// write inserts the marks that were collected.
 func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
 	var distinct []mark
 	seen := map[int64]bool{}
@@ -153,7 +155,7 @@ func (m *marking) write(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// insertAll inserts rows that may be there already.
+// insertAll inserts those rows that are not there yet.
 func insertAll(ctx context.Context, tx *sql.Tx, into string, all [][]any) error {
 	for values, args := range database.Rows(all) {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO "+into+" "+values+" ON CONFLICT DO NOTHING", args...); err != nil {
@@ -163,7 +165,7 @@ func insertAll(ctx context.Context, tx *sql.Tx, into string, all [][]any) error 
 	return nil
 }
 
-// caller is who called, as the call tells it; nothing of no call.
+// caller returns the call's caller, or "" when there is no call.
 func (row *callRow) caller() string {
 	if row == nil {
 		return ""
@@ -182,8 +184,8 @@ func deleteMarks(ctx context.Context, tx *sql.Tx, r *callvault.Recording, list [
 	return nil
 }
 
-// nameMarks keeps what the marks, each there once, stand for, of those that are
-// new.
+// nameMarks stores the values and words of those marks that are new. The list must
+// contain each mark once.
 func nameMarks(ctx context.Context, tx *sql.Tx, list []mark) error {
 	var all, words [][]any
 	byID := map[int64]*mark{}
@@ -226,7 +228,7 @@ func queryIDs(ctx context.Context, tx *sql.Tx, query string, args ...any) (ids [
 	return ids, rows.Err()
 }
 
-// markCall gives the recordings of a call the mark of who called.
+// markCall gives all recordings of a call the mark of its caller.
 func markCall(ctx context.Context, tx *sql.Tx, c *callvault.Call) error {
 	if c.CallerID == "" {
 		return nil
@@ -247,7 +249,7 @@ func markCall(ctx context.Context, tx *sql.Tx, c *callvault.Call) error {
 const unmarkedPage = `SELECT ` + entryColumns + ` FROM recordings WHERE (tenant, start_ms, recording_key) > ($1, $2, $3)
 	ORDER BY tenant, start_ms, recording_key LIMIT $4`
 
-// markAll marks recordings that were kept before there were marks.
+// markAll marks the recordings that were kept before marks existed.
 func (a *Archive) markAll(ctx context.Context) error {
 	for {
 		var rest int

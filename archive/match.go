@@ -9,7 +9,7 @@ import (
 	"callvault"
 )
 
-// matcher is a query made ready to look at recordings.
+// matcher is a query prepared for comparison with recordings.
 type matcher struct {
 	*Query
 	party, agent, skill, tag text
@@ -21,16 +21,16 @@ func (q *Query) matcher() *matcher {
 	return m
 }
 
-// suits tells whether a value is what a field of the query asks for.
+// suits reports whether a value is what this field of the query asks for.
 func (t text) suits(value string) bool {
 	return len(t.words) == 0 || value != "" && t.finds(textOf(value))
 }
 
-// fits tells whether the recording is what is looked for, and may be heard. All
-// that is found passes here, whatever led to it.
+// fits reports whether the recording matches the query and may be heard. Every
+// result of a search passes this check, whatever led to it.
 func (a *Archive) fits(ctx context.Context, m *matcher, r *callvault.Recording) (bool, error) {
 	if !m.Grant.MayHear(r) || len(m.Tenants) > 0 && !slices.Contains(m.Tenants, r.TenantName) ||
-		!m.long(r.Duration) || !m.directed(r.CallDirection) ||
+		!m.hasLength(r.Duration) || !m.hasDirection(r.CallDirection) ||
 		!m.agent.suits(r.Agent) || !m.skill.suits(r.Skill) || !m.tag.suits(r.TagData) {
 		return false, nil
 	}
@@ -41,35 +41,35 @@ func (a *Archive) fits(ctx context.Context, m *matcher, r *callvault.Recording) 
 	return call != nil && m.party.suits(call.caller()), err
 }
 
-// long tells whether the length, in milliseconds, is one that is asked for.
-func (m *matcher) long(ms int64) bool {
+// hasLength reports whether a length in milliseconds is one that is asked for.
+func (m *matcher) hasLength(ms int64) bool {
 	return ms >= m.MinLength.Milliseconds() && (m.MaxLength <= 0 || ms <= m.MaxLength.Milliseconds())
 }
 
-func (m *matcher) directed(direction string) bool {
+func (m *matcher) hasDirection(direction string) bool {
 	return m.Direction == "" || strings.EqualFold(m.Direction, direction)
 }
 
-// maxMarks is how many values one thing that is typed may mean. What means more is
-// common, and is found by looking at everything.
+// maxMarks is how many values one search term may match for its marks to be used. A
+// term that matches more is so common that it is found by looking at all recordings.
 const maxMarks = 1000
 
-// demand is one thing that a query asks for: the marks of which a recording has
-// one.
+// demand is one condition of a query: a recording must have one of these marks.
 type demand struct {
 	marks []int64
-	some  int // how many recordings have one, up to enough
+	count int // how many recordings have one, up to enough
 }
 
-// lookup is what is looked up for a demand: the values of these kinds that have a
-// word from first up to end, and are accepted.
+// lookup selects the values that satisfy a demand: those of these kinds that have a
+// word w with first <= w < end, and that accept accepts.
 type lookup struct {
 	kinds      []string
 	first, end string
 	accept     func(value string) bool
 }
 
-// lookups are those of what was typed, t; the longest word is the rarest.
+// lookups returns the look-ups for what was typed, t. They use its longest word, which
+// is likely to be the rarest.
 func (t text) lookups(kinds ...string) []lookup {
 	if len(t.words) == 0 {
 		return nil
@@ -85,10 +85,10 @@ func (t text) lookups(kinds ...string) []lookup {
 	return []lookup{{kinds, word, word + lastRune, func(value string) bool { return t.finds(textOf(value)) }}}
 }
 
-// lastRune comes after everything that a word goes on with.
+// lastRune sorts after anything that can follow a prefix of a word.
 const lastRune = "\U0010FFFF"
 
-// exactly are the lookups of the values that a grant names.
+// exactly returns the look-ups for the values that a grant names.
 func exactly(kind string, values []string) (list []lookup) {
 	for _, value := range values {
 		for _, l := range textOf(value).lookups(kind) {
@@ -99,7 +99,7 @@ func exactly(kind string, values []string) (list []lookup) {
 	return list
 }
 
-// shapes are the lookups of a direction and lengths.
+// shapes returns the look-ups for a direction and a range of lengths.
 func (m *matcher) shapes() []lookup {
 	if m.Direction == "" && m.MinLength <= 0 && m.MaxLength <= 0 {
 		return nil
@@ -108,11 +108,11 @@ func (m *matcher) shapes() []lookup {
 	if m.MaxLength > 0 {
 		end = lengthClass(m.MaxLength.Milliseconds()) + lastRune
 	}
-	return []lookup{{[]string{kindShape}, first, end, func(shape string) bool { return m.directed(shape[3:]) }}}
+	return []lookup{{[]string{kindShape}, first, end, func(shape string) bool { return m.hasDirection(shape[3:]) }}}
 }
 
-// demands are what the query asks for, as far as it narrows a search; possible is
-// false when no recording has one of these.
+// demands returns the conditions of the query that narrow a search. possible is false
+// when no recording can satisfy one of them.
 func (a *Archive) demands(ctx context.Context, m *matcher, tenants []string) (list []demand, possible bool, err error) {
 	asked := [][]lookup{
 		m.party.lookups(kindParty, kindAgent), m.agent.lookups(kindAgent), m.skill.lookups(kindSkill), m.tag.lookups(kindTag),
@@ -139,8 +139,8 @@ func (a *Archive) demands(ctx context.Context, m *matcher, tenants []string) (li
 const findMarks = `SELECT w.mark, v.value FROM json_each($1) AS t CROSS JOIN marked_words AS w CROSS JOIN marked_values AS v
 	WHERE w.kind = $2 AND w.tenant = t.key AND w.word >= $3 AND w.word < $4 AND v.mark = w.mark LIMIT $5`
 
-// lookUp finds the marks of the lookups in these tenants; narrow is false when
-// there are too many for them to be of use.
+// lookUp finds the marks of the look-ups in these tenants. narrow is false when there
+// are too many to be useful.
 func (a *Archive) lookUp(ctx context.Context, lookups []lookup, tenants []string) (marks []int64, narrow bool, err error) {
 	for _, l := range lookups {
 		for _, kind := range l.kinds {

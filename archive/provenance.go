@@ -10,12 +10,12 @@ import (
 	"callvault"
 )
 
-// Provenance is where a held recording comes from and what it went through.
+// Provenance is where a held recording comes from, and its history.
 type Provenance struct {
 	Source string
 	HeldAt int64 // when its audio was kept, in Unix milliseconds
-	// Doubt says what speaks against the audio, Accepted why an operator took it
-	// though it is not whole. Both are usually empty.
+	// Doubt says why the held audio is doubtful; Accepted says why an operator
+	// accepted audio that is not whole. Both are usually empty.
 	Doubt, Accepted string
 	History         []Former // oldest first
 }
@@ -26,8 +26,8 @@ type Former struct {
 	Recording  callvault.Recording
 }
 
-// Provenance reads a recording's sidecar. callvault.NotFound when it has none:
-// what was only noted, or whose sidecar is gone or damaged.
+// Provenance reads a recording's sidecar. The error is callvault.NotFound when the
+// recording was only noted and has none, or the sidecar is missing or damaged.
 func (a *Archive) Provenance(ctx context.Context, entry *Entry) (*Provenance, error) {
 	if entry.path == "" {
 		return nil, fmt.Errorf("recording %s is only noted: %w", entry.Recording.RecordingKey, callvault.NotFound)
@@ -49,8 +49,8 @@ func (a *Archive) Provenance(ctx context.Context, entry *Entry) (*Provenance, er
 	return p, nil
 }
 
-// FindCall returns a tenant's call with those of its recordings that are granted,
-// in their order. callvault.NotFound when there are none.
+// FindCall returns a tenant's call with its granted recordings, in order. The error is
+// callvault.NotFound when there are none.
 func (a *Archive) FindCall(ctx context.Context, tenant, callKey string, grant *callvault.Grant) (*callvault.Call, error) {
 	missing := fmt.Errorf("there is no call %s of tenant %s: %w", callKey, tenant, callvault.NotFound)
 	if !grant.MayReach(tenant) {

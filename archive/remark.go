@@ -43,7 +43,7 @@ func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 	m.Text = strings.TrimSpace(keepable(m.Text))
 	switch n := utf8.RuneCountInString(m.Text); {
 	case n == 0:
-		return fmt.Errorf("a note without text is no note: %w", callvault.InvalidParameter)
+		return fmt.Errorf("a note needs some text: %w", callvault.InvalidParameter)
 	case n > MaxRemark:
 		return fmt.Errorf("a note has at most %d characters, this one %d: %w", MaxRemark, n, callvault.InvalidParameter)
 	}

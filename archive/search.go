@@ -11,42 +11,40 @@ import (
 	"callvault"
 )
 
-// Query is what somebody looks for. An empty field asks for nothing.
+// Query is what somebody searches for. An empty field matches everything.
 type Query struct {
-	// Grant is what the one who asks may hear; what it does not let one hear is
-	// not found.
+	// Grant is what the searcher may hear; nothing else is found.
 	Grant   *callvault.Grant
 	Tenants []string
-	Span    callvault.Span // of the recording's start; a To of 0 has no end
-	// Party is the last digits of a number, three at least, or the number with codes
-	// in front that it is not kept with; or beginnings of words of a name: of one who
-	// called, was called, or was the agent.
+	Span    callvault.Span // of the recording's start; a To of 0 means no end
+	// Party matches the caller, the called party or the agent. It is a number's last
+	// digits, at least three; or the whole number with a prefix that is not stored,
+	// such as a country code; or prefixes of words of a name.
 	Party string
-	// Agent, Skill and Tag are beginnings of words.
+	// Agent, Skill and Tag are prefixes of words.
 	Agent, Skill, Tag string
-	Direction         string        // whole, in either case
-	MinLength         time.Duration // both inclusive; a MaxLength of 0 has no end
+	Direction         string        // the whole word, in either case
+	MinLength         time.Duration // both inclusive; a MaxLength of 0 means no limit
 	MaxLength         time.Duration
-	After             string // the Next of the page before
-	Limit             int    // 1 to MaxFound; 0 is 50
-	Effort            int    // how many recordings a page looks at, at most; 0 is 10,000
+	After             string // the Next of the previous page
+	Limit             int    // 1 to MaxFound; 0 means 50
+	Effort            int    // how many recordings a page examines at most; 0 means 10,000
 }
 
 // MaxFound is the most that one page of a search holds.
 const MaxFound = 500
 
-// Found is a page of what a search found, the newest first, by (start, key,
-// tenant).
+// Found is one page of search results, the newest first, by (start, key, tenant).
 type Found struct {
 	Entries []*Entry
-	// Next goes on where the page ends; empty when there is no more.
+	// Next is the cursor of the next page; empty when this is the last one.
 	Next string
-	// SearchedTo is set when the page is not full though there is a Next: so far
-	// back, in Unix milliseconds, was looked within the effort of one page.
+	// SearchedTo is set when the page is not full although there is a Next: the effort
+	// of one page reached back to this time, in Unix milliseconds.
 	SearchedTo int64
 }
 
-// place is a recording's in the order of searches.
+// place is a recording's position in the order of searches.
 type place struct {
 	Start  int64
 	Key    string
@@ -61,8 +59,8 @@ func (p place) cursor() string {
 	return base64.RawURLEncoding.EncodeToString(encoded)
 }
 
-// check tells whether the place can be one of a search: a recording's, or the
-// beginning of a stretch of time.
+// check returns an error unless the place is one that a search can stop at: a
+// recording's, or the beginning of a stretch of time.
 func (p place) check() error {
 	if p.Start < 0 || p.Start > callvault.MaxTime {
 		return callvault.InvalidParameter
@@ -73,8 +71,8 @@ func (p place) check() error {
 	return errors.Join(callvault.CheckKey("key", p.Key), callvault.CheckKey("tenant", p.Tenant))
 }
 
-// parseCursor reads a cursor, which says only where to go on: a false one finds
-// nothing that a true one would not.
+// parseCursor decodes a cursor. It is not signed: it only says where to continue, so
+// a forged one finds nothing that a genuine one would not.
 func parseCursor(s string) (p place, err error) {
 	encoded, err := base64.RawURLEncoding.DecodeString(s)
 	if err == nil {
@@ -84,25 +82,26 @@ func parseCursor(s string) (p place, err error) {
 		err = p.check()
 	}
 	if err != nil {
-		return place{}, fmt.Errorf("the address says where the next page begins, but that part of it is damaged; search again from the start: %w",
+		return place{}, fmt.Errorf("the part of the address that says where the next page begins is damaged; search again from the start: %w",
 			callvault.InvalidParameter)
 	}
 	return p, nil
 }
 
-// usualEffort is how many recordings one page of a search looks at, at most.
+// usualEffort is how many recordings one page of a search examines at most.
 const usualEffort = 10_000
 
-// widening is how much longer the next stretch of time is than the last one, in
-// which there were too few; firstStretch is in milliseconds.
+// A search goes back in time one stretch after another. The first stretch has
+// firstStretch milliseconds. After one that yields too few recordings, the next is
+// widening times as long.
 const (
 	widening     = 4
 	firstStretch = 10 * 60 * 1000
 )
 
-// Search finds recordings, the newest first. It goes through those that have the
-// rarest of the marks asked for, a stretch of time after the other, and looks at
-// each. A mistake of the one who asks is callvault.InvalidParameter.
+// Search finds recordings, the newest first. It goes through the recordings that have
+// the rarest of the marks asked for, one stretch of time after another, and examines
+// each. If the query is invalid the error is callvault.InvalidParameter.
 func (a *Archive) Search(ctx context.Context, q *Query) (*Found, error) {
 	hunt, err := a.newHunt(ctx, q)
 	if err != nil {
@@ -119,19 +118,19 @@ func (a *Archive) Search(ctx context.Context, q *Query) (*Found, error) {
 
 // hunt is a search under way.
 type hunt struct {
-	a       *Archive
-	m       *matcher
-	through trail
-	limit   int
-	effort  int
-	from    int64 // Unix milliseconds
-	at      place // everything from here on was looked at
-	looked  int
-	next    int // how many to look at next
-	found   Found
+	a        *Archive
+	m        *matcher
+	through  trail
+	limit    int
+	effort   int
+	from     int64 // Unix milliseconds
+	at       place // everything from here on, to later starts, has been examined
+	examined int
+	next     int // how many to examine next
+	found    Found
 }
 
-// newHunt makes a search ready; nil when nothing can be found.
+// newHunt prepares a search. It returns nil when nothing can be found.
 func (a *Archive) newHunt(ctx context.Context, q *Query) (*hunt, error) {
 	h := &hunt{a: a, m: q.matcher(), limit: q.Limit, effort: q.Effort, from: max(0, q.Span.From), at: place{Start: q.Span.To}}
 	if h.limit <= 0 {
@@ -176,7 +175,7 @@ func (h *hunt) run(ctx context.Context) error {
 			return err
 		}
 		from := max(h.from, top-stretch)
-		full, n, err := h.lookAt(ctx, from)
+		full, n, err := h.examine(ctx, from)
 		if err != nil || full {
 			return err
 		}
@@ -187,23 +186,23 @@ func (h *hunt) run(ctx context.Context) error {
 			h.at = place{Start: from}
 			stretch *= widening
 		}
-		if h.looked >= h.effort && h.at.Start > h.from {
+		if h.examined >= h.effort && h.at.Start > h.from {
 			h.found.Next, h.found.SearchedTo = h.at.cursor(), h.at.Start
 			return nil
 		}
 	}
 }
 
-// lookAt looks at a page of candidates that start at from or later, and tells
-// whether that filled the page of the search, else how many there were.
-func (h *hunt) lookAt(ctx context.Context, from int64) (full bool, n int, err error) {
+// examine examines the next candidates that start at from or later. It reports whether
+// they filled the page, and otherwise returns how many there were.
+func (h *hunt) examine(ctx context.Context, from int64) (full bool, n int, err error) {
 	candidates, err := h.candidates(ctx, from, h.next)
 	if err != nil {
 		return false, 0, err
 	}
 	var last place
 	for _, c := range candidates {
-		h.looked++
+		h.examined++
 		h.at = c.place
 		if c.json == nil || c.place == last {
 			continue
@@ -221,7 +220,7 @@ func (h *hunt) lookAt(ctx context.Context, from int64) (full bool, n int, err er
 		}
 		entry, err := h.a.Find(ctx, c.Tenant, c.Key)
 		if errors.Is(err, callvault.NotFound) {
-			continue // it went since
+			continue // it has been deleted since
 		}
 		if err != nil {
 			return false, 0, err

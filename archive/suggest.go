@@ -16,13 +16,13 @@ const findValues = `SELECT v.value FROM json_each($1) AS t CROSS JOIN marked_wor
 	WHERE w.kind = $2 AND w.tenant = t.key AND w.word >= $3 AND w.word < $4 AND v.mark = w.mark
 	AND EXISTS (SELECT 1 FROM marks WHERE marks.mark = w.mark) LIMIT $5`
 
-// Suggest lists values of a field, "agent", "skill" or "tag", of which words begin
-// as what was typed does, among what is granted: at most limit of them, in their
-// order. Of a grant for some agents or skills, they are those of its newest
-// MaxFound recordings.
+// Suggest returns values of a field ("agent", "skill" or "tag") whose words begin
+// with what was typed, among the granted recordings: at most limit of them, sorted. If
+// the grant is narrowed to agents or skills, only the newest MaxFound recordings that
+// match are considered.
 func (a *Archive) Suggest(ctx context.Context, grant *callvault.Grant, field, typed string, limit int) ([]string, error) {
 	if !slices.Contains([]string{kindAgent, kindSkill, kindTag}, field) {
-		return nil, fmt.Errorf("there are agents, skills and tags to suggest, not %q: %w", field, callvault.InvalidParameter)
+		return nil, fmt.Errorf("only agents, skills and tags can be suggested, not %q: %w", field, callvault.InvalidParameter)
 	}
 	suggest := a.suggestAny
 	if len(grant.Agents) > 0 || len(grant.Skills) > 0 {
@@ -38,7 +38,7 @@ func (a *Archive) Suggest(ctx context.Context, grant *callvault.Grant, field, ty
 	return list[:max(0, min(limit, len(list)))], nil
 }
 
-// suggestAny asks the words.
+// suggestAny looks the values up by their words.
 func (a *Archive) suggestAny(ctx context.Context, grant *callvault.Grant, field, typed string) (map[string]bool, error) {
 	tenants, err := a.tenantsOf(ctx, &Query{Grant: grant})
 	if err != nil {
@@ -66,7 +66,7 @@ func (a *Archive) suggestAny(ctx context.Context, grant *callvault.Grant, field,
 	return found, rows.Err()
 }
 
-// suggestGranted asks the recordings.
+// suggestGranted searches the recordings for the values.
 func (a *Archive) suggestGranted(ctx context.Context, grant *callvault.Grant, field, typed string) (map[string]bool, error) {
 	q := &Query{Grant: grant, Limit: MaxFound}
 	var of func(*callvault.Recording) string

@@ -10,17 +10,17 @@ import (
 	"callvault"
 )
 
-// trail is the way through the recordings that a search takes: those that have
-// one of these marks, else those of these tenants, else all. probes are other
-// marks that they must have too, where that is quickly told.
+// trail selects the recordings that a search goes through: those that have one of
+// these marks, else those of these tenants, else all. Each probe is a set of marks of
+// which they must have one too, where that is cheap to check.
 type trail struct {
 	marks   []int64
 	tenants []string
 	probes  [][]int64
 }
 
-// enough is how many recordings are counted to learn which mark is the rarest;
-// fewProbes how many marks are probed for at most.
+// enough is how many recordings are counted at most to learn which demand is the
+// rarest; fewProbes is how many marks a probe has at most.
 const (
 	enough    = 2000
 	fewProbes = 4
@@ -29,18 +29,19 @@ const (
 const countMarks = `SELECT count(*) FROM (SELECT 1 FROM json_each($1) AS m CROSS JOIN marks AS k
 	WHERE k.mark = CAST(m.key AS BIGINT) AND k.start_ms >= $2 AND k.start_ms < $3 LIMIT $4) AS counted`
 
-// trail chooses the way: through the rarest of what is demanded.
+// trail chooses the trail of a search: the demand that the fewest recordings satisfy
+// leads, and others become probes.
 func (a *Archive) trail(ctx context.Context, demands []demand, tenants []string, all bool, span callvault.Span) (t trail, err error) {
 	for i := range demands {
 		d := &demands[i]
-		err := a.db.Reader.QueryRowContext(ctx, countMarks, markSet(d.marks), span.From, span.To, enough).Scan(&d.some)
+		err := a.db.Reader.QueryRowContext(ctx, countMarks, markSet(d.marks), span.From, span.To, enough).Scan(&d.count)
 		if err != nil {
 			return trail{}, fmt.Errorf("marks: %w", err)
 		}
 	}
 	slices.SortStableFunc(demands, func(a, b demand) int {
-		if a.some != b.some {
-			return a.some - b.some
+		if a.count != b.count {
+			return a.count - b.count
 		}
 		return len(a.marks) - len(b.marks)
 	})
@@ -58,7 +59,7 @@ func (a *Archive) trail(ctx context.Context, demands []demand, tenants []string,
 	return t, nil
 }
 
-// markSet is a set of marks as nameSet makes one.
+// markSet encodes a set of marks as nameSet does names.
 func markSet(marks []int64) string {
 	names := make([]string, len(marks))
 	for i, id := range marks {
@@ -67,8 +68,9 @@ func markSet(marks []int64) string {
 	return nameSet(names)
 }
 
-// The ways through the recordings. $1 is the marks or tenants as JSON, null for
-// all; $2 the first instant, $3 to $5 the place before which they are, $6 how many.
+// The statements that go through the recordings of a trail. $1 is the marks or tenants
+// as JSON, null for all; $2 is the earliest start; $3 to $5 is the place before which
+// the recordings are; $6 is how many to return.
 const (
 	byMark = `SELECT k.start_ms, k.recording_key, k.tenant FROM json_each($1) AS m CROSS JOIN marks AS k
 		WHERE k.mark = CAST(m.key AS BIGINT) AND k.start_ms >= $2 AND k.start_ms <= $3 AND (k.start_ms, k.recording_key, k.tenant) < ($3, $4, $5)
@@ -81,7 +83,7 @@ const (
 		ORDER BY start_ms DESC, recording_key DESC, tenant DESC LIMIT $6`
 )
 
-// The latest start on each of these ways up to $2.
+// The statements that find the latest start on a trail up to $2.
 const (
 	latestByMark = `SELECT max((SELECT max(k.start_ms) FROM marks AS k WHERE k.mark = CAST(m.key AS BIGINT) AND k.start_ms <= $2))
 		FROM json_each($1) AS m`
@@ -90,8 +92,8 @@ const (
 	latestByTime = `SELECT max(start_ms) FROM recordings INDEXED BY recordings_by_start WHERE CAST($1 AS TEXT) IS NULL AND start_ms <= $2`
 )
 
-// way is the trail's statements and what they are asked with.
-func (t *trail) way() (rows, latest string, of any) {
+// statements returns the trail's two statements and their first argument.
+func (t *trail) statements() (rows, latest string, of any) {
 	switch {
 	case t.marks != nil:
 		return byMark, latestByMark, markSet(t.marks)
@@ -101,10 +103,10 @@ func (t *trail) way() (rows, latest string, of any) {
 	return byTime, latestByTime, nil
 }
 
-// latestStart is when the last recording on the trail before the place starts at the
-// latest, in Unix milliseconds; -1 when there is none.
+// latestStart returns an upper bound of the start of the last recording on the trail
+// before the place, in Unix milliseconds; -1 when there is none.
 func (a *Archive) latestStart(ctx context.Context, t *trail, before place) (int64, error) {
-	_, latest, of := t.way()
+	_, latest, of := t.statements()
 	until := before.Start
 	if before.Key == "" {
 		until--
@@ -119,16 +121,16 @@ func (a *Archive) latestStart(ctx context.Context, t *trail, before place) (int6
 	return ms.Int64, nil
 }
 
-// candidate is a recording on the trail. json is nil when a probe failed, or when
-// it is not there any more.
+// candidate is a recording on the trail. json is nil when a probe failed, or when the
+// recording no longer exists.
 type candidate struct {
 	place
 	json []byte
 }
 
-// query gives candidates, the newest first.
+// query returns the statement that finds candidates, the newest first.
 func (t *trail) query() string {
-	rows, _, _ := t.way()
+	rows, _, _ := t.statements()
 	probes := ""
 	for i := range t.probes {
 		probes += ` AND EXISTS (SELECT 1 FROM marks AS p WHERE p.mark IN (SELECT CAST(key AS BIGINT) FROM json_each($` + strconv.Itoa(7+i) + `))
@@ -139,10 +141,10 @@ func (t *trail) query() string {
 		FROM (` + rows + `) AS d ORDER BY d.start_ms DESC, d.recording_key DESC, d.tenant DESC`
 }
 
-// candidates are the next n of the trail before a place, from an instant on.
+// candidates returns the next n candidates of the hunt that start at from or later.
 func (h *hunt) candidates(ctx context.Context, from int64, n int) ([]candidate, error) {
 	t, before := &h.through, h.at
-	_, _, of := t.way()
+	_, _, of := t.statements()
 	args := []any{of, from, before.Start, before.Key, before.Tenant, n}
 	for _, probe := range t.probes {
 		args = append(args, markSet(probe))
@@ -163,14 +165,14 @@ func (h *hunt) candidates(ctx context.Context, from int64, n int) ([]candidate, 
 	return list, rows.Err()
 }
 
-// knownTenants goes from one tenant to the next, without reading what is between.
+// knownTenants jumps from one tenant to the next without reading the rows in between.
 const knownTenants = `WITH RECURSIVE known(name) AS (
 		SELECT min(tenant) FROM recordings
 		UNION ALL
 		SELECT (SELECT min(tenant) FROM recordings WHERE tenant > known.name) FROM known WHERE known.name IS NOT NULL)
 	SELECT name FROM known WHERE name IS NOT NULL`
 
-// tenantsOf are the tenants in which a query looks.
+// tenantsOf returns the tenants that a query searches.
 func (a *Archive) tenantsOf(ctx context.Context, q *Query) ([]string, error) {
 	if len(q.Tenants) > 0 {
 		granted := slices.DeleteFunc(slices.Clone(q.Tenants), func(t string) bool { return !q.Grant.MayReach(t) })

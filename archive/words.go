@@ -9,34 +9,36 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Of a value only so much is looked through: names are short, and what is not a
-// name may be of any length.
+// Only so much of a value is considered: names are short, and what is not a name may
+// have any length.
 const (
 	maxValueBytes = 1024
 	maxWords      = 16
 	maxWordBytes  = 64
 )
 
-// leastDigits is how many last digits of a number find it. A telephone number may
-// stand with its country's and area's code or without: of a longer one the last
-// nationalDigits find it, and it finds what ends it and has localDigits at least.
+// A number is found by its last digits, at least leastDigits of them. Telephone
+// numbers are written with or without country and area codes. Therefore a typed number
+// longer than nationalDigits also finds numbers that end in its last nationalDigits,
+// and any typed number finds numbers of at least localDigits that it ends in; both
+// only where a telephone number is expected.
 const (
 	leastDigits    = 3
 	localDigits    = 7
 	nationalDigits = 10
 )
 
-// text is a value, or what somebody typed, as it is compared.
+// text is a value, or what somebody typed, in the form in which they are compared.
 type text struct {
 	words  []string // in lower case, without accents
-	number string   // all its digits, where there are at least leastDigits
-	named  bool     // there are letters beside the digits
-	dialed bool     // it was typed where a telephone number may be
+	number string   // all its digits, if there are at least leastDigits
+	named  bool     // it has more than digits: letters or symbols
+	dialed bool     // it was typed where a telephone number is expected
 }
 
-// textOf takes a value apart. Letters and digits make words, a symbol such as an
-// emoji is one by itself, everything else parts them. What holds none of these is
-// one word as it is.
+// textOf splits a value into words. Runs of letters and digits are words, a symbol
+// such as an emoji is a word by itself, and everything else separates words. A value
+// with none of these is a single word.
 func textOf(value string) text {
 	value = cut(keepable(value), maxValueBytes)
 	var t text
@@ -78,8 +80,8 @@ func textOf(value string) text {
 	return t
 }
 
-// fold makes texts that are read alike alike: case, accents, compatible forms.
-// NFKD makes digits of other scripts' wide forms plain ones.
+// fold makes texts equal that differ only in case, accents or compatibility forms.
+// NFKD also turns full-width digits into ASCII ones.
 func fold(s string) string {
 	plain := strings.Map(func(c rune) rune {
 		if unicode.Is(unicode.Mn, c) || unicode.Is(unicode.Cf, c) || c == utf8.RuneError {
@@ -93,12 +95,12 @@ func fold(s string) string {
 	return plain
 }
 
-// keepable is the text as both databases take it.
+// keepable returns s in a form that both databases accept: valid UTF-8 without NUL.
 func keepable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
-// cut is at most so many bytes of s, no character of it halved.
+// cut returns at most the first bytes bytes of s, without splitting a character.
 func cut(s string, bytes int) string {
 	if len(s) <= bytes {
 		return s
@@ -109,8 +111,8 @@ func cut(s string, bytes int) string {
 	return s[:bytes]
 }
 
-// finds tells whether what somebody typed, t, finds the value: a number by its
-// last digits, anything else by the beginnings of its words, all of them.
+// finds reports whether what somebody typed, t, finds the value: a number by its last
+// digits, anything else if every typed word is a prefix of one of the value's words.
 func (t text) finds(value text) bool {
 	if !t.named && t.number != "" {
 		return strings.HasSuffix(value.number, t.number) || t.dialed && t.dials(value.number)
@@ -123,7 +125,7 @@ func (t text) finds(value text) bool {
 	return len(t.words) > 0
 }
 
-// dials tells whether the number is the same but for the codes in front.
+// dials reports whether the number and t are the same except for leading codes.
 func (t text) dials(number string) bool {
 	return len(number) >= localDigits && strings.HasSuffix(t.number, number) ||
 		len(t.number) > nationalDigits && strings.HasSuffix(number, t.number[len(t.number)-nationalDigits:])
