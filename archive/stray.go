@@ -74,6 +74,12 @@ func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (f
 		}
 		return audioAlone, "", nil
 	}
+	if unavailable(err) {
+		if !a.storeAnswers(ctx) {
+			return "", "", StorageError(err)
+		}
+		return fmt.Sprintf("its sidecar cannot be read, though the store answers: %v", err), "", nil
+	}
 	if err != nil {
 		return fmt.Sprintf("a file without a recording: %v", err), "", ctx.Err()
 	}

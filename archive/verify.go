@@ -183,7 +183,7 @@ func (a *Archive) checkAgain(ctx context.Context, entry *Entry) (fault string, e
 	if unavailable(err) && a.storeAnswers(ctx) {
 		fault, err = a.check(ctx, entry)
 		if unavailable(err) && a.storeAnswers(ctx) {
-			return fmt.Sprintf("the audio cannot be read, though the store answers: %v", err), nil
+			return fmt.Sprintf("its files cannot be read, though the store answers: %v", err), nil
 		}
 	}
 	return fault, StorageError(err)
@@ -211,6 +211,8 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 	_, unsound := checker.Finish()
 	side, err := a.readSidecar(ctx, entry.path)
 	switch {
+	case unavailable(err):
+		return "", err
 	case unsound != nil && (err != nil || side.Audio == nil || side.Audio.Accepted == ""):
 		return "the audio is no whole Ogg Opus stream: " + finding(unsound), nil
 	case err != nil:

@@ -8,28 +8,31 @@ import (
 // checkWithoutAudio reads the sidecar of a recording of which no audio is held.
 // fault is what is wrong with it; err is what kept it from being read.
 func (a *Archive) checkWithoutAudio(ctx context.Context, entry *Entry) (fault string, err error) {
-	look := func() {
-		side, err := a.readSidecar(ctx, entry.path)
-		switch {
-		case err != nil:
-			fault = sidecarFault(err)
-		case side.Audio != nil:
-			fault = "its audio is lost or damaged: the sidecar tells of some, and none is held"
-		default:
-			fault = ""
-		}
+	if fault, err = a.checkSidecarAlone(ctx, entry); fault == "" || err != nil {
+		return "", err
 	}
-	if look(); fault == "" {
-		return "", ctx.Err()
-	}
-	// It may just be getting its audio: look again when nothing is.
+	// Its audio may be arriving just now: look again while nothing is being kept.
 	err = a.alter(ctx, []string{folderOf(entry.path)}, func(tx *sql.Tx) error {
 		fault = ""
 		now, err := findRow(ctx, tx, &entry.Recording)
 		if err == nil && now != nil && !now.Held && now.path == entry.path {
-			look()
+			fault, err = a.checkSidecarAlone(ctx, entry)
 		}
 		return err
 	})
 	return fault, err
+}
+
+// checkSidecarAlone reads a sidecar that should describe no audio.
+func (a *Archive) checkSidecarAlone(ctx context.Context, entry *Entry) (fault string, err error) {
+	side, err := a.readSidecar(ctx, entry.path)
+	switch {
+	case unavailable(err):
+		return "", err
+	case err != nil:
+		return sidecarFault(err), ctx.Err()
+	case side.Audio != nil:
+		return "its audio is lost or damaged: the sidecar describes audio, but none is held", nil
+	}
+	return "", nil
 }

@@ -78,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"FullDisk", fullDisk},
 		{"StoreAway", storeAway},
 		{"StoreKeepsOne", storeKeepsOne},
+		{"StoreKeepsSidecar", storeKeepsSidecar},
 		{"DamagedSidecarIsReplaced", damagedSidecarIsReplaced},
 		{"ClockThatJumpsBack", clockThatJumpsBack},
 		{"ClockThatJumpsBackUnderACall", clockThatJumpsBackUnderACall},

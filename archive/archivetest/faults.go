@@ -178,6 +178,41 @@ func storeKeepsOne(s *suite) {
 	s.held(s.Archive, tenant, "two", second)
 }
 
+// storeKeepsSidecar: what storeKeepsOne says of audio holds for sidecars too, also for
+// those of recordings without audio and of files that no recording is known of.
+func storeKeepsSidecar(s *suite) {
+	store := &stingyBlobs{Blobs: s.Blobs, keeps: "one.json"}
+	a := s.Open(s.T, store)
+	s.add(pending("one", noon), nil)
+	s.add(row("two", noon), second)
+	faults, read := s.faults(a, archive.Selection{}, time.Now())
+	if len(faults) != 1 || !strings.Contains(faults["one"], "though the store answers") || read != 1 {
+		s.Errorf("%d read, %v", read, faults)
+	}
+	store.keeps = "two.json"
+	faults, read = s.faults(a, archive.Selection{}, time.Now())
+	if len(faults) != 1 || !strings.Contains(faults["two"], "though the store answers") || read != 1 {
+		s.Errorf("%d read, %v", read, faults)
+	}
+	elsewhere, stray := s.Fresh(s.T), row("three", noon)
+	stray.TenantName = "beta-co"
+	if _, _, err := elsewhere.Keep(s.Context(), s.intake(elsewhere, stray, second)); err != nil {
+		s.Fatal(err)
+	}
+	store.gone = true
+	for _, of := range []string{tenant, stray.TenantName} { // begins with one, has only the stray
+		failed := false
+		for checked, err := range a.Verify(s.Context(), archive.Selection{Tenant: of, Span: always}, time.Now()) {
+			if failed = errors.Is(err, callvault.Unavailable); !failed {
+				s.Errorf("%s: %+v, %v, want 503", of, checked, err)
+			}
+		}
+		if !failed {
+			s.Errorf("%s: verified while no sidecar can be read", of)
+		}
+	}
+}
+
 // damagedSidecarIsReplaced: damage to one file stops neither its recording nor
 // others from being kept.
 func damagedSidecarIsReplaced(s *suite) {
