@@ -3,9 +3,7 @@ package archive
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"callvault"
@@ -103,10 +101,7 @@ func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) (amended bo
 		if earlier == nil || !earlier.Held {
 			return fmt.Errorf("recording %s is not held: %w", n.Recording.RecordingKey, callvault.NotFound)
 		}
-		side, err := a.readSidecar(ctx, earlier.path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar) {
-			return errNoSidecar(&earlier.Recording)
-		}
+		side, err := a.requireSidecar(ctx, earlier)
 		if err != nil {
 			return err
 		}

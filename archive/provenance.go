@@ -2,9 +2,7 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 
 	"callvault"
@@ -32,10 +30,7 @@ func (a *Archive) Provenance(ctx context.Context, entry *Entry) (*Provenance, er
 	if entry.path == "" {
 		return nil, fmt.Errorf("recording %s is only noted: %w", entry.Recording.RecordingKey, callvault.NotFound)
 	}
-	side, err := a.readSidecar(ctx, entry.path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar) {
-		return nil, errNoSidecar(&entry.Recording)
-	}
+	side, err := a.requireSidecar(ctx, entry)
 	if err != nil {
 		return nil, err
 	}

@@ -37,8 +37,9 @@ type Remark struct {
 // AddRemark stores a remark about a held recording, in its sidecar too. It makes m.At
 // later than the time of every earlier remark. A remark that repeats the last one, by
 // the same author and less than a minute later, is not stored again. The error is
-// callvault.NotFound when the recording is not held, and callvault.InvalidParameter
-// when the remark is empty or too long, or the recording has too many.
+// callvault.NotFound when the recording is not held, or its sidecar is missing or
+// damaged, and callvault.InvalidParameter when the remark is empty or too long, or the
+// recording has too many.
 func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 	m.Text = strings.TrimSpace(keepable(m.Text))
 	switch n := utf8.RuneCountInString(m.Text); {
@@ -59,7 +60,7 @@ func (a *Archive) AddRemark(ctx context.Context, m *Remark) error {
 		if entry == nil || !entry.Held {
 			return fmt.Errorf("recording %s of tenant %s is not held: %w", m.RecordingKey, m.Tenant, callvault.NotFound)
 		}
-		side, err := a.readSidecar(ctx, entry.path)
+		side, err := a.requireSidecar(ctx, entry)
 		if err != nil {
 			return err
 		}

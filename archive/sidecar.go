@@ -54,11 +54,6 @@ type sidecarChange struct {
 	Call       *callvault.Call     `json:"call,omitempty"` // only if it was replaced too
 }
 
-// errNoSidecar is the error for a held recording whose sidecar cannot be read.
-func errNoSidecar(r *callvault.Recording) error {
-	return fmt.Errorf("the sidecar of recording %s is missing or damaged: %w", r.RecordingKey, callvault.NotFound)
-}
-
 // errSidecar marks a file that is not a sidecar, or is that of another recording.
 var errSidecar = errors.New("this is not the sidecar that belongs here")
 
@@ -147,6 +142,16 @@ func (a *Archive) readSidecar(ctx context.Context, path string) (*sidecar, error
 		return nil, fmt.Errorf("%s: %w: %w", key, errSidecar, err)
 	}
 	return s, s.check(path)
+}
+
+// requireSidecar reads the sidecar of an entry that has one. The error is
+// callvault.NotFound when it is missing or damaged.
+func (a *Archive) requireSidecar(ctx context.Context, entry *Entry) (*sidecar, error) {
+	side, err := a.readSidecar(ctx, entry.path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSidecar) {
+		return nil, fmt.Errorf("the sidecar of recording %s is missing or damaged: %w", entry.Recording.RecordingKey, callvault.NotFound)
+	}
+	return side, err
 }
 
 // check returns an error if the sidecar is not valid or is not where it belongs.

@@ -137,6 +137,12 @@ func remarksAreKept(s *suite) {
 	if !errors.Is(err, callvault.NotFound) {
 		s.Errorf("a note on nothing: %v", err)
 	}
+	s.add(row("torn", noon), second)
+	s.putBlob(tenant+"/2024/02/12/torn.json", []byte("{"))
+	err = s.Archive.AddRemark(s.Context(), &archive.Remark{Tenant: tenant, RecordingKey: "torn", Who: "Ann", Text: "x"})
+	if !errors.Is(err, callvault.NotFound) {
+		s.Errorf("a note in a damaged sidecar: %v", err)
+	}
 	provenance, err := after.Provenance(s.Context(), s.find(after, "a"))
 	if err != nil || provenance.Source != "test" || len(provenance.History) != 1 {
 		s.Errorf("%+v, %v", provenance, err)
