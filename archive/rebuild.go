@@ -19,24 +19,24 @@ const rebuildBatch = 256
 type Rebuilt struct {
 	Recordings int // taken in, with or without audio
 	Held       int // of those, with audio
-	Dropped    int // rows without files, taken away
+	Dropped    int // rows without files, deleted
 	Tenants    []string
-	Faults     []Checked // files that tell nothing, or are not whole
-	// Recent is the bytes held within callvault.EgressWindow: what the sources'
-	// egress limits have counted can be told from them.
+	Faults     []Checked // files that are damaged, incomplete or unknown
+	// Recent is how many bytes were fetched within the last callvault.EgressWindow,
+	// from which the use of the sources' egress limits can be reconstructed.
 	Recent map[HeldHour]int64
 }
 
-// HeldHour is an hour, since the Unix epoch, in which a tenant's audio came from a
-// source.
+// HeldHour is an hour, counted from the Unix epoch, in which a tenant's audio came
+// from a source.
 type HeldHour struct {
 	Tenant, Source string
 	Hour           int64
 }
 
-// Rebuild makes the tables of recordings and calls again from the files alone,
-// beside what is at work on them. Audio is trusted by its length here; Verify
-// reads it. progress is called now and then. It is safe to run again.
+// Rebuild rebuilds the tables of recordings and calls from the files alone, while
+// others may be using them. Of the audio it checks only the length; Verify reads it.
+// progress is called now and then. It is safe to run again.
 func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebuilt)) (Rebuilt, error) {
 	done := Rebuilt{Recent: map[HeldHour]int64{}, Faults: []Checked{}}
 	recent := now.Add(-callvault.EgressWindow - time.Hour).UnixMilli()
@@ -76,7 +76,7 @@ func (a *Archive) Rebuild(ctx context.Context, now time.Time, progress func(Rebu
 	return done, err
 }
 
-// rebuildOne reads what a file tells: a sidecar to be taken in, or nil.
+// rebuildOne reads one file. It returns the sidecar to be taken in, or nil.
 func (a *Archive) rebuildOne(ctx context.Context, key string, done *Rebuilt) (*sidecar, error) {
 	fault := func(format string, args ...any) {
 		done.Faults = append(done.Faults, Checked{RecordingKey: key, Fault: fmt.Sprintf(format, args...)})
@@ -90,35 +90,35 @@ func (a *Archive) rebuildOne(ctx context.Context, key string, done *Rebuilt) (*s
 	}
 	path, isSidecar := strings.CutSuffix(key, sidecarEnding)
 	if !isSidecar {
-		fault("this file is not the archive's")
+		fault(notOurs)
 		return nil, nil
 	}
 	side, whole, err := a.readFiles(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // replaced by one elsewhere since it was listed
+		return nil, nil // replaced by one at another path since it was listed
 	}
 	if unavailable(err) && !a.storeAnswers(ctx) {
-		return nil, StorageError(err) // else all that it cannot give now would be told to be at fault
+		return nil, StorageError(err) // otherwise every file would be reported as faulty while the store is away
 	}
 	if err != nil {
 		fault("%v", err)
 		return nil, ctx.Err()
 	}
 	if !whole {
-		fault("the audio is not here whole; the recording is listed as PENDING until it comes again")
+		fault("the audio is missing or not whole; the recording is listed as PENDING until its audio comes again")
 	}
 	done.Recordings++
 	if side.Audio != nil {
 		done.Held++
 	}
 	if name := side.Recording.TenantName; len(done.Tenants) == 0 || done.Tenants[len(done.Tenants)-1] != name {
-		done.Tenants = append(done.Tenants, name) // a tenant's files come one after the other
+		done.Tenants = append(done.Tenants, name) // the files of one tenant are listed together
 	}
 	return side, ctx.Err()
 }
 
-// alone tells whether audio has no sidecar. What is being kept just now has its
-// audio first, so that a second look is taken when nothing is.
+// alone reports whether audio has no sidecar. A recording that is being kept just now
+// gets its audio first; therefore it looks a second time while nothing is being kept.
 func (a *Archive) alone(ctx context.Context, path string) (bool, error) {
 	look := func() bool {
 		_, err := a.blobs.Size(ctx, path+sidecarEnding)
@@ -135,8 +135,8 @@ func (a *Archive) alone(ctx context.Context, path string) (bool, error) {
 	return alone, err
 }
 
-// readFiles reads what a recording's files tell: its sidecar, made PENDING where
-// the audio that it names is not there whole.
+// readFiles reads a recording's sidecar, and makes it PENDING if the audio that it
+// describes is missing or has another length.
 func (a *Archive) readFiles(ctx context.Context, path string) (side *sidecar, whole bool, err error) {
 	side, err = a.readSidecar(ctx, path)
 	if err != nil || side.Audio == nil {
@@ -177,8 +177,8 @@ func (a *Archive) takeInOne(ctx context.Context, b *batch, side *sidecar) error 
 		return err
 	}
 	if earlier != nil && earlier.Added != side.AddedAt {
-		// The sidecar was replaced since it was read, or the removal of an earlier
-		// one was cut short.
+		// The sidecar was replaced since it was read, or an earlier one at another
+		// path was not deleted before a crash.
 		if side, err = a.latest(ctx, earlier.path, side.path()); side == nil {
 			return err
 		}
@@ -196,11 +196,11 @@ func (a *Archive) takeInOne(ctx context.Context, b *batch, side *sidecar) error 
 	return b.replaceRow(ctx, earlier, entry, side.given())
 }
 
-// latest reads the later one of the sidecars at the paths; nil when none is there.
+// latest reads the latest of the sidecars at the paths; nil when there is none.
 func (a *Archive) latest(ctx context.Context, paths ...string) (latest *sidecar, err error) {
 	for _, path := range paths {
 		if path == "" {
-			continue // of what was only noted
+			continue // a recording that was only noted
 		}
 		side, _, err := a.readFiles(ctx, path)
 		switch {
@@ -213,7 +213,7 @@ func (a *Archive) latest(ctx context.Context, paths ...string) (latest *sidecar,
 	return latest, nil
 }
 
-// entry is the recording that the sidecar tells of.
+// entry returns the recording that the sidecar describes.
 func (s *sidecar) entry() (*Entry, error) {
 	e := &Entry{Recording: s.Recording, Added: s.AddedAt, path: s.path()}
 	if s.Audio == nil {
@@ -230,8 +230,8 @@ func (s *sidecar) entry() (*Entry, error) {
 	return e, nil
 }
 
-// filesGone tells whether none of a recording's files is there. Of audio that has
-// lost its sidecar the row is all that still tells what it is.
+// filesGone reports whether all of a recording's files are gone. If only the sidecar
+// is, the row must stay: nothing else says which recording the audio is.
 func (a *Archive) filesGone(ctx context.Context, path string) bool {
 	for _, ending := range []string{sidecarEnding, audioEnding} {
 		if _, err := a.blobs.Size(ctx, path+ending); !errors.Is(err, fs.ErrNotExist) {
@@ -241,7 +241,7 @@ func (a *Archive) filesGone(ctx context.Context, path string) bool {
 	return true
 }
 
-// dropRowsWithoutFiles takes away the rows whose files are not there.
+// dropRowsWithoutFiles deletes the rows whose files are gone.
 func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error {
 	var tenant, key string
 	var startMs int64
@@ -272,7 +272,7 @@ func (a *Archive) dropRowsWithoutFiles(ctx context.Context, done *Rebuilt) error
 	}
 }
 
-// dropRows takes rows away, but those that were given files since.
+// dropRows deletes rows, except those that have got files since.
 func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) error {
 	if len(gone) == 0 {
 		return nil
@@ -289,10 +289,7 @@ func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) er
 			if err != nil {
 				return err
 			}
-			if now == nil {
-				continue
-			}
-			if !a.filesGone(ctx, now.path) {
+			if now == nil || !a.filesGone(ctx, now.path) {
 				continue
 			}
 			if err := deleteRow(ctx, tx, now); err != nil {

@@ -11,10 +11,10 @@ import (
 	"callvault"
 )
 
-// strays yields the blobs that belong to no recording, but those of recordings
-// that were found faulty.
+// strays yields the blobs that belong to no recording, except those of recordings in
+// faulty, which were reported already.
 func (a *Archive) strays(ctx context.Context, s Selection, faulty map[string]bool, yield func(Checked, error) bool) {
-	if s.Part.N > 1 { // the first part looks for strays, for all
+	if s.Part.N > 1 { // the first part looks for all strays
 		return
 	}
 	prefix := ""
@@ -31,7 +31,8 @@ func (a *Archive) strays(ctx context.Context, s Selection, faulty map[string]boo
 		}
 		fault, tenant, err := a.stray(ctx, key, s.Span)
 		if err == nil && fault != "" {
-			// What is being kept just now has its blobs first: look again when nothing is.
+			// A recording that is being kept just now gets its blobs first: look again
+			// while nothing is being kept.
 			err = a.alter(ctx, []string{folderOf(key)}, func(*sql.Tx) (err error) {
 				fault, tenant, err = a.stray(ctx, key, s.Span)
 				return err
@@ -47,8 +48,8 @@ func (a *Archive) strays(ctx context.Context, s Selection, faulty map[string]boo
 	}
 }
 
-// blobPath is the path of the recording whose blob the key is; the key itself when
-// it is no recording's.
+// blobPath returns the path of the recording that the blob with this key belongs to,
+// or the key itself if it is not the key of a recording's blob.
 func blobPath(key string) string {
 	if path, ok := strings.CutSuffix(key, sidecarEnding); ok {
 		return path
@@ -57,20 +58,23 @@ func blobPath(key string) string {
 	return path
 }
 
-// audioAlone is the fault of audio that neither a sidecar nor a row tells of.
-const audioAlone = "audio without a sidecar: what it is a recording of is not known; " +
-	"a crash leaves so what it kept from being acknowledged, which may be deleted"
+// notOurs is the fault of a file that the archive did not write.
+const notOurs = "this file does not belong to the archive"
 
-// stray says what is wrong when no row belongs to the blob.
+// audioAlone is the fault of audio that has neither a sidecar nor a row.
+const audioAlone = "audio without a sidecar: which recording it is is not known; " +
+	"a crash leaves such a file when it interrupts an intake that was not acknowledged yet; then it may be deleted"
+
+// stray returns the fault of a blob to which no row belongs, and its tenant if known.
 func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (fault, tenant string, err error) {
 	path := blobPath(key)
 	if path == key {
-		return "this file is not the archive's", "", nil
+		return notOurs, "", nil
 	}
 	side, err := a.readSidecar(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := a.blobs.Size(ctx, key); errors.Is(err, fs.ErrNotExist) {
-			return "", "", nil // taken away since it was listed
+			return "", "", nil // deleted since it was listed
 		}
 		return audioAlone, "", nil
 	}
@@ -96,7 +100,7 @@ func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (f
 	case err != nil:
 		return "", "", fmt.Errorf("recording %s: %w", r.RecordingKey, err)
 	case kept != path:
-		return "an earlier form of a recording that is kept elsewhere", r.TenantName, nil
+		return "an earlier form of a recording whose files are elsewhere", r.TenantName, nil
 	}
 	return "", "", nil
 }

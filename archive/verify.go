@@ -16,11 +16,11 @@ import (
 	"callvault/audio"
 )
 
-// Part is one of Of parts into which the recordings fall by their keys, counted
-// from 1, so that all are read within Of nights. The zero Part is all of them.
+// Part is one of Of parts, numbered from 1, into which recordings are divided by
+// their keys, so that all can be read within Of nights. The zero Part is all of them.
 type Part struct{ N, Of int }
 
-// holds tells whether the recording is in the part.
+// holds reports whether the recording is in the part.
 func (p Part) holds(tenant, key string) bool {
 	if p.Of == 0 {
 		return true
@@ -30,17 +30,16 @@ func (p Part) holds(tenant, key string) bool {
 	return int(sum.Sum32()%uint32(p.Of)) == p.N-1
 }
 
-// Selection says which recordings Verify reads: of one tenant or, when Tenant is
-// empty, of all; of those that start in Span; of those, the Part.
+// Selection says which recordings Verify reads.
 type Selection struct {
-	Tenant string
-	Span   callvault.Span
+	Tenant string         // empty for all tenants
+	Span   callvault.Span // of the recording's start
 	Part   Part
 }
 
-// Checked is what Verify found of one recording or blob. Fault says what is
-// wrong with it, and is empty when nothing is. RecordingKey is the blob's key
-// where no recording is known.
+// Checked is what Verify found out about one recording or blob. Fault says what is
+// wrong with it, and is empty when nothing is. RecordingKey is the blob's key when no
+// recording is known.
 type Checked struct {
 	Tenant       string `json:"tenant"`
 	RecordingKey string `json:"recordingKey"`
@@ -49,11 +48,11 @@ type Checked struct {
 	Total        int    `json:"-"` // how many recordings will be read in all
 }
 
-// Verify reads the audio of the selected recordings back against its SHA-256 and
-// its Ogg structure and yields what it finds of each; of recordings without audio
-// it reads the sidecar, and yields those that are at fault. Then come the blobs that
-// belong to no recording. It remembers when each recording was last found whole,
-// where anything can be written.
+// Verify reads back the audio of the selected recordings, checks it against its
+// SHA-256 and its Ogg structure, and yields the result for each. For recordings without
+// audio it checks the sidecar, and yields only those with a fault. Last it yields the
+// blobs that belong to no recording. Unless the database is read-only, it stores when
+// each recording was last found whole.
 func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time) iter.Seq2[Checked, error] {
 	return func(yield func(Checked, error) bool) {
 		total, err := a.countHeld(ctx, selection)
@@ -61,9 +60,9 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 			yield(Checked{}, err)
 			return
 		}
-		var whole []*Entry                                                        // not yet noted as read
+		var whole []*Entry                                                        // read, but not yet noted as read
 		faulty := map[string]bool{}                                               // the paths of recordings with a fault
-		defer func() { _ = a.noteRead(context.WithoutCancel(ctx), whole, now) }() // of a run that was cut short
+		defer func() { _ = a.noteRead(context.WithoutCancel(ctx), whole, now) }() // when the caller stops early
 		for entry, err := range a.filed(ctx, selection) {
 			if err != nil {
 				yield(Checked{}, err)
@@ -107,8 +106,8 @@ func (a *Archive) Verify(ctx context.Context, selection Selection, now time.Time
 	}
 }
 
-// selected is the WHERE clause of a selection but for its part; what is held is
-// among it.
+// selected is the WHERE clause of a selection, without its part: the recordings that
+// have files, with or without audio.
 const selected = `path <> '' AND ($1 = '' OR tenant = $1) AND start_ms >= $2 AND start_ms < $3`
 
 func (a *Archive) countHeld(ctx context.Context, s Selection) (n int, err error) {
@@ -123,7 +122,7 @@ func (a *Archive) countHeld(ctx context.Context, s Selection) (n int, err error)
 	return n, nil
 }
 
-// filed yields the selected recordings that have files, in the order of those.
+// filed yields the selected recordings that have files, by tenant, start and key.
 func (a *Archive) filed(ctx context.Context, s Selection) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		var tenant, key string
@@ -155,7 +154,7 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// pageEntries is how many entries are read at a time by who goes through them all.
+// pageEntries is how many entries are read at a time by what goes through all of them.
 const pageEntries = 512
 
 func queryEntries(ctx context.Context, db queryer, query string, args ...any) ([]*Entry, error) {
@@ -175,9 +174,10 @@ func queryEntries(ctx context.Context, db queryer, query string, args ...any) ([
 	return entries, rows.Err()
 }
 
-// checkAgain checks a recording once more when the store did not give its files: it may
-// have been away for a moment. Where it answers, but gives these not, that is their fault,
-// and must not keep all that comes after them from being read.
+// checkAgain checks a recording, and checks it once more if the store did not return its
+// files: it may have been away for a moment. If the store answers but still does not
+// return them, that is a fault of the recording, which must not stop Verify from reading
+// all the others.
 func (a *Archive) checkAgain(ctx context.Context, entry *Entry) (fault string, err error) {
 	fault, err = a.check(ctx, entry)
 	if unavailable(err) && a.storeAnswers(ctx) {
@@ -189,8 +189,8 @@ func (a *Archive) checkAgain(ctx context.Context, entry *Entry) (fault string, e
 	return fault, StorageError(err)
 }
 
-// check reads one recording's files. fault is what is wrong with them; err is
-// what kept them from being read.
+// check reads one recording's files. fault is what is wrong with them; err is what
+// prevented them from being read.
 func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err error) {
 	if !entry.Held {
 		return a.checkWithoutAudio(ctx, entry)
@@ -214,18 +214,18 @@ func (a *Archive) check(ctx context.Context, entry *Entry) (fault string, err er
 	case unavailable(err):
 		return "", err
 	case unsound != nil && (err != nil || side.Audio == nil || side.Audio.Accepted == ""):
-		return "the audio is no whole Ogg Opus stream: " + finding(unsound), nil
+		return "the audio is not a whole Ogg Opus stream: " + finding(unsound), nil
 	case err != nil:
 		return sidecarFault(err), ctx.Err()
 	case side.Recording != entry.Recording:
-		return "the sidecar tells otherwise of the recording than the database; rebuild makes the database follow the files", nil
+		return "the sidecar and the database disagree about the recording; rebuild makes the database follow the files", nil
 	case side.Audio == nil || side.Audio.SHA256 != fmt.Sprintf("%x", entry.SHA256) || side.Audio.Bytes != entry.Recording.Size:
-		return "the sidecar names another audio than the one held", nil
+		return "the sidecar describes other audio than is held", nil
 	}
 	return "", nil
 }
 
-// finding is what is wrong with audio, for those who did not send it.
+// finding says what is wrong with audio, for readers who did not upload it.
 func finding(unsound error) string {
 	var fault *audio.Fault
 	if errors.As(unsound, &fault) {
@@ -237,13 +237,13 @@ func finding(unsound error) string {
 // sidecarFault says what is wrong with a sidecar that could not be read.
 func sidecarFault(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
-		return "the sidecar is missing: a rebuild would not know what this is a recording of"
+		return "the sidecar is missing: a rebuild would not know which recording the audio is"
 	}
 	return fmt.Sprintf("the sidecar cannot be read: %v", err)
 }
 
-// unreadable says what is wrong with audio that cannot be read; err when that says
-// nothing of the audio.
+// unreadable says why audio cannot be read: fault if the cause is the audio itself, err
+// if it is something else.
 func unreadable(ctx context.Context, cause error) (fault string, err error) {
 	switch {
 	case ctx.Err() != nil:
@@ -276,8 +276,8 @@ func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time)
 	return nil
 }
 
-// OldestRead is when the held recording that was not read back for the longest
-// time was last read, in Unix milliseconds; 0 when none is held.
+// OldestRead returns when the held recording that has gone unread for the longest was
+// last read back, in Unix milliseconds; 0 when none is held, or when one was never read.
 func (a *Archive) OldestRead(ctx context.Context) (ms int64, err error) {
 	err = a.db.Reader.QueryRowContext(ctx, `SELECT coalesce(min(read_ms), 0) FROM recordings WHERE length(sha256) > 0`).Scan(&ms)
 	if err != nil {
@@ -294,7 +294,8 @@ type Total struct {
 	Bytes      int64 // of that audio
 }
 
-// Totals tells what is kept, by tenant, as it was counted when it was written.
+// Totals returns what is kept of each tenant, by name. The figures are counted as rows
+// are written, so that asking for them is cheap.
 func (a *Archive) Totals(ctx context.Context) ([]Total, error) {
 	rows, err := a.db.Reader.QueryContext(ctx, `SELECT tenant, recordings, held, bytes FROM stock WHERE recordings > 0 ORDER BY tenant`)
 	if err != nil {

@@ -65,15 +65,15 @@ func verifyFaults(s *suite) {
 		"torn":      {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", []byte(`{"recording":`)) }},
 		"zeroed":    {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", make([]byte, 100)) }},
 		"swapped":   {"sidecar cannot be read", func(path string) { s.putBlob(path+".json", s.blob(tenant+"/2024/02/12/whole.json")) }},
-		"edited": {"tells otherwise", func(path string) {
+		"edited": {"sidecar and the database disagree", func(path string) {
 			s.putBlob(path+".json", []byte(strings.ReplaceAll(string(s.blob(path+".json")), "CC Sales", "CC Other")))
 		}},
-		"rehashed": {"another audio", func(path string) {
+		"rehashed": {"describes other audio", func(path string) {
 			text := string(s.blob(path + ".json"))
 			sum := fmt.Sprintf("%x", s.find(s.Archive, "rehashed").SHA256)
 			s.putBlob(path+".json", []byte(strings.ReplaceAll(text, sum, strings.Repeat("0", 64))))
 		}},
-		"resized": {"another audio", func(path string) {
+		"resized": {"describes other audio", func(path string) {
 			s.putBlob(path+".json", []byte(strings.Replace(string(s.blob(path+".json")), `"bytes": `, `"bytes": 1`, 1)))
 		}},
 	} {
