@@ -15,9 +15,9 @@ import (
 	"callvault/meter"
 )
 
-// chargedWriter lets audio pass that the tenant's egress has room for. It
-// reserves when the headers tell how much is to be sent, and refuses then or
-// never; what http.ServeContent would answer itself becomes an error.
+// chargedWriter sends audio if the tenant's egress has room for it. It reserves
+// egress when http.ServeContent writes the headers, which say how much will be sent,
+// and refuses then or never. The error responses of http.ServeContent become errors.
 type chargedWriter struct {
 	http.ResponseWriter
 	d           *Delivery
@@ -26,13 +26,13 @@ type chargedWriter struct {
 	reservation *meter.Reservation
 	sent        int64
 	fetched     bool // the audio comes from another machine
-	elsewhere   bool // it was told where to read the audio
+	redirected  bool // the client reads the audio from another machine
 	err         error
 }
 
 var errRefused = errors.New("refused")
 
-// WriteHeader looks at what is about to be sent.
+// WriteHeader reserves egress for what is about to be sent, or sets c.err.
 func (c *chargedWriter) WriteHeader(status int) {
 	if status >= 400 {
 		c.err = c.refusal(status)
@@ -46,7 +46,7 @@ func (c *chargedWriter) WriteHeader(status int) {
 			return
 		}
 		if remote, ok := c.d.Audio.(archive.Remote); ok && c.err == nil && c.d.Format == Opus && !severalRanges(c.Header()) {
-			c.fetched, c.err = true, remote.Fetch(length) // from where http.ServeContent has sought to
+			c.fetched, c.err = true, remote.Fetch(length) // from the offset to which http.ServeContent has sought
 		}
 	}
 	if c.err == nil {
@@ -54,8 +54,8 @@ func (c *chargedWriter) WriteHeader(status int) {
 	}
 }
 
-// redirect answers with where the audio can be read in place of the audio, and
-// charges as if it had been sent.
+// redirect answers with a link to the audio, and charges the audio as if it had been
+// sent.
 func (c *chargedWriter) redirect(length int64) {
 	link, err := c.d.Link(c.r.Context(), linkTime, map[string]string{"Content-Disposition": c.d.disposition()})
 	if err != nil {
@@ -70,34 +70,34 @@ func (c *chargedWriter) redirect(length int64) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Length", "0")
 	c.ResponseWriter.WriteHeader(http.StatusTemporaryRedirect)
-	c.sent, c.elsewhere = length, true
+	c.sent, c.redirected = length, true
 }
 
-// severalRanges tells whether the answer is of several ranges: its length is not
-// that of one stretch of audio.
+// severalRanges reports whether the response holds several ranges. Its length is then
+// not the length of the audio in it.
 func severalRanges(header http.Header) bool {
 	return strings.HasPrefix(header.Get("Content-Type"), "multipart/")
 }
 
-// refusal is the error for a status with which http.ServeContent refuses. What
-// there is of the audio is told with each 416 (RFC 9110 15.5.17).
+// refusal returns the error for an error status of http.ServeContent. Every 416 says
+// how long the audio is (RFC 9110 15.5.17).
 func (c *chargedWriter) refusal(status int) error {
 	code := callvault.Code(status)
 	if code != callvault.RangeNotSatisfiable {
 		return fmt.Errorf("a condition of the request does not hold: %w", code)
 	}
-	readable := c.Header().Get("Content-Range") != ""
+	valid := c.Header().Get("Content-Range") != "" // http.ServeContent sets it for a range outside the audio
 	whole := fmt.Sprintf("bytes */%d", c.size)
 	c.Header().Set("Content-Range", whole)
-	if !readable {
+	if !valid {
 		return fmt.Errorf("the Range cannot be read; send one such as bytes=0-999: %w", code)
 	}
-	return fmt.Errorf("the Range lies outside the audio (%s): %w", whole, code)
+	return fmt.Errorf("the Range is outside the audio (%s): %w", whole, code)
 }
 
-// Write sends bytes, unless the answer was refused.
+// Write sends bytes, unless the request was refused or redirected.
 func (c *chargedWriter) Write(p []byte) (int, error) {
-	if c.err != nil || c.elsewhere {
+	if c.err != nil || c.redirected {
 		return 0, errRefused
 	}
 	n, err := c.ResponseWriter.Write(p)
@@ -105,14 +105,15 @@ func (c *chargedWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom sends a file, unless the answer was refused. Headers that are held go first:
-// net/http would else read some of the file to send with them.
+// ReadFrom sends a file, unless the request was refused or redirected. It flushes the
+// headers first, into the corked socket: otherwise net/http would read the start of the
+// file itself to send it with them.
 func (c *chargedWriter) ReadFrom(src io.Reader) (n int64, err error) {
-	if c.err != nil || c.elsewhere {
+	if c.err != nil || c.redirected {
 		return 0, errRefused
 	}
-	if hold(c.r) {
-		defer release(c.r)
+	if cork(c.r) {
+		defer uncork(c.r)
 		err = http.NewResponseController(c.ResponseWriter).Flush()
 	}
 	switch {
@@ -120,14 +121,14 @@ func (c *chargedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	case c.fetched:
 		n, err = copyFetched(c.ResponseWriter, src)
 	default:
-		n, err = io.Copy(c.ResponseWriter, src) // by the ReadFrom that it has
+		n, err = io.Copy(c.ResponseWriter, src) // uses its ReadFrom
 	}
 	c.sent += n
 	return n, err
 }
 
-// buffers are for what is fetched from elsewhere, which the kernel cannot send by
-// itself: a new one each time would be most of what such an answer leaves behind.
+// buffers are for audio fetched from another machine, which sendfile cannot send. A new
+// buffer each time would be most of the garbage of such a response.
 var buffers = sync.Pool{New: func() any { return new([sendAtOnce]byte) }}
 
 func copyFetched(dst io.Writer, src io.Reader) (int64, error) {
@@ -136,7 +137,7 @@ func copyFetched(dst io.Writer, src io.Reader) (int64, error) {
 	return io.CopyBuffer(onlyWriter{dst}, src, buffer[:])
 }
 
-// settle charges what really left.
+// settle charges what was really sent.
 func (c *chargedWriter) settle() {
 	if c.reservation != nil {
 		c.reservation.Settle(c.sent, time.Now())

@@ -1,12 +1,12 @@
 // Package delivery sends a recording's audio over HTTP: whole or in ranges, as
 // Ogg Opus or as WAV, with its validators, charged to the tenant's egress.
 //
-// It knows neither who asks nor whether he may; whoever sends decides that first,
-// and makes an answer of what is refused here.
+// It does not know who the client is or what the client may do. Its caller checks
+// that first, and turns errors into responses.
 //
-// It promises that nothing is sent which the tenant's egress has no room for,
-// that what really left is what is charged, and that a file goes to the socket by
-// sendfile where the ResponseWriter takes one.
+// It promises that nothing is sent unless the tenant's egress limit has room for it,
+// that the bytes really sent are charged, and that a file goes to the socket with
+// sendfile if the ResponseWriter supports it.
 package delivery
 
 import (
@@ -27,24 +27,24 @@ import (
 	"callvault/meter"
 )
 
-// Format is a form in which audio is sent. Its text is the ending of a file's name.
+// Format is a format in which audio is sent. Its value is also the file extension.
 type Format string
 
-// The formats: what is kept, and 16-bit PCM 8 kHz mono.
+// The formats: the Ogg Opus that is stored, and 16-bit PCM, 8 kHz, mono.
 const (
 	Opus Format = "opus"
 	WAV  Format = "wav"
 )
 
-// AskedFormat reads the parameter format of a request's query; Opus where there
-// is none. Any other is callvault.InvalidParameter.
-func AskedFormat(r *http.Request) (Format, error) {
+// RequestedFormat returns the parameter format of a request's query, by default
+// Opus. For any other value the error wraps callvault.InvalidParameter.
+func RequestedFormat(r *http.Request) (Format, error) {
 	if r.URL.RawQuery == "" {
 		return Opus, nil
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return "", fmt.Errorf("the query cannot be read: %w: %w", err, callvault.InvalidParameter)
+		return "", fmt.Errorf("the query string is not valid: %w: %w", err, callvault.InvalidParameter)
 	}
 	given, asked := values["format"]
 	if !asked {
@@ -53,39 +53,39 @@ func AskedFormat(r *http.Request) (Format, error) {
 	if format := Format(given[0]); len(given) == 1 && (format == Opus || format == WAV) {
 		return format, nil
 	}
-	return "", fmt.Errorf("the format %.40q is not there; there are opus and wav: %w", strings.Join(given, " and "), callvault.InvalidParameter)
+	return "", fmt.Errorf("the format %.40q is not supported; use opus or wav: %w", strings.Join(given, " and "), callvault.InvalidParameter)
 }
 
-// Meter sets egress aside for what is about to be sent. It is a meter.Memory or a
+// Meter reserves egress for what is about to be sent. It is a meter.Memory or a
 // meter.Shared.
 type Meter interface {
 	Reserve(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) (*meter.Reservation, error)
 }
 
-// Delivery is the audio of one answer. All fields are needed but Inline and
-// Link.
+// Delivery is the audio of one response. All fields but Inline and Link are
+// required.
 type Delivery struct {
 	Meter  Meter
-	Tenant *callvault.Tenant // whose egress it is
+	Tenant *callvault.Tenant // whose egress is charged
 	Entry  *archive.Entry
 	Audio  io.ReadSeeker // as archive.OpenAudio returns it
 	Format Format
-	// Inline asks a browser to play the audio; else it is to be kept as a file.
+	// Inline asks a browser to play the audio rather than save it as a file.
 	Inline bool
-	// Link makes an address at which anybody can read the Ogg Opus for so long,
-	// where it is answered with these headers; a GET is then answered with 307 and
-	// that address (RFC 9110 15.4.8), and charged for what it would have been sent.
-	// It is nil where audio is sent from here.
+	// Link returns a URL from which anyone can read the Ogg Opus while it lives, with
+	// the given response headers. If it is set, the response to a GET is 307 with that
+	// URL (RFC 9110 15.4.8), and the bytes requested are charged as if they had been
+	// sent. If it is nil, audio is sent from here.
 	Link func(ctx context.Context, lives time.Duration, header map[string]string) (string, error)
 }
 
-// linkTime is how long a Link can be used. It is checked as it is first read.
+// linkTime is how long a Link is valid. A store checks that only when a download
+// begins.
 const linkTime = time.Minute
 
-// Send answers a GET or HEAD with audio as HTTP asks for it: whole, a range, or
-// only word that it has not changed (RFC 9110 13 and 14). It returns how many
-// bytes left. An error that wraps a Code, callvault.BandwidthExceeded with a
-// callvault.Wait among them, comes before anything was sent.
+// Send answers a GET or HEAD request for audio, with its conditions and ranges (RFC
+// 9110 13 and 14). It returns the number of bytes sent. If the error wraps a Code,
+// such as callvault.BandwidthExceeded with a callvault.Wait, nothing was sent.
 func (d *Delivery) Send(w http.ResponseWriter, r *http.Request) (sent int64, err error) {
 	content, size, err := d.content()
 	if err != nil {
@@ -100,7 +100,7 @@ func (d *Delivery) Send(w http.ResponseWriter, r *http.Request) (sent int64, err
 	return charged.sent, charged.err
 }
 
-// content is the audio in the form asked for, and its size in bytes.
+// content returns the audio in the requested format, and its size in bytes.
 func (d *Delivery) content() (io.ReadSeeker, int64, error) {
 	if d.Format == Opus {
 		return d.Audio, d.Entry.Recording.Size, nil
@@ -112,8 +112,8 @@ func (d *Delivery) content() (io.ReadSeeker, int64, error) {
 	}
 	var fault *audio.Fault
 	switch {
-	case errors.As(err, &fault): // damaged, which an operator may have accepted, or too long
-		return nil, 0, fmt.Errorf("the audio of %s cannot be made a WAV: %s; take it as Ogg Opus: %w",
+	case errors.As(err, &fault): // too long, or damaged audio that an operator has accepted
+		return nil, 0, fmt.Errorf("the audio of %s cannot be converted to WAV: %s; request it as Ogg Opus: %w",
 			d.Entry.Recording.RecordingKey, fault.Finding(), callvault.NotFound)
 	case err != nil:
 		return nil, 0, fmt.Errorf("audio of %s: %w", d.Entry.Recording.RecordingKey, err)
@@ -135,7 +135,8 @@ func (d *Delivery) setHeaders(header http.Header) {
 	header.Set("Cache-Control", "private, no-cache")
 }
 
-// disposition names the file that a client should keep the audio in (RFC 6266).
+// disposition returns the Content-Disposition, with a name for saving the audio (RFC
+// 6266).
 func (d *Delivery) disposition() string {
 	name := d.Entry.Recording.RecordingKey + "." + string(d.Format)
 	plain := strings.Map(func(c rune) rune {

@@ -216,15 +216,15 @@ func TestFileReachesTheSocket(t *testing.T) {
 	}
 }
 
-func TestAskedFormat(t *testing.T) {
+func TestRequestedFormat(t *testing.T) {
 	for query, want := range map[string]delivery.Format{"": "opus", "?a=1": "opus", "?format=opus": "opus", "?format=wav": "wav"} {
-		got, err := delivery.AskedFormat(httptest.NewRequest("GET", "/"+query, nil))
+		got, err := delivery.RequestedFormat(httptest.NewRequest("GET", "/"+query, nil))
 		if got != want || err != nil {
 			t.Errorf("%q: %q, %v", query, got, err)
 		}
 	}
 	for _, query := range []string{"?format=mp3", "?format=", "?format=wav&format=wav", "?format=%zz"} {
-		_, err := delivery.AskedFormat(httptest.NewRequest("GET", "/"+query, nil))
+		_, err := delivery.RequestedFormat(httptest.NewRequest("GET", "/"+query, nil))
 		if !errors.Is(err, callvault.InvalidParameter) {
 			t.Errorf("%q: %v", query, err)
 		}

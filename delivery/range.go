@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// fitRange makes the Range of a request what http.ServeContent answers as RFC
-// 9110 14 asks: one on a HEAD or of an unknown unit is ignored; the last 0 bytes
-// cannot be had, alone or among others; a number too large to hold is a large
-// number; and what is no range does not pass for one.
+// fitRange rewrites the Range of a request so that http.ServeContent answers it as RFC
+// 9110 14 requires. A Range on a HEAD or with an unknown unit is removed, and so is a
+// suffix of 0 bytes, which cannot be satisfied. Numbers too large for an int64 become
+// the largest one. A malformed Range becomes one that http.ServeContent refuses.
 func fitRange(r *http.Request, size int64) {
 	given := r.Header.Get("Range")
 	if given == "" {
@@ -48,11 +48,11 @@ func fitRange(r *http.Request, size int64) {
 	}
 }
 
-// unreadableRange is one that http.ServeContent refuses as no range at all.
+// unreadableRange is a Range that http.ServeContent refuses as malformed.
 const unreadableRange = "bytes=?"
 
-// fitPart writes one range of a Range, first-last, first- or -suffix, in numbers
-// that fit into an int64. ok is false when it is none.
+// fitPart returns one range of a Range, first-last, first- or -suffix, with numbers
+// that fit into an int64. ok is false if it is malformed.
 func fitPart(part string) (fit string, ok bool) {
 	first, last, found := strings.Cut(part, "-")
 	if !found || first == "" && last == "" {
@@ -63,15 +63,15 @@ func fitPart(part string) (fit string, ok bool) {
 			return "", false
 		}
 		if *number != "" {
-			n, _ := strconv.ParseInt(*number, 10, 64) // the largest there is for what is out of range
+			n, _ := strconv.ParseInt(*number, 10, 64) // the largest int64 if it is out of range
 			*number = strconv.FormatInt(n, 10)
 		}
 	}
 	return first + "-" + last, true
 }
 
-// joinConditions makes one line of each condition that may be spread over many
-// (RFC 9110 5.3): http.ServeContent reads the first.
+// joinConditions joins the lines of each condition that may have several (RFC 9110
+// 5.3), since http.ServeContent reads only the first.
 func joinConditions(header http.Header) {
 	for _, name := range []string{"If-Match", "If-None-Match"} {
 		if lines := header[name]; len(lines) > 1 {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Response is an http.ResponseWriter that knows what it has sent, hands files to
-// the kernel, and gives up on a client who takes too long.
+// Response is an http.ResponseWriter that records what it has sent, sends files with
+// sendfile, and gives up on a client that is too slow.
 type Response struct {
 	http.ResponseWriter
 	Control  *http.ResponseController
@@ -16,21 +16,22 @@ type Response struct {
 	patience Patience
 }
 
-// NewResponse returns a response over w to a client who is given so much patience.
+// NewResponse returns a response that writes to w and gives the client that much
+// patience.
 func NewResponse(w http.ResponseWriter, patience Patience) *Response {
 	return &Response{ResponseWriter: w, Control: http.NewResponseController(w), patience: patience}
 }
 
-// Patience says how long a client may take: Stall without a byte; and where there
-// is Hurry, once he had some time since Began, no slower on the whole than slowest,
-// which events and audio that is played may be.
+// Patience is how slow a client may be. It may go without a byte for Stall. With Hurry
+// it must also, after its first forSlowness, keep up the average rate slowest. Streams of
+// events and audio that is played may be slower, and do without Hurry.
 type Patience struct {
 	Hurry bool
-	Began time.Time // when he could first take or send something
-	set   time.Time
+	Began time.Time // when the client could first receive or send something
+	set   time.Time // when a deadline was last set
 }
 
-// Stall is how long a client may neither take nor send a byte.
+// Stall is how long a client may go without receiving or sending a byte.
 const Stall = 30 * time.Second
 
 const (
@@ -38,7 +39,7 @@ const (
 	forSlowness = time.Minute
 )
 
-// Until is when the next bytes must have come after so many.
+// Until returns the deadline for the next bytes after so many bytes have passed.
 func (p *Patience) Until(now time.Time, bytes int64) time.Time {
 	soon := now.Add(Stall)
 	slow := p.Began.Add(forSlowness + time.Duration(bytes/slowest)*time.Second)
@@ -48,8 +49,8 @@ func (p *Patience) Until(now time.Time, bytes int64) time.Time {
 	return soon
 }
 
-// Renew tells whether it is time to set a deadline again: setting one costs more
-// than a small write.
+// Renew reports whether it is time to set a new deadline. Setting one costs more than
+// a small write, so it is done at most once a second.
 func (p *Patience) Renew(now time.Time) bool {
 	if now.Sub(p.set) < time.Second {
 		return false
@@ -58,16 +59,15 @@ func (p *Patience) Renew(now time.Time) bool {
 	return true
 }
 
-// hurry moves on how long the client may take for what is written to him. Before
-// the first byte he could take none: that time, of his upload or of our work, is
-// not counted.
-func (w *Response) hurry() {
+// extendDeadline extends the deadline for what is written. The time before the first
+// byte, taken up by the client's upload or by our work, does not count.
+func (w *Response) extendDeadline() {
 	now := time.Now()
 	if w.patience.Began.IsZero() {
 		w.patience.Began = now
 	}
 	if w.patience.Renew(now) {
-		_ = w.Control.SetWriteDeadline(w.patience.Until(now, w.Bytes)) // a connection without deadlines is the tests'
+		_ = w.Control.SetWriteDeadline(w.patience.Until(now, w.Bytes)) // fails only in tests without a connection
 	}
 }
 
@@ -84,18 +84,18 @@ func (w *Response) Write(p []byte) (int, error) {
 	if w.Status == 0 {
 		w.Status = http.StatusOK
 	}
-	w.hurry()
+	w.extendDeadline()
 	n, err := w.ResponseWriter.Write(p)
 	w.Bytes += int64(n)
 	return n, err
 }
 
-// sendAtOnce is how many bytes of a file are handed to the kernel at a time, so
-// that a slow client's deadline can be moved on between them: what the slowest
-// takes in well under Stall.
+// sendAtOnce is how many bytes of a file are handed to the kernel at a time, so that
+// the deadline can be extended in between. The slowest client allowed takes that much
+// in well under Stall.
 const sendAtOnce = 64 << 10
 
-// ReadFrom sends what src has, a file by sendfile.
+// ReadFrom sends the contents of src, a file with sendfile.
 func (w *Response) ReadFrom(src io.Reader) (sent int64, err error) {
 	to, fast := w.ResponseWriter.(io.ReaderFrom)
 	limited, bounded := src.(*io.LimitedReader)
@@ -106,7 +106,7 @@ func (w *Response) ReadFrom(src io.Reader) (sent int64, err error) {
 		w.Status = http.StatusOK
 	}
 	for limited.N > 0 {
-		w.hurry()
+		w.extendDeadline()
 		part := io.LimitedReader{R: limited.R, N: min(limited.N, sendAtOnce)}
 		n, err := to.ReadFrom(&part)
 		sent += n
@@ -119,9 +119,9 @@ func (w *Response) ReadFrom(src io.Reader) (sent int64, err error) {
 	return sent, nil
 }
 
-// FlushError sends what is written so far, the headers alone where there is nothing.
+// FlushError sends what is written so far, or only the headers if that is nothing.
 func (w *Response) FlushError() error {
-	w.hurry() // else the deadline would be that of an earlier answer
+	w.extendDeadline() // the deadline may be that of an earlier response
 	return w.Control.Flush()
 }
 

@@ -11,27 +11,27 @@ import (
 
 type socketKey struct{}
 
-// Socket is the ConnContext of an http.Server whose connections Send then knows: the
-// headers of an answer and its audio leave together, and not in a small packet before.
+// Socket is the ConnContext for an http.Server that uses Send. With it, Send can put the
+// headers of a response and the start of its audio into one packet.
 func Socket(ctx context.Context, conn net.Conn) context.Context {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return ctx // of TLS, which makes its own packets
+		return ctx // TLS makes its own packets
 	}
 	socket, err := tcp.SyscallConn()
 	if err != nil {
-		return ctx // it is closed
+		return ctx // the connection is closed
 	}
 	return context.WithValue(ctx, socketKey{}, socket)
 }
 
-// hold keeps what is written to the request's connection until a packet is full of it,
-// or release is called: tcp(7)'s TCP_CORK. It tells whether it could.
-func hold(r *http.Request) bool { return cork(r, 1) }
+// cork makes the kernel hold back what is written to the request's connection until it
+// fills a packet, or until uncork (tcp(7), TCP_CORK). It reports whether it did.
+func cork(r *http.Request) bool { return setCork(r, 1) }
 
-func release(r *http.Request) { cork(r, 0) }
+func uncork(r *http.Request) { setCork(r, 0) }
 
-func cork(r *http.Request, on int) (done bool) {
+func setCork(r *http.Request, on int) (done bool) {
 	socket, ok := r.Context().Value(socketKey{}).(syscall.RawConn)
 	if !ok {
 		return false

@@ -8,9 +8,9 @@ import (
 	"net/http"
 )
 
-// Socket is the ConnContext of an http.Server; there is nothing to know here.
+// Socket is the ConnContext for an http.Server that uses Send. It does nothing here.
 func Socket(ctx context.Context, _ net.Conn) context.Context { return ctx }
 
-func hold(*http.Request) bool { return false }
+func cork(*http.Request) bool { return false }
 
-func release(*http.Request) {}
+func uncork(*http.Request) {}

@@ -43,7 +43,7 @@ func (p *Pages) downloadAudio(x *exchange) error {
 // sendAudio sends a recording's audio, charged to its tenant's egress, and tells
 // how many bytes left.
 func (p *Pages) sendAudio(x *exchange, inline bool) (*archive.Entry, int64, error) {
-	format, err := delivery.AskedFormat(x.r)
+	format, err := delivery.RequestedFormat(x.r)
 	if err != nil {
 		return nil, 0, err
 	}

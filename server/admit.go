@@ -14,8 +14,8 @@ import (
 
 var errPanic = errors.New("panic")
 
-// authenticate finds out who asks: a service user, by the authentication key in
-// the header "Authorization: Bearer …" (RFC 6750 2.1).
+// authenticate returns the service user whose authentication key the header
+// "Authorization: Bearer …" holds (RFC 6750 2.1).
 func (s *Server) authenticate(w *response, r *http.Request) (*account.Caller, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
@@ -23,7 +23,7 @@ func (s *Server) authenticate(w *response, r *http.Request) (*account.Caller, er
 	}
 	scheme, key, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return nil, fmt.Errorf("the Authorization header is not one Bearer {authentication_key}: %w", callvault.Unauthorized)
+		return nil, fmt.Errorf("the request needs exactly one header Authorization: Bearer {authentication_key}: %w", callvault.Unauthorized)
 	}
 	user, err := s.Accounts.Authenticate(r.Context(), strings.TrimSpace(key), w.began)
 	if err != nil {
@@ -33,15 +33,15 @@ func (s *Server) authenticate(w *response, r *http.Request) (*account.Caller, er
 	return user, nil
 }
 
-// may tells whether the user has the capability.
+// may returns an error unless the user has the capability.
 func may(user *account.Caller, capability callvault.Capability) error {
 	if user.May(capability) {
 		return nil
 	}
-	return fmt.Errorf("the user %s has not the capability %s: %w", user.Name, capability, callvault.Forbidden)
+	return fmt.Errorf("the user %s does not have the capability %s: %w", user.Name, capability, callvault.Forbidden)
 }
 
-// reach finds a tenant that the user may reach. One who may not learns nothing of
+// reach returns a tenant that the user has access to. Other users do not learn
 // whether it exists.
 func reach(user *account.Caller, tenant string) (*callvault.Tenant, error) {
 	if !user.MayReach(tenant) {
@@ -66,20 +66,21 @@ func (s *Server) admitUser(w *response, r *http.Request, user *account.Caller) e
 	return s.admit(w, r, "user/"+user.Name, "the user "+user.Name+" (lists that do not name exactly one tenantName)")
 }
 
-// admit counts a request against a subject, and says in the answer's headers
-// where the asker stands (draft-ietf-httpapi-ratelimit-headers).
-func (s *Server) admit(w *response, r *http.Request, subject, words string) error {
+// admit counts a request against a subject, which description names in the error,
+// and sets the headers that say how much of the limit is left
+// (draft-ietf-httpapi-ratelimit-headers).
+func (s *Server) admit(w *response, r *http.Request, subject, description string) error {
 	standing, err := s.Meter.Admit(r.Context(), subject, time.Now())
 	var wait callvault.Wait
 	refused := errors.As(err, &wait)
 	if err != nil && !refused {
-		return err // nobody knows where the asker stands
+		return err // the standing is unknown
 	}
 	w.Header().Set("RateLimit-Policy", meter.Policy)
 	w.Header().Set("RateLimit", standing.String())
 	if refused {
-		return fmt.Errorf("over 3 requests within 10 seconds for %s; ask again in %d s, and best once every 3 s: %w",
-			words, wait.RetryAfter(), wait)
+		return fmt.Errorf("more than 3 requests in 10 seconds for %s; try again in %d s, and then send one request every 3 s: %w",
+			description, wait.RetryAfter(), wait)
 	}
 	return nil
 }

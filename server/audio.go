@@ -12,7 +12,7 @@ import (
 	"callvault/delivery"
 )
 
-// audio answers GET audio (seed, "Request specific recording via recording ID").
+// audio answers GET audio (API guide, "Request specific recording via recording ID").
 func (s *Server) audio(w *response, r *http.Request) error {
 	user, err := s.authenticate(w, r)
 	if err != nil {
@@ -21,7 +21,7 @@ func (s *Server) audio(w *response, r *http.Request) error {
 	if err := checkAudioPath(w.tenant, w.key); err != nil {
 		return err
 	}
-	format, err := delivery.AskedFormat(r)
+	format, err := delivery.RequestedFormat(r)
 	if err != nil {
 		return err
 	}
@@ -40,10 +40,10 @@ func (s *Server) audio(w *response, r *http.Request) error {
 		return err
 	}
 	if !user.MayHear(&entry.Recording) {
-		return fmt.Errorf("the user %s may not hear the recording %s: %w", user.Name, w.key, callvault.Forbidden)
+		return fmt.Errorf("the user %s has no access to the recording %s: %w", user.Name, w.key, callvault.Forbidden)
 	}
 	if status := entry.Recording.Status; !status.HasAudio() {
-		return fmt.Errorf("the recording %s is %s: there is no audio to send: %w", w.key, status, callvault.NotFound)
+		return fmt.Errorf("the recording %s has the status %s, so there is no audio to send: %w", w.key, status, callvault.NotFound)
 	}
 	file, err := s.Archive.OpenAudio(r.Context(), entry)
 	if err != nil {
@@ -64,16 +64,17 @@ func (s *Server) audio(w *response, r *http.Request) error {
 	return s.lost(w, err)
 }
 
-// lost tells the operator of audio that should be held and is not there: to who asks
-// for it that is an ordinary 404, which a collector takes for an answer.
+// lost logs that audio which should be held is missing. The client gets an ordinary 404,
+// which a collector accepts as the answer, so that the log alone shows the fault.
 func (s *Server) lost(w *response, err error) error {
 	if errors.Is(err, callvault.NotFound) {
-		s.Log.Error("audio that was held is lost; see what verify says", "request_id", w.id, "tenant", account.MaskKeys(w.tenant), "key", account.MaskKeys(w.key))
+		s.Log.Error("audio that was held is lost; run verify for details", "request_id", w.id, "tenant", account.MaskKeys(w.tenant), "key", account.MaskKeys(w.key))
 	}
 	return err
 }
 
-// checkAudioPath tells whether the names in the path of audio can be any.
+// checkAudioPath returns an error unless the path of audio has a valid tenant name
+// and recording key.
 func checkAudioPath(tenant, key string) error {
 	if err := callvault.CheckKey("tenant's name", tenant); err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"callvault/account"
 )
 
-// note tells the audit trail what was sent or taken in, within a second. It is
-// done already: that it could not be written down is the operator's to know.
+// note adds to the audit trail, within a second, what was sent or uploaded. That has
+// already happened, so an error goes to the log and not to the client.
 func (s *Server) note(w *response, r *http.Request, e account.Event) {
 	e.Who, e.Via, e.From = w.user, account.ViaAPI, remote(r)
 	if e.Tenant == "" {
@@ -21,7 +21,7 @@ func (s *Server) note(w *response, r *http.Request, e account.Event) {
 	}
 }
 
-// noteList tells the audit trail what was listed, also when it broke off.
+// noteList adds a list that was sent, or part of one, to the audit trail.
 func (s *Server) noteList(w *response, r *http.Request, action string, q *query) {
 	if w.Status != http.StatusOK || r.Method == http.MethodHead {
 		return

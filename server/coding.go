@@ -10,9 +10,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// chooseCoding is the content coding that a list is sent in: the best of zstd and
-// gzip that the client takes and does not weigh below none at all, "" for none
-// (RFC 9110 12.5.3). To one who takes any it is gzip.
+// chooseCoding returns the content coding of a list: zstd or gzip, whichever the
+// client prefers, unless it prefers no coding; "" is no coding (RFC 9110 12.5.3). For
+// a client that accepts any coding ("*") it is gzip.
 func chooseCoding(headers []string) string {
 	qualities := map[string]float64{}
 	for word, quality := range weighted(headers) {
@@ -30,8 +30,8 @@ func chooseCoding(headers []string) string {
 	return ""
 }
 
-// weighted yields the words of a header that is a list with weights (RFC 9110
-// 12.4.2), each with its weight, which is 1 unless given.
+// weighted yields each word of a header that is a list with weights (RFC 9110
+// 12.4.2), and its weight, by default 1.
 func weighted(headers []string) iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
 		for item := range strings.SplitSeq(strings.Join(headers, ","), ",") {
@@ -50,8 +50,8 @@ func weighted(headers []string) iter.Seq2[string, float64] {
 	}
 }
 
-// coder compresses what is written to it. Each write leaves at once, so that a
-// list's first rows do not wait for the rest.
+// coder compresses what is written to it. It sends each write on at once, so that the
+// first rows of a list do not wait for the rest.
 type coder struct {
 	to      io.Writer
 	flush   func() error
@@ -59,7 +59,7 @@ type coder struct {
 	abandon func()
 }
 
-// newCoder returns a coder to w, one that changes nothing for the coding "".
+// newCoder returns a coder that writes to w. For the coding "" it changes nothing.
 func newCoder(w io.Writer, coding string) *coder {
 	none := func() error { return nil }
 	switch coding {

@@ -14,17 +14,17 @@ import (
 	"callvault/account"
 )
 
-// query is what a list is asked for.
+// query is the parameters of a list.
 type query struct {
 	span    callvault.Span
-	tenants []string // tenantName=, each once
+	tenants []string // tenantName=, without duplicates
 }
 
-// parseQuery reads a list's parameters; unknown ones are passed over.
+// parseQuery parses a list's parameters. It ignores unknown ones.
 func parseQuery(r *http.Request) (q query, err error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return q, fmt.Errorf("the query cannot be read: %w: %w", err, callvault.InvalidParameter)
+		return q, fmt.Errorf("the query string is not valid: %w: %w", err, callvault.InvalidParameter)
 	}
 	if q.span.From, err = timeParameter(values, "startTime"); err != nil {
 		return q, err
@@ -33,7 +33,7 @@ func parseQuery(r *http.Request) (q query, err error) {
 		return q, err
 	}
 	if q.span.From > q.span.To {
-		return q, fmt.Errorf("startTime lies after endTime: %w", callvault.InvalidParameter)
+		return q, fmt.Errorf("startTime is after endTime: %w", callvault.InvalidParameter)
 	}
 	for _, name := range values["tenantName"] {
 		if err := callvault.CheckKey("tenantName", name); err != nil {
@@ -62,7 +62,7 @@ func timeParameter(values url.Values, name string) (int64, error) {
 	return ms, nil
 }
 
-// recordings answers GET recordings (seed, "Requesting Recording Data").
+// recordings answers GET recordings (API guide, "Requesting Recording Data").
 func (s *Server) recordings(w *response, r *http.Request) error {
 	q, grant, err := s.admitList(w, r)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Server) recordings(w *response, r *http.Request) error {
 	return err
 }
 
-// calls answers GET call-recording-info (seed, "Expanded Metrics Available").
+// calls answers GET call-recording-info (API guide, "Expanded Metrics Available").
 func (s *Server) calls(w *response, r *http.Request) error {
 	q, grant, err := s.admitList(w, r)
 	if err != nil {
@@ -84,8 +84,8 @@ func (s *Server) calls(w *response, r *http.Request) error {
 	return err
 }
 
-// admitList checks a request for a list, in the API's order: who asks, what for,
-// whether he may, whether not too often.
+// admitList checks a request for a list, in the API's order: authentication,
+// parameters, permission, request limit.
 func (s *Server) admitList(w *response, r *http.Request) (q query, grant *callvault.Grant, err error) {
 	user, err := s.authenticate(w, r)
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *Server) admitList(w *response, r *http.Request) (q query, grant *callva
 	return q, &narrowed, s.admitUser(w, r, user)
 }
 
-// listForm is how the rows of a list are written one after the other.
+// listForm is the text around and between the rows of a list.
 type listForm struct {
 	contentType, open, between, end string
 }
@@ -124,11 +124,11 @@ var (
 	linesForm = listForm{"application/x-ndjson", "", "\n", "\n"}
 )
 
-// sendList streams a list. An error before the first row is an ordinary answer;
-// after it the connection is broken off, so that the list does not look whole.
+// sendList streams a list. An error before the first row is an ordinary response;
+// after it the connection is aborted, so that the list does not look complete.
 func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error {
 	form := arrayForm
-	if prefersLines(r.Header.Values("Accept")) && r.ProtoAtLeast(1, 1) { // to HTTP/1.0 lines that broke off would look whole
+	if prefersLines(r.Header.Values("Accept")) && r.ProtoAtLeast(1, 1) { // over HTTP/1.0 interrupted lines would look complete
 		form = linesForm
 	}
 	coding := chooseCoding(r.Header.Values("Accept-Encoding"))
@@ -151,12 +151,13 @@ func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error
 	return encoder.close()
 }
 
-// early is how many bytes of a list leave without waiting for more.
+// early is how many bytes of a list are sent before the buffer fills, so that the
+// client need not wait for the first rows.
 const early = 4 << 10
 
-// write writes the rows. Nothing is written before the first row is there; leave
-// sends the first of what was written on its way.
-func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error], leave func() error) error {
+// write writes the rows, and nothing before the first row has been read. flush
+// sends what was written so far; it is called once, early.
+func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error], flush func() error) error {
 	buffer := newBuffer(to)
 	before, begun := form.open, false
 	for row, err := range rows {
@@ -169,7 +170,7 @@ func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error], leave f
 		}
 		before = form.between
 		if !begun && buffer.Buffered() >= early {
-			if err := errors.Join(buffer.Flush(), leave()); err != nil {
+			if err := errors.Join(buffer.Flush(), flush()); err != nil {
 				return err
 			}
 			begun = true
@@ -184,15 +185,15 @@ func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error], leave f
 	return buffer.Flush()
 }
 
-// prefersLines tells whether an Accept header names the form of lines, and does
-// not weigh an array above it (RFC 9110 12.5.1).
+// prefersLines reports whether an Accept header names JSON lines and does not prefer
+// an array (RFC 9110 12.5.1).
 func prefersLines(headers []string) bool {
 	weights := map[string]float64{}
 	for word, weight := range weighted(headers) {
 		weights[strings.ToLower(word)] = weight
 	}
 	array := 0.0
-	for _, word := range []string{"*/*", "application/*", arrayForm.contentType} { // the closest counts
+	for _, word := range []string{"*/*", "application/*", arrayForm.contentType} { // the most specific counts
 		if weight, named := weights[word]; named {
 			array = weight
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// metrics are what an operator watches the service by (Prometheus).
+// metrics are the server's Prometheus metrics.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -50,10 +50,10 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-// Register adds metrics of others to those that the server shows.
+// Register adds other metrics to those that the server publishes.
 func (s *Server) Register(more prometheus.Collector) { s.metrics.registry.MustRegister(more) }
 
-// count counts an answer.
+// count counts a response.
 func (m *metrics) count(w *response, took time.Duration) {
 	status := strconv.Itoa(w.Status)
 	m.requests.WithLabelValues(w.endpoint, status).Inc()
@@ -63,8 +63,8 @@ func (m *metrics) count(w *response, took time.Duration) {
 	}
 }
 
-// stock tells what is held when it is asked, and asks the archive at most once in
-// stockAge.
+// stock is a prometheus.Collector of what the archive holds. It asks the archive at
+// most once in stockAge.
 type stock struct {
 	s *Server
 
@@ -82,14 +82,14 @@ var (
 	freeDesc  = prometheus.NewDesc("callvault_disk_free_bytes", "Bytes free where audio is kept.", nil, nil)
 )
 
-// Describe names the metrics.
+// Describe sends the descriptions of the metrics.
 func (c *stock) Describe(to chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{heldDesc, knownDesc, bytesDesc, freeDesc} {
 		to <- desc
 	}
 }
 
-// Collect tells the metrics.
+// Collect sends the metrics.
 func (c *stock) Collect(to chan<- prometheus.Metric) {
 	for _, total := range c.current() {
 		to <- prometheus.MustNewConstMetric(heldDesc, prometheus.GaugeValue, float64(total.Held), total.Tenant)
@@ -104,9 +104,9 @@ func (c *stock) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// current is what is held, or was lately. When the archive does not answer, the
-// last answer stands, and who asks soon does not wait for one again: all other
-// metrics are wanted just then.
+// current returns the totals, at most stockAge old. If the archive does not answer, it
+// returns the last totals and does not ask again for stockAge: the other metrics
+// matter most just then, and must not wait for the archive each time.
 func (c *stock) current() []archive.Total {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 //go:embed openapi.yaml
 var openapiYAML []byte
 
-// openapiJSON is the description of the API as it is served.
+// openapiJSON returns the description of the API as JSON.
 var openapiJSON = sync.OnceValues(func() ([]byte, error) {
 	var document any
 	if err := yaml.Unmarshal(openapiYAML, &document); err != nil {
@@ -34,12 +34,12 @@ func (s *Server) openapi(w *response, _ *http.Request) error {
 	return sendJSON(w, document)
 }
 
-// healthz says that the process runs.
+// healthz answers that the process runs.
 func (s *Server) healthz(w *response, _ *http.Request) error {
 	return sendJSON(w, []byte(`{"status":"ok"}`))
 }
 
-// readyz says that requests can be answered.
+// readyz answers whether requests can be served.
 func (s *Server) readyz(w *response, r *http.Request) error {
 	if s.stopping.Load() {
 		return fmt.Errorf("stopping: %w", callvault.Unavailable)
@@ -54,7 +54,7 @@ func (s *Server) readyz(w *response, r *http.Request) error {
 	return sendJSON(w, []byte(`{"status":"ready"}`))
 }
 
-// ownMetrics answers with the metrics, to a user with the capability admin.
+// ownMetrics answers with the metrics. It requires the capability admin.
 func (s *Server) ownMetrics(w *response, r *http.Request) error {
 	user, err := s.authenticate(w, r)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s *Server) ownMetrics(w *response, r *http.Request) error {
 	return nil
 }
 
-// MetricsHandler answers with the metrics to whoever asks. It is for an address
-// of its own.
+// MetricsHandler returns a handler that answers with the metrics without
+// authentication. It is for a listener of its own.
 func (s *Server) MetricsHandler() http.Handler {
 	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})
 }
@@ -76,6 +76,6 @@ func (s *Server) MetricsHandler() http.Handler {
 func sendJSON(w *response, text []byte) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(text) // a client who is gone needs no answer
+	_, _ = w.Write(text) // a client that is gone needs no answer
 	return nil
 }

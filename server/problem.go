@@ -14,29 +14,27 @@ import (
 	"callvault/archive"
 )
 
-// problem is the body of every answer that is not a success.
+// problem is the body of every error response.
 type problem struct {
 	Code      string `json:"code"`
 	Message   string `json:"message"`
 	RequestID string `json:"requestId,omitempty"`
 }
 
-// retryUnavailable is how long a client is asked to wait for what is not
-// available just now.
+// retryUnavailable is the Retry-After of a 503.
 const retryUnavailable = 5 * time.Second
 
-// answer makes an answer of an error. It is the one gate through which errors
-// reach clients: only the text that was wrapped around a Code below 500, or
-// around one that is meant for clients, passes.
-func (s *Server) answer(w *response, err error) {
+// fail answers with an error. It is the only way in which errors reach clients:
+// they see the text of an error only if it wraps a Code below 500, or 509.
+func (s *Server) fail(w *response, err error) {
 	w.err = err
 	if w.Status != 0 {
-		// Bytes have left: only a broken connection tells the client the truth.
+		// Part of the response is sent: only a broken connection shows that it is incomplete.
 		panic(http.ErrAbortHandler)
 	}
 	code := codeOf(err)
 	if code == callvault.InsufficientStorage && w.method != http.MethodPost {
-		code = callvault.Unavailable // who sends nothing has nothing for which there is no room
+		code = callvault.Unavailable // 507 is about storing what the client sent
 	}
 	body := problem{Code: code.Name(), Message: message(code, err, w.id)}
 	header := w.Header()
@@ -66,11 +64,11 @@ func (s *Server) answer(w *response, err error) {
 	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(int(code))
 	if w.method != http.MethodHead {
-		_, _ = w.Write(text) // a client who is gone needs no answer
+		_, _ = w.Write(text) // a client that is gone needs no answer
 	}
 }
 
-// codeOf is the status that an error is answered with.
+// codeOf returns the status for an error.
 func codeOf(err error) callvault.Code {
 	var code callvault.Code
 	err = archive.StorageError(err)
@@ -83,15 +81,15 @@ func codeOf(err error) callvault.Code {
 	return callvault.Internal
 }
 
-// message is the sentence for the client.
+// message returns the sentence for the client.
 func message(code callvault.Code, err error, id string) string {
 	switch code {
 	case callvault.Internal:
-		return "something went wrong here; the log of the service tells more under request id " + id
+		return "something went wrong in the service; its log says more under request id " + id
 	case callvault.Unavailable:
-		return "the service cannot answer just now; try again in a few seconds (request id " + id + ")"
+		return "the service cannot answer right now; try again in a few seconds (request id " + id + ")"
 	case callvault.InsufficientStorage:
-		return "no room is left to keep the recording, and nothing of it was kept; make room on the service's disk and send it again"
+		return "the service has no room left for the recording, and stored nothing of it; make room on its disk and send the recording again"
 	}
 	var wait callvault.Wait
 	text := err.Error()

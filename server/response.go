@@ -20,7 +20,7 @@ import (
 	"callvault/delivery"
 )
 
-// response is an answer on its way, and what the log and the metrics tell of it.
+// response is a response in progress, with what the log and the metrics record of it.
 type response struct {
 	*delivery.Response
 
@@ -48,16 +48,17 @@ func newResponse(w http.ResponseWriter, r *http.Request, endpoint string) *respo
 	return out
 }
 
-// leaveBody lets the answer leave although the request has a body that is not
-// read, or not to its end: net/http would wait for that of a short one first.
+// leaveBody lets the response be sent although the request's body is not read to its
+// end. Otherwise net/http would first wait for the rest of a short body.
 func (w *response) leaveBody(r *http.Request) {
 	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
 }
 
-// impatient is a request's body whose sender is given up on when he stalls.
-type impatient struct {
+// patientBody is the body of a request. Reading it fails once the client has been too
+// slow for too long.
+type patientBody struct {
 	io.ReadCloser
 	control  *http.ResponseController
 	patience delivery.Patience
@@ -65,17 +66,17 @@ type impatient struct {
 	ended    bool
 }
 
-// takeBody is the request's body, for a handler that reads it.
-func (w *response) takeBody(r *http.Request) *impatient {
+// takeBody returns the request's body, for a handler that reads it. It undoes leaveBody.
+func (w *response) takeBody(r *http.Request) *patientBody {
 	w.Header().Del("Connection")
-	return &impatient{ReadCloser: r.Body, control: w.Control, patience: delivery.Patience{Hurry: true, Began: w.began}}
+	return &patientBody{ReadCloser: r.Body, control: w.Control, patience: delivery.Patience{Hurry: true, Began: w.began}}
 }
 
-// Read reads the next bytes of the body. Once all are there nobody is waited for:
-// what is then done with them may take its time.
-func (b *impatient) Read(p []byte) (int, error) {
+// Read reads the next bytes of the body. At its end it lifts the deadline, so that the
+// handler may take its time with what it has read.
+func (b *patientBody) Read(p []byte) (int, error) {
 	if now := time.Now(); b.patience.Renew(now) {
-		_ = b.control.SetReadDeadline(b.patience.Until(now, b.bytes)) // a connection without deadlines is the tests'
+		_ = b.control.SetReadDeadline(b.patience.Until(now, b.bytes)) // fails only in tests without a connection
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.bytes += int64(n)
@@ -86,14 +87,14 @@ func (b *impatient) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish counts and logs an answer, and turns a panic into one.
+// finish turns a panic into an error response, and counts and logs the response.
 func (s *Server) finish(w *response, r *http.Request) {
 	fault := recover()
 	if fault != nil && fault != http.ErrAbortHandler {
 		s.Log.Error("panic", "request_id", w.id, "panic", fault, "at", panicPlace())
 		w.err = errPanic
 		if w.Status == 0 {
-			s.answer(w, errPanic)
+			s.fail(w, errPanic)
 			fault = nil
 		}
 	}
@@ -105,8 +106,8 @@ func (s *Server) finish(w *response, r *http.Request) {
 	}
 }
 
-// panicPlace is the line of our code, or of a library's, at which the panic began
-// that is being recovered from.
+// panicPlace returns the file and line, of our code or a library's, at which the panic
+// that is being recovered from began.
 func panicPlace() string {
 	var callers [32]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
@@ -135,14 +136,14 @@ func (s *Server) logRequest(w *response, r *http.Request, took time.Duration) {
 		slog.Float64("ms", float64(took.Microseconds())/1000))
 	if w.err != nil {
 		attrs = append(attrs, slog.String("error", account.MaskKeys(w.err.Error())))
-		if w.Status >= 500 && w.Status != 509 && !errors.Is(w.err, context.Canceled) { // no fault of ours: the client left
+		if w.Status >= 500 && w.Status != 509 && !errors.Is(w.err, context.Canceled) { // canceled: the client left
 			level = slog.LevelError
 		}
 	}
 	s.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
 }
 
-// remote is the address of a client, without his port.
+// remote returns the client's address without the port.
 func remote(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -151,8 +152,8 @@ func remote(r *http.Request) string {
 	return host
 }
 
-// bufferSize is how many bytes of a list are gathered before they leave.
+// bufferSize is how many bytes of a list are sent at a time.
 const bufferSize = 128 << 10
 
-// newBuffer gathers what is written to w.
+// newBuffer returns a buffer of bufferSize in front of w.
 func newBuffer(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, bufferSize) }

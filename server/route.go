@@ -10,13 +10,13 @@ import (
 	"callvault"
 )
 
-// handler answers a request, or returns the error that answer makes an answer of.
+// handler answers a request, or returns an error for fail to answer with.
 type handler func(s *Server, w *response, r *http.Request) error
 
-// endpoint is a path of the API. Its methods stand in the order of Allow.
+// endpoint is a path of the API.
 type endpoint struct {
-	name    string // for the log and the metrics
-	methods []string
+	name    string   // in the log and the metrics
+	methods []string // in the order of the header Allow
 	handle  handler
 }
 
@@ -40,9 +40,9 @@ var (
 	}
 )
 
-// route finds the endpoint of a request. The tenant's name and the recording's
-// key stand in the path; they are taken from it as they were escaped, so that
-// one which holds a slash or dots is seen as what it is.
+// route finds the endpoint of a request, and the tenant name and recording key in
+// its path. It splits the escaped path, so that a name or key with an escaped slash
+// or dots stays one segment.
 func route(r *http.Request) (e endpoint, tenant, key string, err error) {
 	if e, ok := plainEndpoints[r.URL.Path]; ok {
 		return e, "", "", nil
@@ -51,7 +51,7 @@ func route(r *http.Request) (e endpoint, tenant, key string, err error) {
 	segments := strings.Split(rest, "/")
 	for i := range segments {
 		if segments[i], err = url.PathUnescape(segments[i]); err != nil {
-			found = false // the URL would not have been read
+			found = false // net/http refuses such URLs
 		}
 	}
 	switch {
@@ -70,15 +70,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newResponse(w, r, e.name)
 	out.tenant, out.key = tenant, key
 	defer s.finish(out, r)
-	out.leaveBody(r) // only an upload's is read
+	out.leaveBody(r) // upload reads it all the same, with takeBody
 	if err == nil && !slices.Contains(e.methods, r.Method) {
 		out.Header().Set("Allow", strings.Join(e.methods, ", "))
-		err = fmt.Errorf("%s is not done here; there is %s: %w", r.Method, strings.Join(e.methods, " and "), callvault.MethodNotAllowed)
+		err = fmt.Errorf("the method %s is not allowed here; use %s: %w", r.Method, strings.Join(e.methods, " or "), callvault.MethodNotAllowed)
 	}
 	if err == nil {
 		err = e.handle(s, out, r)
 	}
 	if err != nil {
-		s.answer(out, err)
+		s.fail(out, err)
 	}
 }

@@ -1,13 +1,13 @@
-// Package server speaks the recordings API over HTTP: lists, call info, audio,
-// taking recordings in, and what an operator watches a service by.
+// Package server serves the recordings API over HTTP: lists, call info, audio and
+// uploads, and the health checks and metrics with which operators watch a service.
 //
-// It decides in which order a request is checked and what each answer looks
-// like. What is known and held is the archive's, who asks is account's, how much
-// he asked is the meter's.
+// It decides in which order a request is checked and what each response looks
+// like. Recordings and their audio belong to package archive, the identity of
+// clients to package account, and the limits on what they ask for to package meter.
 //
-// It promises that every answer that is not a success has the API's one error
-// shape, that a list which broke off never looks whole, and that neither a key
-// nor an internal error reaches an answer or the log of requests.
+// It promises that every error response has the API's one error shape, that an
+// interrupted list never looks complete, that no key reaches a response or the
+// request log, and that no internal error reaches a response.
 package server
 
 import (
@@ -26,31 +26,32 @@ import (
 	"callvault/meter"
 )
 
-// Meter is the request and egress limits: a meter.Memory, or, where many services
-// share a database, a meter.Shared.
+// Meter enforces the request and egress limits. It is a meter.Memory, or a
+// meter.Shared if several services share a database.
 type Meter interface {
 	Admit(ctx context.Context, subject string, now time.Time) (meter.Standing, error)
 	delivery.Meter
 }
 
-// Config is what a server works with. All fields are needed unless said otherwise.
+// Config is what a server needs. All fields are required unless they say otherwise.
 type Config struct {
 	Accounts *account.Accounts
 	Meter    Meter
 	Archive  *archive.Archive
 	Log      *slog.Logger
-	// MaxUpload is the most bytes that the body of an upload may have.
+	// MaxUpload is the maximum size of the body of an upload, in bytes.
 	MaxUpload int64
-	// DiskFree tells the bytes free where audio is kept; nil where nobody knows.
+	// DiskFree returns the number of bytes free where audio is stored; nil if that
+	// cannot be known.
 	DiskFree func() (int64, error)
-	// Version is the program's, for the metrics.
+	// Version is the program's version, for the metrics.
 	Version string
-	// Redirect answers for audio with where to read it, instead of sending it. The
-	// archive's blobs must be a store that gives such addresses.
+	// Redirect answers requests for audio with a redirect to the store that has it,
+	// instead of sending it. The archive's blob store must be able to make such links.
 	Redirect bool
 }
 
-// DefaultMaxUpload is the usual Config.MaxUpload: 512 MiB.
+// DefaultMaxUpload is the default of Config.MaxUpload: 512 MiB.
 const DefaultMaxUpload = 512 << 20
 
 // Server answers requests. It is an http.Handler.
@@ -61,20 +62,20 @@ type Server struct {
 	stopping atomic.Bool
 }
 
-// New returns a server over the config.
+// New returns a server with the given configuration.
 func New(config Config) *Server {
 	s := &Server{Config: config, intake: ingest.New(config.Archive)}
 	s.metrics = newMetrics(s)
 	return s
 }
 
-// Stopping makes /readyz say that the server is about to stop, so that balancers
-// send their requests elsewhere.
+// Stopping makes /readyz answer that the server is about to stop, so that load
+// balancers send their requests elsewhere.
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
-// Limits on what a client may take of an operator's machine, beyond the API's
-// own: headers must come within headerTime and fit into maxHeader bytes, a body
-// that no handler reads for longer is not waited for after delivery.Stall, an idle
+// Limits that protect the operator's machine, in addition to the API's own. The
+// headers of a request must arrive within headerTime and fit into maxHeader bytes,
+// and all of it within delivery.Stall, which an upload extends as it arrives. An idle
 // connection is closed after idleTime.
 const (
 	headerTime = 10 * time.Second
@@ -82,37 +83,37 @@ const (
 	maxHeader  = 32 << 10
 )
 
-// HTTP returns the http.Server that runs the handler with the limits that keep
-// slow and greedy clients from costing anything.
+// HTTP returns an http.Server for the handler, with limits that keep slow and
+// greedy clients from tying up resources.
 func HTTP(handler http.Handler, log *slog.Logger) *http.Server {
-	lasting := &lasting{Handler: handler}
+	graceful := &gracefulHandler{Handler: handler}
 	return &http.Server{
-		Handler:           lasting,
-		BaseContext:       lasting.listen,
-		ConnState:         lasting.count,
+		Handler:           graceful,
+		BaseContext:       graceful.listen,
+		ConnState:         graceful.count,
 		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       delivery.Stall, // Server moves it on while an upload comes
+		ReadTimeout:       delivery.Stall, // Server extends it while an upload arrives
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       delivery.Socket,
 		ErrorLog:          stdlog.New(&netLog{log: log}, "", 0),
-		// OPTIONS * is answered as every other request.
+		// OPTIONS * is answered like every other request.
 		DisableGeneralOptionsHandler: true,
 	}
 }
 
-// netLog takes what net/http says. That no connection can be taken, or that one
-// ended in a panic, is the operator's to know; anything else is a client's doing.
+// netLog receives the log of net/http. Operators need to know when connections
+// cannot be accepted and when a handler panicked; clients cause everything else.
 type netLog struct {
-	log  *slog.Logger
-	told atomic.Int64 // when last, Unix seconds: it may go on many times a second
+	log       *slog.Logger
+	lastError atomic.Int64 // Unix seconds; an error may recur many times a second
 }
 
 func (l *netLog) Write(line []byte) (int, error) {
 	text, level := strings.TrimSpace(string(line)), slog.LevelDebug
 	if strings.HasPrefix(text, "http: Accept error") || strings.HasPrefix(text, "http: panic") {
-		now, last := time.Now().Unix(), l.told.Load()
-		if now-last >= 60 && l.told.CompareAndSwap(last, now) {
+		now, last := time.Now().Unix(), l.lastError.Load()
+		if now-last >= 60 && l.lastError.CompareAndSwap(last, now) {
 			level = slog.LevelError
 		}
 	}
@@ -120,17 +121,18 @@ func (l *netLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// StopTime is how long a stop waits for what is being sent.
+// StopTime is how long Stop waits for responses that are being sent.
 const StopTime = 30 * time.Second
 
-// Stop ends an http.Server: no new connections, those that are there end with their next
-// answer, what is being sent is finished, and cut off after StopTime. Its Serve returns
-// net.ErrClosed, or http.ErrServerClosed.
+// Stop stops an http.Server that HTTP returned. It accepts no new connections, closes
+// each open one after its next response, and waits up to StopTime for responses that are
+// being sent before it cuts them off. The server's Serve returns net.ErrClosed or
+// http.ErrServerClosed.
 func Stop(h *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), StopTime)
 	defer cancel()
-	if lasting, ok := h.Handler.(*lasting); ok {
-		lasting.end()
+	if graceful, ok := h.Handler.(*gracefulHandler); ok {
+		graceful.drain()
 	}
 	if err := h.Shutdown(ctx); err != nil {
 		return h.Close()

@@ -13,7 +13,7 @@ import (
 	"callvault/archive"
 )
 
-// upload answers POST recordings/{tenant-name}: it takes a recording in.
+// upload answers POST recordings/{tenant-name}: it stores a recording.
 func (s *Server) upload(w *response, r *http.Request) error {
 	user, err := s.authenticate(w, r)
 	if err != nil {
@@ -29,14 +29,14 @@ func (s *Server) upload(w *response, r *http.Request) error {
 		return err
 	}
 	if r.ContentLength > s.MaxUpload {
-		return fmt.Errorf("the body has %d bytes; %d are taken at most: %w", r.ContentLength, s.MaxUpload, callvault.PayloadTooLarge)
+		return fmt.Errorf("the body has %d bytes; at most %d are accepted: %w", r.ContentLength, s.MaxUpload, callvault.PayloadTooLarge)
 	}
 	kind, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "multipart/form-data" {
-		return fmt.Errorf("a recording comes as multipart/form-data with the parts recording, call and audio: %w", callvault.UnsupportedMediaType)
+		return fmt.Errorf("send the recording as multipart/form-data with the parts recording, call and audio: %w", callvault.UnsupportedMediaType)
 	}
 	if parameters["boundary"] == "" {
-		return fmt.Errorf("the Content-Type multipart/form-data names no boundary: %w", callvault.InvalidParameter)
+		return fmt.Errorf("the Content-Type multipart/form-data has no boundary: %w", callvault.InvalidParameter)
 	}
 	body := w.takeBody(r)
 	parts := multipart.NewReader(http.MaxBytesReader(w.ResponseWriter, body, s.MaxUpload), parameters["boundary"])
@@ -55,7 +55,7 @@ func (s *Server) upload(w *response, r *http.Request) error {
 	return sendKept(w, entry, outcome)
 }
 
-// sendKept answers with the recording as it is kept.
+// sendKept answers with the recording as it is stored.
 func sendKept(w *response, entry *archive.Entry, outcome archive.Outcome) error {
 	kept := &entry.Recording
 	status := http.StatusOK
@@ -66,12 +66,12 @@ func sendKept(w *response, entry *archive.Entry, outcome archive.Outcome) error 
 	w.key = kept.RecordingKey
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(kept.AppendJSON(nil)) // it is kept, whether or not the client hears of it
+	_, _ = w.Write(kept.AppendJSON(nil)) // it is stored, whether or not the client gets to know
 	return nil
 }
 
-// segment escapes a part of a path. Of dots alone, which clients would take for
-// steps through the path (RFC 3986 5.2.4), it escapes the dots.
+// segment escapes a segment of a path. In "." and "..", which clients would resolve
+// as steps in the path (RFC 3986 5.2.4), it escapes the dots.
 func segment(text string) string {
 	if text == "." || text == ".." {
 		return strings.ReplaceAll(text, ".", "%2E")
