@@ -23,12 +23,12 @@ const (
 	agreePercent = 5
 )
 
-// judge tells whether a whole body is the audio of the item: it must be an Ogg
+// admit tells whether a whole body is the audio of the item: it must be an Ogg
 // Opus stream that is sound page by page, with the digest that the source told,
 // if it did. Then three witnesses are heard: its length in bytes, the mark of its
 // end, its length in time. One that disagrees makes it doubtful (sources err
 // too), two refuse it.
-func judge(i *item, told *client.Audio, sum [sha256.Size]byte, info audio.Info, checked error) verdict {
+func admit(i *item, told *client.Audio, sum [sha256.Size]byte, info audio.Info, checked error) verdict {
 	var fault *audio.Fault
 	switch {
 	case errors.As(checked, &fault):

@@ -179,7 +179,7 @@ func (w *watch) check(ctx context.Context, log *slog.Logger, e Event, at int64, 
 	// What never happened is waited for since the watch began; so is what a clock that was
 	// wrong says has yet to happen.
 	since := w.began
-	if at > 0 && at <= time.Now().Add(ahead).UnixMilli() {
+	if at > 0 && at <= time.Now().Add(clockSlack).UnixMilli() {
 		since = time.UnixMilli(at)
 	}
 	id := e.Event + "/" + e.Source + "/" + e.Tenant

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// batch is recordings of a turn that are fetched in their order, and side by side where
+// fetchBatch is recordings of a turn that are fetched in their order, and side by side where
 // the source is one's own.
-type batch struct {
+type fetchBatch struct {
 	*turn
-	final   bool // what is refused now is set aside
-	group   *errgroup.Group
-	abreast chan struct{}         // has one of each that is under way
-	over    atomic.Pointer[error] // errStopped or errLater: nothing more is begun
+	final    bool // what is refused now is set aside
+	group    *errgroup.Group
+	inFlight chan struct{}         // has one of each that is under way
+	stopped  atomic.Pointer[error] // errStopped or errLater: nothing more is begun
 }
 
 // fetchAll fetches items, each in its time and in their order. At a pace it ends
@@ -25,36 +25,36 @@ type batch struct {
 // under way, waiting for what has not begun. final says that what is refused now is
 // set aside. errStopped and errLater end the turn, but nothing that is under way.
 func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) error {
-	b := &batch{turn: t, final: final, abreast: make(chan struct{}, keepAbreast)}
-	if t.paced() {
-		b.abreast = make(chan struct{}, abreastPaced)
+	b := &fetchBatch{turn: t, final: final, inFlight: make(chan struct{}, maxInFlightOwn)}
+	if t.oneAtATime() {
+		b.inFlight = make(chan struct{}, abreastPaced)
 	}
 	b.group, ctx = errgroup.WithContext(ctx)
-	fault := b.beginAll(ctx, waiting, items)
+	fault := b.beginEach(ctx, waiting, items)
 	failed := b.group.Wait()
 	if failed != nil && errors.Is(fault, context.Canceled) {
 		fault = nil // only what the failure has ended: it is not the run that was broken off
 	}
 	err := errors.Join(failed, fault, t.flush(context.WithoutCancel(ctx)))
-	if ended := b.over.Load(); ended != nil && err == nil {
+	if ended := b.stopped.Load(); ended != nil && err == nil {
 		return *ended
 	}
 	return err
 }
 
-// paced tells whether the source's limits allow one recording after the other only.
-func (t *turn) paced() bool { return !t.r.source.OwnServer }
+// oneAtATime tells whether the source's limits allow one recording after the other only.
+func (t *turn) oneAtATime() bool { return !t.r.source.OwnServer }
 
-// beginAll begins to fetch one after the other, until the turn ends.
-func (b *batch) beginAll(ctx, waiting context.Context, items []*item) (err error) {
+// beginEach begins to fetch one after the other, until the turn ends.
+func (b *fetchBatch) beginEach(ctx, waiting context.Context, items []*item) (err error) {
 	ahead := 1 // are looked up in the archive together
 	if b.r.source.Pace == 0 {
-		ahead = keepAbreast
+		ahead = maxInFlightOwn
 	}
 	var inArchive map[string]*archive.Entry
 	for i, it := range items {
-		b.abreast <- struct{}{}
-		if b.over.Load() != nil || ctx.Err() != nil || b.paced() && !b.final && b.hasMore() {
+		b.inFlight <- struct{}{}
+		if b.stopped.Load() != nil || ctx.Err() != nil || b.oneAtATime() && !b.final && b.wasWoken() {
 			return nil
 		}
 		if i%ahead == 0 {
@@ -63,16 +63,16 @@ func (b *batch) beginAll(ctx, waiting context.Context, items []*item) (err error
 			}
 		}
 		entry := inArchive[it.key]
-		asks, err := b.begin(ctx, waiting, it, entry)
+		asks, err := b.prepareFetch(ctx, waiting, it, entry)
 		if err != nil {
-			return b.ends(err)
+			return b.stopOn(err)
 		}
 		if !asks {
-			<-b.abreast
+			<-b.inFlight
 			continue
 		}
 		b.group.Go(func() error {
-			defer func() { <-b.abreast }()
+			defer func() { <-b.inFlight }()
 			return b.finish(ctx, waiting, it, entry)
 		})
 	}
@@ -80,19 +80,19 @@ func (b *batch) beginAll(ctx, waiting context.Context, items []*item) (err error
 }
 
 // finish fetches a recording whose turn has come.
-func (b *batch) finish(ctx, waiting context.Context, it *item, entry *archive.Entry) error {
-	err := b.ends(b.fetch(ctx, waiting, it, entry, b.final))
-	if err == nil && (b.paced() || b.isBehind()) {
+func (b *fetchBatch) finish(ctx, waiting context.Context, it *item, entry *archive.Entry) error {
+	err := b.stopOn(b.fetch(ctx, waiting, it, entry, b.final))
+	if err == nil && (b.oneAtATime() || b.flushDue()) {
 		return b.flush(context.WithoutCancel(ctx))
 	}
 	return err
 }
 
-// ends remembers an error that ends the turn, but nothing that is under way; any other
+// stopOn remembers an error that ends the turn, but nothing that is under way; any other
 // it returns.
-func (b *batch) ends(err error) error {
+func (b *fetchBatch) stopOn(err error) error {
 	if errors.Is(err, errStopped) || errors.Is(err, errLater) {
-		b.over.Store(&err)
+		b.stopped.Store(&err)
 		return nil
 	}
 	return err

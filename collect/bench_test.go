@@ -30,7 +30,7 @@ func BenchmarkPacing(b *testing.B) {
 		waiting.Go(func() {
 			for p.wait(ctx) == nil {
 				requests.Add(1)
-				if last, _ := p.state(); time.Now().UnixMilli()-last[1] < DefaultPace.Milliseconds() {
+				if last, _ := p.snapshot(); time.Now().UnixMilli()-last[1] < DefaultPace.Milliseconds() {
 					early.Add(1)
 				}
 			}

@@ -22,7 +22,7 @@ type coverage struct {
 	source    *Source
 	now       time.Time
 	listings  []listing
-	malformed []badList
+	malformed []malformedItem
 }
 
 func (c *Collector) coverage(ctx context.Context, source *Source, now time.Time) (*coverage, error) {
@@ -31,12 +31,12 @@ func (c *Collector) coverage(ctx context.Context, source *Source, now time.Time)
 	if known.listings, err = c.listings(ctx, source.Name, now); err != nil {
 		return nil, err
 	}
-	known.malformed, err = c.malformed(ctx, source.Name)
+	known.malformed, err = c.malformedItems(ctx, source.Name)
 	return known, err
 }
 
-// unread is what of the lists over span could not be read.
-func (k *coverage) unread(span callvault.Span) []LackingRecording {
+// malformedIn is what of the lists over span could not be read.
+func (k *coverage) malformedIn(span callvault.Span) []LackingRecording {
 	var all []LackingRecording
 	for _, m := range k.malformed {
 		if m.From < span.To && span.From < m.To {
@@ -46,9 +46,9 @@ func (k *coverage) unread(span callvault.Span) []LackingRecording {
 	return all
 }
 
-// judge says how complete a day is whose recordings are counted.
-func (k *coverage) judge(d *Day) {
-	d.Lacking += len(k.unread(d.span))
+// assess says how complete a day is whose recordings are counted.
+func (k *coverage) assess(d *Day) {
+	d.Lacking += len(k.malformedIn(d.span))
 	wanted := callvault.Span{From: max(d.span.From, k.source.Since), To: min(d.span.To, k.now.UnixMilli())}
 	d.State = stateOf(d, k.listings, wanted, k.source.Lookback, k.now)
 }
@@ -65,7 +65,7 @@ func (c *Collector) Calendar(ctx context.Context, scope *Scope, span callvault.S
 }
 
 func (c *Collector) calendar(ctx context.Context, scope *Scope, known *coverage, span callvault.Span) ([]Day, error) {
-	days, err := c.emptyDays(ctx, scope, known, span)
+	days, err := c.calendarDays(ctx, scope, known, span)
 	if err != nil || len(days) == 0 {
 		return []Day{}, err
 	}
@@ -76,14 +76,14 @@ func (c *Collector) calendar(ctx context.Context, scope *Scope, known *coverage,
 	for i := range days {
 		n := counts[days[i].Day]
 		days[i].Listed, days[i].Held, days[i].Lacking = n.listed, n.held, n.lacking
-		known.judge(&days[i])
+		known.assess(&days[i])
 	}
-	return known.worthTelling(days), nil
+	return known.withoutEmptyStart(days), nil
 }
 
-// worthTelling leaves out the days before collecting begins on which nothing lies: a
+// withoutEmptyStart leaves out the days before collecting begins on which nothing lies: a
 // single recording that its source dates 1970 would make 20,000 of them.
-func (k *coverage) worthTelling(days []Day) []Day {
+func (k *coverage) withoutEmptyStart(days []Day) []Day {
 	begins := k.source.Since
 	if len(k.listings) > 0 {
 		begins = min(begins, k.listings[0].From)
@@ -103,8 +103,8 @@ func (c *Collector) CalendarStart(ctx context.Context, scope *Scope) (ms int64, 
 	return c.firstDay(ctx, scope.Source, scope.Tenant, listings)
 }
 
-// emptyDays are the days that there is something to tell of, in order.
-func (c *Collector) emptyDays(ctx context.Context, scope *Scope, known *coverage, span callvault.Span) ([]Day, error) {
+// calendarDays are the days that there is something to tell of, in order.
+func (c *Collector) calendarDays(ctx context.Context, scope *Scope, known *coverage, span callvault.Span) ([]Day, error) {
 	first, err := c.firstDay(ctx, scope.Source, scope.Tenant, known.listings)
 	if err != nil || first == 0 {
 		return nil, err
@@ -145,17 +145,17 @@ func (c *Collector) countDays(ctx context.Context, from, tenant string, days []D
 	return counts, rows.Err()
 }
 
-// shift is what must be added, from an instant on, to get from Unix milliseconds
+// clockShift is what must be added, from an instant on, to get from Unix milliseconds
 // to those that a clock in UTC would show at the same time of day.
-type shift struct{ from, add int64 }
+type clockShift struct{ from, add int64 }
 
-// shifts are those of consecutive days: a new one where the clocks are set, and one
+// clockShifts are those of consecutive days: a new one where the clocks are set, and one
 // for what a long day has beyond 24 hours, so that it stays within the day.
-func shifts(days []Day) []shift {
-	var all []shift
+func clockShifts(days []Day) []clockShift {
+	var all []clockShift
 	put := func(from, add int64) {
 		if n := len(all); n == 0 || all[n-1].add != add {
-			all = append(all, shift{from, add})
+			all = append(all, clockShift{from, add})
 		}
 	}
 	for i := range days {
@@ -176,7 +176,7 @@ func shifts(days []Day) []shift {
 // dayNumber is the SQL of the number of the day, since 1970, on which a recording
 // starts, with its arguments after those that are there.
 func dayNumber(days []Day, args []any) (string, []any) {
-	all := shifts(days)
+	all := clockShifts(days)
 	if len(all) == 1 {
 		args = append(args, all[0].add)
 		return fmt.Sprintf("(start_ms + CAST($%d AS BIGINT)) / %d", len(args), dayMs), args
@@ -218,7 +218,7 @@ func (c *Collector) Day(ctx context.Context, scope *Scope, at, now time.Time) (*
 		return nil, err
 	}
 	instant := callvault.Span{From: at.UnixMilli(), To: at.UnixMilli() + 1}
-	days, err := c.emptyDays(ctx, scope, known, instant)
+	days, err := c.calendarDays(ctx, scope, known, instant)
 	if err != nil {
 		return nil, err
 	}
@@ -233,8 +233,8 @@ func (c *Collector) Day(ctx context.Context, scope *Scope, at, now time.Time) (*
 		d.count(it)
 	}
 	d.Lacking = len(d.Missing)
-	d.Missing = append(d.Missing, known.unread(d.span)...)
-	known.judge(&d.Day)
+	d.Missing = append(d.Missing, known.malformedIn(d.span)...)
+	known.assess(&d.Day)
 	return d, err
 }
 

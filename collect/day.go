@@ -63,7 +63,7 @@ func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zon
 			days[i].Missing = append(days[i].Missing, items[0].lacking())
 			items = items[1:]
 		}
-		days[i].Missing = append(days[i].Missing, known.unread(days[i].span)...)
+		days[i].Missing = append(days[i].Missing, known.malformedIn(days[i].span)...)
 	}
 	return days, nil
 }
@@ -86,18 +86,18 @@ func (c *Collector) firstDay(ctx context.Context, source *Source, tenant string,
 	return ms, nil
 }
 
-// awaited is how long ago the last run may have been, so that what came since
+// maxSinceListed is how long ago the last run may have been, so that what came since
 // makes a day not unknown.
-const awaited = 24 * time.Hour
+const maxSinceListed = 24 * time.Hour
 
 // stateOf says how complete a day is of which span was to be listed by now.
 func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Duration, now time.Time) string {
-	covered, final := cover(listings, span, lookback)
+	covered, final := covered(listings, span, lookback)
 	var last int64
 	if len(listings) > 0 {
 		last = listings[len(listings)-1].To
 	}
-	lately := last > span.From && last > now.Add(-awaited).UnixMilli()
+	lately := last > span.From && last > now.Add(-maxSinceListed).UnixMilli()
 	switch {
 	case d.Lacking > 0:
 		return DayIncomplete
@@ -109,21 +109,21 @@ func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Dura
 	return DayUnknown
 }
 
-// badList is a malformed item of a list.
-type badList struct {
+// malformedItem is a malformed item of a list.
+type malformedItem struct {
 	callvault.Span
 	reason string
 }
 
-func (c *Collector) malformed(ctx context.Context, source string) ([]badList, error) {
+func (c *Collector) malformedItems(ctx context.Context, source string) ([]malformedItem, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT from_ms, to_ms, reason FROM malformed WHERE source = $1 ORDER BY from_ms, place`, source)
 	if err != nil {
 		return nil, fmt.Errorf("malformed items of %s: %w", source, err)
 	}
 	defer rows.Close()
-	var all []badList
+	var all []malformedItem
 	for rows.Next() {
-		var b badList
+		var b malformedItem
 		if err := rows.Scan(&b.From, &b.To, &b.reason); err != nil {
 			return nil, fmt.Errorf("malformed items of %s: %w", source, err)
 		}
@@ -133,9 +133,9 @@ func (c *Collector) malformed(ctx context.Context, source string) ([]badList, er
 }
 
 func startOfDay(t time.Time) time.Time {
-	return inZone(clock(t).Truncate(24*time.Hour), t.Location())
+	return inZone(wallClock(t).Truncate(24*time.Hour), t.Location())
 }
 
 func nextDay(t time.Time) time.Time {
-	return inZone(clock(t).Truncate(24*time.Hour).Add(24*time.Hour), t.Location())
+	return inZone(wallClock(t).Truncate(24*time.Hour).Add(24*time.Hour), t.Location())
 }

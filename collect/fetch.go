@@ -23,25 +23,25 @@ type refusedBody struct {
 // Error is why it was not admitted.
 func (e *refusedBody) Error() string { return e.reason }
 
-// begin waits until the item, of which the archive knows entry, may be asked for.
+// prepareFetch waits until the item, of which the archive knows entry, may be asked for.
 // asks is false when there is nothing to ask for.
-func (t *turn) begin(ctx, waiting context.Context, it *item, entry *archive.Entry) (asks bool, err error) {
+func (t *turn) prepareFetch(ctx, waiting context.Context, it *item, entry *archive.Entry) (asks bool, err error) {
 	switch {
 	case entry == nil:
 		return false, t.forget(ctx, it)
 	case entry.Held: // by a run that was killed before it could write so
-		there, err := t.r.c.recall(ctx, entry, it)
+		there, err := t.r.c.itemFromArchive(ctx, entry, it)
 		if err != nil {
-			return false, ownFault{err}
+			return false, localFault{err}
 		}
 		t.mu.Lock()
 		t.dueSize -= it.size - there.size
 		t.mu.Unlock()
 		it.size, it.doubt = there.size, there.doubt
-		t.note(it, held, "")
+		t.record(it, held, "")
 		return false, nil
 	}
-	err = t.ready(waiting, it)
+	err = t.acquire(waiting, it)
 	return err == nil, err
 }
 
@@ -51,30 +51,30 @@ func (t *turn) begin(ctx, waiting context.Context, it *item, entry *archive.Entr
 func (t *turn) fetch(ctx, waiting context.Context, it *item, entry *archive.Entry, final bool) error {
 	var tries patience
 	for {
-		failed := t.request(ctx, it, entry, final)
-		if done, err := t.outcome(ctx, it, failed, final); done {
+		failed := t.requestAudio(ctx, it, entry, final)
+		if done, err := t.handleOutcome(ctx, it, failed, final); done {
 			return err
 		}
 		if !tries.again(t.pacer, failed) {
-			return t.leave(it, failed, tries.spent())
+			return t.leaveForNextRun(it, failed, tries.spent())
 		}
-		t.is(StateWaiting)
-		if err := t.ready(waiting, it); err != nil {
-			t.note(it, due, failed.Error())
+		t.setState(StateWaiting)
+		if err := t.acquire(waiting, it); err != nil {
+			t.record(it, due, failed.Error())
 			return err
 		}
 	}
 }
 
-// leave leaves a recording that could not be had for the next run, and the tenant
+// leaveForNextRun leaves a recording that could not be had for the next run, and the tenant
 // with it when it seems that nothing can be had. spent says that the source has put it
 // off for as long as a run waits.
-func (t *turn) leave(it *item, err error, spent bool) error {
-	t.note(it, due, err.Error())
+func (t *turn) leaveForNextRun(it *item, err error, spent bool) error {
+	t.record(it, due, err.Error())
 	t.r.c.log.Warn("left for the next run", "tenant", it.tenant, "recording", it.key, "reason", err.Error())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failed++; spent || t.failed >= audioFailures || errors.Is(err, callvault.TooManyRequests) {
+	if t.failuresInRow++; spent || t.failuresInRow >= audioFailures || errors.Is(err, callvault.TooManyRequests) {
 		t.state = StateLeft
 		return errLater
 	}
@@ -86,7 +86,7 @@ func (t *turn) leave(it *item, err error, spent bool) error {
 func (t *turn) forget(ctx context.Context, it *item) error {
 	t.r.lists.mu.Lock()
 	defer t.r.lists.mu.Unlock()
-	t.r.problem(Problem{Tenant: it.tenant, Key: it.key, Reason: "its row was lost here; the next run lists it anew"})
+	t.r.addProblem(Problem{Tenant: it.tenant, Key: it.key, Reason: "its row was lost here; the next run lists it anew"})
 	t.mu.Lock()
 	t.due--
 	t.dueSize -= it.size
@@ -94,25 +94,25 @@ func (t *turn) forget(ctx context.Context, it *item) error {
 	return t.r.c.forget(context.WithoutCancel(ctx), it)
 }
 
-// outcome answers each refusal for what it is. done is false for what may be
+// handleOutcome answers each refusal for what it is. done is false for what may be
 // worth another try.
-func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (done bool, fatal error) {
+func (t *turn) handleOutcome(ctx context.Context, it *item, err error, final bool) (done bool, fatal error) {
 	var body *refusedBody
 	var wait callvault.Wait
 	errors.As(err, &wait)
 	switch {
 	case err == nil:
 	case t.awaitsStore(err):
-		t.putOff(it, due, notKept+err.Error(), final)
+		t.postpone(it, due, notKept+err.Error(), final)
 		return true, nil
-	case errors.As(err, new(ownFault)), errors.Is(err, callvault.InsufficientStorage) && !answered(err):
+	case errors.As(err, new(localFault)), errors.Is(err, callvault.InsufficientStorage) && !isRefusal(err):
 		return true, err
 	case ctx.Err() != nil:
 		return true, nil // due as before
 	case errors.As(err, &body):
-		err = t.refused(ctx, it, body, final)
+		err = t.refuse(ctx, it, body, final)
 		if t.awaitsStore(err) {
-			t.putOff(it, due, notKept+err.Error(), final)
+			t.postpone(it, due, notKept+err.Error(), final)
 			return true, nil
 		}
 		if err != nil {
@@ -121,51 +121,51 @@ func (t *turn) outcome(ctx context.Context, it *item, err error, final bool) (do
 	case errors.Is(err, callvault.Unauthorized):
 		return true, err
 	case errors.Is(err, callvault.BandwidthExceeded):
-		return true, t.close(context.WithoutCancel(ctx), wait.For)
+		return true, t.closeTenant(context.WithoutCancel(ctx), wait.For)
 	case errors.Is(err, callvault.Forbidden):
-		t.note(it, denied, err.Error())
+		t.record(it, denied, err.Error())
 	case errors.Is(err, callvault.NotFound):
-		t.note(it, missing, err.Error())
+		t.record(it, missing, err.Error())
 	default:
 		return false, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = 0
+	t.failuresInRow = 0
 	return true, nil
 }
 
 // notKept begins the reason of what the archive's store did not take.
 const notKept = "not kept, to be fetched once more: "
 
-// answered tells whether the error is the source's answer.
-func answered(err error) bool {
+// isRefusal tells whether the error is the source's answer.
+func isRefusal(err error) bool {
 	_, ok := client.RefusalOf(err)
 	return ok
 }
 
-// within is how long a recording may take to come, however it trickles: no more than
+// fetchTimeout is how long a recording may take to come, however it trickles: no more than
 // to play it, and some minutes; and no more than a quarter of a day, whatever the list
 // says of its size. Else one such would keep its tenant, and the source's lock, for days.
-func within(size int64) time.Duration {
+func fetchTimeout(size int64) time.Duration {
 	const bytesPerSecond = 1000 // 8 kbit/s
 	return min(6*time.Hour, 5*time.Minute+time.Duration(size/bytesPerSecond)*time.Second)
 }
 
-// atMost is how many bytes a recording may have: more than any list errs by. Else one
+// maxBody is how many bytes a recording may have: more than any list errs by. Else one
 // answer without an end would fill the disk.
-func atMost(size int64) int64 { return 64<<20 + 4*size }
+func maxBody(size int64) int64 { return 64<<20 + 4*size }
 
-// request asks for one recording's audio and keeps it.
-func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, final bool) error {
-	ctx, cancel := context.WithTimeout(ctx, within(it.size))
+// requestAudio asks for one recording's audio and keeps it.
+func (t *turn) requestAudio(ctx context.Context, it *item, entry *archive.Entry, final bool) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout(it.size))
 	defer cancel()
 	n := int64(0)
-	done := sync.OnceFunc(func() { t.done(it, n) })
+	done := sync.OnceFunc(func() { t.release(it, n) })
 	defer done()
 	answer, err := t.r.client.Audio(t.pacer.traced(ctx), t.site.remote, it.key)
 	t.r.c.refused.add(t.site.source, t.site.tenant, err)
-	if refusal, ok := client.RefusalOf(err); ok && strange(refusal.Status) {
+	if refusal, ok := client.RefusalOf(err); ok && isEvidence(refusal.Status) {
 		return &refusedBody{reason: err.Error(), answer: evidence{Status: refusal.Status, Header: refusal.Header, body: refusal.Body}}
 	}
 	if err != nil {
@@ -174,10 +174,10 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	defer answer.Body.Close()
 	spool, err := t.r.c.archive.NewSpool()
 	if err != nil {
-		return ownFault{err}
+		return localFault{err}
 	}
 	defer spool.Discard()
-	most := atMost(it.size)
+	most := maxBody(it.size)
 	n, err = io.Copy(spool, io.LimitReader(answer.Body, most+1))
 	done() // what follows is ours: the next request need not wait for it
 	if err != nil && !errors.Is(err, client.Cut) {
@@ -185,7 +185,7 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	}
 	cut := err
 	sum, info, fault := spool.End()
-	verdict := judge(it, answer, sum, info, fault)
+	verdict := admit(it, answer, sum, info, fault)
 	switch {
 	case cut != nil:
 		verdict.refused = cut.Error()
@@ -201,14 +201,14 @@ func (t *turn) request(ctx context.Context, it *item, entry *archive.Entry, fina
 	}
 	audio, err := spool.Finish()
 	if err != nil {
-		return ownFault{err}
+		return localFault{err}
 	}
 	return t.keep(ctx, it, entry, audio, verdict.doubt)
 }
 
-// strange tells whether a status is none that the API answers for audio that
+// isEvidence tells whether a status is none that the API answers for audio that
 // cannot be had, so that the answer is evidence.
-func strange(status int) bool {
+func isEvidence(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, int(callvault.BandwidthExceeded):
 		return false
@@ -226,22 +226,22 @@ func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *
 	}
 	in.Recording.Status = callvault.Saved
 	if _, _, err := t.r.c.archive.Keep(ctx, in); err != nil {
-		return ownFault{fmt.Errorf("keep recording %s of %s: %w", it.key, it.tenant, err)}
+		return localFault{fmt.Errorf("keep recording %s of %s: %w", it.key, it.tenant, err)}
 	}
 	t.mu.Lock()
-	t.held++
-	t.told = 0
-	t.unkept = time.Time{}
+	t.fetched++
+	t.promisedOpen = 0
+	t.storeDownSince = time.Time{}
 	t.dueSize -= it.size - audio.Info.Bytes
 	t.mu.Unlock()
 	it.doubt, it.size = doubt, audio.Info.Bytes
-	t.note(it, held, "")
+	t.record(it, held, "")
 	return nil
 }
 
-// refused puts what was not admitted off to the end of the tenant's turn, or sets
+// refuse puts what was not admitted off to the end of the tenant's turn, or sets
 // it aside.
-func (t *turn) refused(ctx context.Context, it *item, body *refusedBody, final bool) error {
+func (t *turn) refuse(ctx context.Context, it *item, body *refusedBody, final bool) error {
 	if final {
 		return t.quarantine(ctx, it, body, nil)
 	}
@@ -249,14 +249,14 @@ func (t *turn) refused(ctx context.Context, it *item, body *refusedBody, final b
 	if it.state == quarantined {
 		stands = quarantined // by an earlier run, whose evidence is there
 	}
-	t.putOff(it, stands, "refused, to be fetched once more: "+body.reason, false)
+	t.postpone(it, stands, "refused, to be fetched once more: "+body.reason, false)
 	return nil
 }
 
-// putOff lets a recording be fetched once more at the end of the tenant's turn; when that
+// postpone lets a recording be fetched once more at the end of the tenant's turn; when that
 // is now, in the next run.
-func (t *turn) putOff(it *item, stands state, reason string, final bool) {
-	t.note(it, stands, reason)
+func (t *turn) postpone(it *item, stands state, reason string, final bool) {
+	t.record(it, stands, reason)
 	if final {
 		return
 	}
@@ -264,22 +264,22 @@ func (t *turn) putOff(it *item, stands state, reason string, final bool) {
 	defer t.mu.Unlock()
 	t.due++ // once more
 	t.dueSize += it.size
-	t.again = append(t.again, it)
+	t.postponed = append(t.postponed, it)
 }
 
 // awaitsStore tells whether a recording was not kept because the archive's store could
 // not be reached just now, and for not so long that nothing should be fetched any more:
 // the turn's next request waits for it a while.
 func (t *turn) awaitsStore(err error) bool {
-	if !errors.As(err, new(ownFault)) || !errors.Is(err, callvault.Unavailable) {
+	if !errors.As(err, new(localFault)) || !errors.Is(err, callvault.Unavailable) {
 		return false
 	}
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.unkept.IsZero() {
-		t.unkept = now
+	if t.storeDownSince.IsZero() {
+		t.storeDownSince = now
 	}
 	t.pacer.delay(backoffs[len(backoffs)-1])
-	return now.Sub(t.unkept) < keepPatience
+	return now.Sub(t.storeDownSince) < keepPatience
 }

@@ -115,7 +115,7 @@ func (c *Collector) glance(ctx context.Context, s *site, known *coverage, g *Gla
 // sumUp sums a tenant up in the words of its days.
 func (k *coverage) sumUp(lacks, pending bool) string {
 	gone := callvault.Span{From: k.source.Since, To: k.now.Add(-24 * time.Hour).UnixMilli()}
-	covered, _ := cover(k.listings, gone, k.source.Lookback)
+	covered, _ := covered(k.listings, gone, k.source.Lookback)
 	switch {
 	case lacks || len(k.malformed) > 0:
 		return DayIncomplete
@@ -133,7 +133,7 @@ func (k *coverage) sumUp(lacks, pending bool) string {
 // lacking are counted.
 func (c *Collector) latestDays(ctx context.Context, scope *Scope, known *coverage, n int) ([]Day, error) {
 	span := callvault.Span{From: known.now.In(scope.Zone).AddDate(0, 0, 1-n).UnixMilli(), To: callvault.MaxTime}
-	days, err := c.emptyDays(ctx, scope, known, span)
+	days, err := c.calendarDays(ctx, scope, known, span)
 	if err != nil || len(days) == 0 {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (c *Collector) latestDays(ctx context.Context, scope *Scope, known *coverag
 	}
 	for i := range days {
 		days[i].Lacking = counts[days[i].Day].lacking
-		known.judge(&days[i])
+		known.assess(&days[i])
 	}
-	return known.worthTelling(days), nil
+	return known.withoutEmptyStart(days), nil
 }

@@ -21,20 +21,20 @@ func (l listing) final(lookback time.Duration) bool {
 	return l.at >= l.To+lookback.Milliseconds()
 }
 
-// add puts a new listing over those that are there, cutting them where it covers
+// overlay puts a new listing over those that are there, cutting them where it covers
 // them, and joins neighbours that are final. The result is in order of time and
 // nothing in it overlaps.
-func add(listings []listing, fresh listing, lookback time.Duration) []listing {
+func overlay(listings []listing, fresh listing, lookback time.Duration) []listing {
 	if fresh.Empty() {
 		return listings
 	}
-	all := append(without(listings, fresh.Span), fresh)
+	all := append(subtract(listings, fresh.Span), fresh)
 	slices.SortFunc(all, func(a, b listing) int { return cmp.Compare(a.From, b.From) })
-	return join(all, lookback)
+	return joinFinal(all, lookback)
 }
 
-// without is what is left of listings when a stretch of time is forgotten.
-func without(listings []listing, span callvault.Span) (left []listing) {
+// subtract is what is left of listings when a stretch of time is forgotten.
+func subtract(listings []listing, span callvault.Span) (left []listing) {
 	for _, l := range listings {
 		for _, part := range []callvault.Span{{From: l.From, To: min(l.To, span.From)}, {From: max(l.From, span.To), To: l.To}} {
 			if !part.Empty() {
@@ -45,7 +45,7 @@ func without(listings []listing, span callvault.Span) (left []listing) {
 	return left
 }
 
-func join(listings []listing, lookback time.Duration) []listing {
+func joinFinal(listings []listing, lookback time.Duration) []listing {
 	var joined []listing
 	for _, l := range listings {
 		n := len(joined) - 1
@@ -60,9 +60,9 @@ func join(listings []listing, lookback time.Duration) []listing {
 	return joined
 }
 
-// wanted is what of span must be listed: what never was, and what was not listed
+// gaps is what of span must be listed: what never was, and what was not listed
 // finally. It is in order of time.
-func wanted(listings []listing, span callvault.Span, lookback time.Duration) []callvault.Span {
+func gaps(listings []listing, span callvault.Span, lookback time.Duration) []callvault.Span {
 	var gaps []callvault.Span
 	at := span.From
 	for _, l := range listings {
@@ -83,9 +83,9 @@ func wanted(listings []listing, span callvault.Span, lookback time.Duration) []c
 	return gaps
 }
 
-// cover tells how much of span was listed: none of it, some, all of it, or all of
+// covered tells how much of span was listed: none of it, some, all of it, or all of
 // it finally.
-func cover(listings []listing, span callvault.Span, lookback time.Duration) (covered int64, final bool) {
+func covered(listings []listing, span callvault.Span, lookback time.Duration) (covered int64, final bool) {
 	final = true
 	for _, l := range listings {
 		part := callvault.Span{From: max(l.From, span.From), To: min(l.To, span.To)}

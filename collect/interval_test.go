@@ -26,7 +26,7 @@ func TestIntervals(t *testing.T) {
 			now += rapid.Int64Range(0, 9).Draw(t, "later")
 			from := rapid.Int64Range(0, size-1).Draw(t, "from")
 			to := rapid.Int64Range(from, min(size, from+20)).Draw(t, "to")
-			listings = add(listings, listing{callvault.Span{From: from * minute, To: to * minute}, now * minute}, lookback)
+			listings = overlay(listings, listing{callvault.Span{From: from * minute, To: to * minute}, now * minute}, lookback)
 			for m := from; m < to; m++ {
 				at[m], mustEnd[m] = now, now >= to+back
 			}
@@ -58,7 +58,7 @@ func TestIntervals(t *testing.T) {
 				listed++
 			}
 		}
-		for _, gap := range wanted(listings, span, lookback) {
+		for _, gap := range gaps(listings, span, lookback) {
 			for m := gap.From / minute; m < gap.To/minute; m++ {
 				got[m] = true
 			}
@@ -66,7 +66,7 @@ func TestIntervals(t *testing.T) {
 		if got != want {
 			t.Fatalf("wanted %v, want %v", got, want)
 		}
-		if covered, all := cover(listings, span, lookback); covered != listed*minute || all != allFinal {
+		if covered, all := covered(listings, span, lookback); covered != listed*minute || all != allFinal {
 			t.Fatalf("covered %d %v, want %d %v", covered/minute, all, listed, allFinal)
 		}
 	})
@@ -77,7 +77,7 @@ func TestForgottenInstant(t *testing.T) {
 	next := callvault.Span{From: dayMs, To: 2 * dayMs}
 	listings := []listing{{day, dayMs}, {next, 9 * dayMs}} // the first is not final
 	lookback := 5 * 24 * time.Hour
-	got := wanted(without(listings, callvault.Span{From: dayMs + 5, To: dayMs + 6}), callvault.Span{From: 0, To: 2 * dayMs}, lookback)
+	got := gaps(subtract(listings, callvault.Span{From: dayMs + 5, To: dayMs + 6}), callvault.Span{From: 0, To: 2 * dayMs}, lookback)
 	if diff := cmp.Diff([]callvault.Span{day, {From: dayMs + 5, To: dayMs + 6}}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -126,7 +126,7 @@ func TestPacer(t *testing.T) {
 					earliest = later(earliest, made[n-1].Add(pace))
 				}
 				if n := len(made); n > 2 {
-					earliest = later(earliest, made[n-3].Add(burst))
+					earliest = later(earliest, made[n-3].Add(burstWindow))
 				}
 				if err := p.wait(t.Context()); err != nil {
 					t.Fatal(err)
@@ -162,7 +162,7 @@ func TestArrival(t *testing.T) {
 			time.Sleep(c.connects)
 			p.arrives(0)
 			time.Sleep(c.answers)
-			p.arrives(arrival)
+			p.arrives(maxTransit)
 			if late := p.last[2] - taken.Add(c.counted).UnixMilli(); late < 0 || late > 1 {
 				t.Errorf("%+v: it is counted %d ms late", c, late)
 			}
@@ -177,10 +177,10 @@ func TestClockSetBack(t *testing.T) {
 		ahead := time.Now().Add(time.Hour).UnixMilli()
 		p := newPacer(&Source{Pace: DefaultPace}, [3]int64{ahead, ahead, ahead})
 		began := time.Now()
-		if err := p.wait(t.Context()); err != nil || time.Since(began) != burst {
+		if err := p.wait(t.Context()); err != nil || time.Since(began) != burstWindow {
 			t.Errorf("waited %v, %v", time.Since(began), err)
 		}
-		p.hold, p.holdFor = time.Now().Add(time.Hour).UnixMilli(), 30_000
+		p.holdUntil, p.holdFor = time.Now().Add(time.Hour).UnixMilli(), 30_000
 		began = time.Now()
 		if err := p.wait(t.Context()); err != nil || time.Since(began) != 30*time.Second {
 			t.Errorf("waited %v, %v", time.Since(began), err)
@@ -191,7 +191,7 @@ func TestClockSetBack(t *testing.T) {
 func TestSlowerHasAnEnd(t *testing.T) {
 	p := newPacer(&Source{Pace: DefaultPace}, [3]int64{})
 	for range 100 {
-		p.slower()
+		p.slowDown()
 	}
 	if p.pace != 4*DefaultPace {
 		t.Errorf("the pace is %v", p.pace)

@@ -76,10 +76,10 @@ func digestOfCall(c *callvault.Call) []byte {
 	return sum[:digestSize]
 }
 
-// toldOtherwise tells whether not all that is told of an item is what was told before.
+// differsFrom tells whether not all that is told of an item is what was told before.
 // Where either tells nothing of the call, only the recording counts, and what was known
 // of the call is taken over.
-func (i *item) toldOtherwise(known *item) bool {
+func (i *item) differsFrom(known *item) bool {
 	if len(i.digest) == digestSize && len(known.digest) > digestSize {
 		i.digest = append(i.digest, known.digest[digestSize:]...)
 	}
@@ -87,9 +87,9 @@ func (i *item) toldOtherwise(known *item) bool {
 	return string(known.digest) != string(i.digest[:n])
 }
 
-// tellsCallFirst tells whether nothing was known of the call that is told of now: the
+// addsCall tells whether nothing was known of the call that is told of now: the
 // archive knows whether it is another than that in the sidecar.
-func (i *item) tellsCallFirst(known *item) bool {
+func (i *item) addsCall(known *item) bool {
 	return len(known.digest) == digestSize && len(i.digest) > digestSize
 }
 
@@ -107,10 +107,10 @@ func (i *item) urgency() int64 {
 	return 1
 }
 
-// follow takes over from the item as it was known what a new listing does not
+// carryOver takes over from the item as it was known what a new listing does not
 // change, and says how the item stands now. isHeld tells whether its audio is here,
 // changed whether what is told of held audio is not what was told before.
-func (i *item) follow(known *item, isHeld bool) (changed bool) {
+func (i *item) carryOver(known *item, isHeld bool) (changed bool) {
 	i.state = noted
 	if i.status.HasAudio() {
 		i.state = due
@@ -121,7 +121,7 @@ func (i *item) follow(known *item, isHeld bool) (changed bool) {
 		if known.state == settled || i.state == due && keeps {
 			i.state, i.reason = known.state, known.reason
 		}
-		changed = i.toldOtherwise(known) && isHeld
+		changed = i.differsFrom(known) && isHeld
 	}
 	if isHeld && i.state != settled {
 		i.state, i.reason = held, ""
@@ -153,8 +153,8 @@ func findItems(values string) string {
 	return `SELECT ` + itemColumns + ` FROM (` + values + `) AS asked CROSS JOIN items WHERE tenant = column1 AND recording_key = column2`
 }
 
-// name tells items apart.
-func (i *item) name() [2]string { return [2]string{i.tenant, i.key} }
+// id tells items apart.
+func (i *item) id() [2]string { return [2]string{i.tenant, i.key} }
 
 // knownItems reads items anew, by their names; those that are known.
 func knownItems(ctx context.Context, db queryer, items iter.Seq[*item]) (map[[2]string]*item, error) {
@@ -169,7 +169,7 @@ func knownItems(ctx context.Context, db queryer, items iter.Seq[*item]) (map[[2]
 			return nil, err
 		}
 		for _, it := range found {
-			known[it.name()] = it
+			known[it.id()] = it
 		}
 	}
 	return known, nil
@@ -238,7 +238,7 @@ func queryItems(ctx context.Context, db queryer, query string, args ...any) ([]*
 func (c *Collector) refresh(ctx context.Context, items []*item) (fresh []*item, err error) {
 	known, err := knownItems(ctx, c.db.Reader, slices.Values(items))
 	for _, it := range items {
-		if now := known[it.name()]; now != nil {
+		if now := known[it.id()]; now != nil {
 			fresh = append(fresh, now)
 		}
 	}

@@ -137,15 +137,15 @@ func (c *Collector) saveSite(ctx context.Context, s *site) error {
 	return nil
 }
 
-// ahead is how far a clock may have been ahead when something was listed.
-const ahead = time.Hour
+// clockSlack is how far a clock may have been ahead when something was listed.
+const clockSlack = time.Hour
 
 // listings returns what was listed of a source until now, in order of time. What was
 // listed at a time that has not come is left out: the clock was wrong, and what is
 // over by now, or is not even here yet, counted as over long ago.
 func (c *Collector) listings(ctx context.Context, source string, now time.Time) ([]listing, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT from_ms, to_ms, listed_ms FROM listed WHERE source = $1 AND listed_ms <= $2 ORDER BY from_ms`,
-		source, now.Add(ahead).UnixMilli())
+		source, now.Add(clockSlack).UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("listed stretches of %s: %w", source, err)
 	}
@@ -277,9 +277,9 @@ func (s *site) limit(source *Source) (limit int64, known bool) {
 	return 0, false
 }
 
-// opens is when the tenant may next be asked for so many bytes: the source may
+// opensAt is when the tenant may next be asked for so many bytes: the source may
 // have closed it, or its egress limit, where it is configured, leave no room.
-func (s *site) opens(source *Source, ledger *meter.Ledger, size, now int64) int64 {
+func (s *site) opensAt(source *Source, ledger *meter.Ledger, size, now int64) int64 {
 	agents, configured := source.Agents[s.remote]
 	if !configured {
 		return s.closedMs

@@ -20,28 +20,28 @@ const noteBatch = 500
 // shortestSlice is the stretch of time that is not halved any further.
 const shortestSlice = int64(time.Minute / time.Millisecond)
 
-// listWithin is how long a list may take to come, however it trickles; a shorter
+// listTimeout is how long a list may take to come, however it trickles; a shorter
 // stretch of time is asked for then.
-const listWithin = time.Hour
+const listTimeout = time.Hour
 
 // lists is how far a run is with what it asks for first.
 type lists struct {
-	pacer    *pacer
-	plain    bool          // the source has no call-recording-info
-	again    bool          // what was listed finally is listed too
-	heard    bool          // a list came, if any was to be asked for
-	told     int           // items
-	left     int           // to be asked for, as far as is known; Run.mu is held for it
-	complete atomic.Bool   // all were asked for, where others take the turns
-	over     chan struct{} // closed when no more will come
+	pacer     *pacer
+	noCalls   bool          // the source has no call-recording-info
+	relist    bool          // what was listed finally is listed too
+	anyCame   bool          // a list came, if any was to be asked for
+	items     int           // items
+	remaining int           // to be asked for, as far as is known; Run.mu is held for it
+	allListed atomic.Bool   // all were asked for, where others take the turns
+	done      chan struct{} // closed when no more will come
 
-	mu      sync.Mutex       // for what was listed
-	here    []callvault.Span // by this run
-	widened bool             // what was listed before was forgotten, and is not listed again yet
+	mu        sync.Mutex       // for what was listed
+	thisRun   []callvault.Span // by this run
+	forgotten bool             // what was listed before was forgotten, and is not listed again yet
 }
 
-// told is a recording with its call, as a list tells of it.
-type told struct {
+// listedRecording is a recording with its call, as a list tells of it.
+type listedRecording struct {
 	recording callvault.Recording
 	call      *callvault.Call
 }
@@ -52,12 +52,12 @@ func (r *Run) listAll(ctx context.Context) error {
 	if r.source.Since > r.began { // a mistyped year would be complete each night
 		return fmt.Errorf("since is %s, which has not come: nothing would be collected", moment(r.source.Since))
 	}
-	pieces, err := r.pieces(ctx)
+	pieces, err := r.spansToList(ctx)
 	if err != nil {
 		return err
 	}
 	failed := 0
-	r.lists.heard = len(pieces) == 0
+	r.lists.anyCame = len(pieces) == 0
 	for len(pieces) > 0 {
 		r.listsPlanned(len(pieces))
 		if r.stopped() {
@@ -68,12 +68,12 @@ func (r *Run) listAll(ctx context.Context) error {
 		err := r.listSlice(ctx, piece)
 		switch {
 		case err == nil:
-			failed, r.lists.heard = 0, true
+			failed, r.lists.anyCame = 0, true
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case sourceStops(err), errors.As(err, new(ownFault)):
+		case sourceStops(err), errors.As(err, new(localFault)):
 			return err
-		case halves(err, piece):
+		case worthHalving(err, piece):
 			middle := piece.From + (piece.To-piece.From)/2
 			pieces = append([]callvault.Span{{From: middle, To: piece.To}, {From: piece.From, To: middle}}, pieces...)
 			r.c.log.Info("list halved", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "reason", err.Error())
@@ -87,71 +87,71 @@ func (r *Run) listAll(ctx context.Context) error {
 		if failed == listFailures {
 			return fmt.Errorf("%d lists in a row failed, the last with: %w", failed, err)
 		}
-		if len(pieces) == 0 && r.lists.widened {
-			r.lists.widened, pieces = false, r.forgotten()
+		if len(pieces) == 0 && r.lists.forgotten {
+			r.lists.forgotten, pieces = false, r.forgottenSpans()
 		}
 	}
 	r.listsPlanned(0)
-	return r.emptied(ctx)
+	return r.checkEmptied(ctx)
 }
 
 func (r *Run) listsPlanned(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lists.left = n
+	r.lists.remaining = n
 }
 
 func (r *Run) listFailed(piece callvault.Span, err error) {
-	r.problem(Problem{Reason: fmt.Sprintf("the list from %s to %s failed: %v", moment(piece.From), moment(piece.To), err)})
+	r.addProblem(Problem{Reason: fmt.Sprintf("the list from %s to %s failed: %v", moment(piece.From), moment(piece.To), err)})
 	r.c.log.Error("list failed", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "error", err)
 }
 
 // listsDone tells whether all lists of the run were asked for.
 func (r *Run) listsDone() bool {
 	select {
-	case <-r.lists.over:
+	case <-r.lists.done:
 		return true
 	default:
 		return false
 	}
 }
 
-// fewVanish is how many recordings may vanish from all lists at once without anything
+// tolerableVanished is how many recordings may vanish from all lists at once without anything
 // being wrong: a source may delete those of a small site.
-const fewVanish = 20
+const tolerableVanished = 20
 
-// emptied makes a problem of lists that tell of nothing at all, of which there was
+// checkEmptied makes a problem of lists that tell of nothing at all, of which there was
 // much before: one whose service user may reach no tenant any more is not refused,
 // but told of none, night after night.
-func (r *Run) emptied(ctx context.Context) error {
-	if r.lists.told > 0 || !r.spansAll() {
+func (r *Run) checkEmptied(ctx context.Context) error {
+	if r.lists.items > 0 || !r.coversSource() {
 		return nil
 	}
 	var n int64
 	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT count(*) FROM items WHERE source = $1 AND start_ms >= $2 AND vanished_ms > 0`,
 		r.source.Name, r.began-r.source.Lookback.Milliseconds()).Scan(&n)
 	if err != nil {
-		return ownFault{fmt.Errorf("vanished recordings: %w", err)}
+		return localFault{fmt.Errorf("vanished recordings: %w", err)}
 	}
-	if n > fewVanish {
-		r.problem(Problem{Reason: fmt.Sprintf("the lists are empty, though they told of %d recordings of the last days before: see whether the service user may still reach its tenants", n)})
+	if n > tolerableVanished {
+		r.addProblem(Problem{Reason: fmt.Sprintf("the lists are empty, though they told of %d recordings of the last days before: see whether the service user may still reach its tenants", n)})
 	}
 	return nil
 }
 
-// pieces are the stretches of time that are to be listed, the newest first.
-func (r *Run) pieces(ctx context.Context) (pieces []callvault.Span, err error) {
-	if r.lists.again {
-		return r.piecesOf(nil), nil
+// spansToList are the stretches of time that are to be listed, the newest first.
+func (r *Run) spansToList(ctx context.Context) (pieces []callvault.Span, err error) {
+	if r.lists.relist {
+		return r.gapsByDay(nil), nil
 	}
 	listings, err := r.c.listings(ctx, r.source.Name, time.Now())
-	return r.piecesOf(listings), err
+	return r.gapsByDay(listings), err
 }
 
-// piecesOf are the stretches of time that are to be listed where these were.
-func (r *Run) piecesOf(listings []listing) (pieces []callvault.Span) {
+// gapsByDay are the stretches of time that are to be listed where these were.
+func (r *Run) gapsByDay(listings []listing) (pieces []callvault.Span) {
 	span := callvault.Span{From: max(r.source.Since, r.span.From), To: min(r.began, r.span.To)}
-	for _, gap := range wanted(listings, span, r.source.Lookback) {
+	for _, gap := range gaps(listings, span, r.source.Lookback) {
 		pieces = append(daysOf(gap), pieces...)
 	}
 	return pieces
@@ -162,8 +162,8 @@ func sourceStops(err error) bool {
 	return errors.Is(err, callvault.Unauthorized) || errors.Is(err, callvault.Forbidden)
 }
 
-// halves tells whether a list that failed might come when asked for less.
-func halves(err error, piece callvault.Span) bool {
+// worthHalving tells whether a list that failed might come when asked for less.
+func worthHalving(err error, piece callvault.Span) bool {
 	return (errors.Is(err, client.TimedOut) || errors.Is(err, client.Cut)) && piece.To-piece.From > shortestSlice
 }
 
@@ -177,10 +177,10 @@ func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 		}
 		err = r.listOnce(ctx, piece)
 		r.c.refused.add(r.source.Name, listSubject, err)
-		if err == nil || halves(err, piece) {
+		if err == nil || worthHalving(err, piece) {
 			return err
 		}
-		if !tries.again(r.lister(), err) {
+		if !tries.again(r.listPacer(), err) {
 			if tries.spent() {
 				err = errors.Join(errLater, err)
 			}
@@ -193,12 +193,12 @@ func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 // the one tenant, that goes first when its turn comes at the same time: it has waited
 // since before the last list.
 func (r *Run) awaitList(ctx context.Context) error {
-	p := r.lister()
+	p := r.listPacer()
 	r.mu.Lock()
 	only := r.onlyTurn()
 	r.mu.Unlock()
-	if only != nil && only.pacer == p && only.fetches() {
-		if err := p.until(ctx); err != nil {
+	if only != nil && only.pacer == p && only.isFetching() {
+		if err := p.awaitNext(ctx); err != nil {
 			return err
 		}
 		if err := pause(ctx, 5*tick); err != nil {
@@ -213,15 +213,15 @@ func (r *Run) awaitList(ctx context.Context) error {
 func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 	l := listing{piece, time.Now().UnixMilli()}
 	keep := context.WithoutCancel(ctx)
-	ctx, cancel := context.WithTimeout(ctx, listWithin)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	var batch []entry
+	var batch []listEntry
 	bad, err := r.c.newBadItems(ctx, r.source.Name)
 	if err != nil {
-		return ownFault{err}
+		return localFault{err}
 	}
-	for t, err := range r.tell(ctx, piece) {
-		r.lists.told++
+	for t, err := range r.listedRecordings(ctx, piece) {
+		r.lists.items++
 		if m, ok := client.MalformedOf(err); ok {
 			bad.add(fmt.Sprintf("item %d of the list from %s", m.Index, moment(piece.From)), m.Raw, m)
 			continue
@@ -229,37 +229,37 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 		if err != nil {
 			return err
 		}
-		e, err := r.prepare(keep, &t, l.at, bad)
+		e, err := r.toEntry(keep, &t, l.at, bad)
 		if err != nil {
-			return ownFault{err}
+			return localFault{err}
 		}
 		if e.item != nil {
 			batch = append(batch, e)
 		}
 		if len(batch) == noteBatch {
-			if err := r.note(keep, batch); err != nil {
-				return ownFault{err}
+			if err := r.noteAll(keep, batch); err != nil {
+				return localFault{err}
 			}
 			batch = batch[:0]
 		}
 	}
-	err = r.note(keep, batch)
+	err = r.noteAll(keep, batch)
 	if err == nil {
-		err = r.listed(keep, l, bad)
+		err = r.markListed(keep, l, bad)
 	}
 	if err != nil {
-		return ownFault{err}
+		return localFault{err}
 	}
 	return nil
 }
 
-// tell yields the recordings that the source lists, by call-recording-info or,
+// listedRecordings yields the recordings that the source lists, by call-recording-info or,
 // where the source has no such list, by recordings.
-func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, error] {
-	return func(yield func(told, error) bool) {
-		if !r.lists.plain {
+func (r *Run) listedRecordings(ctx context.Context, piece callvault.Span) iter.Seq2[listedRecording, error] {
+	return func(yield func(listedRecording, error) bool) {
+		if !r.lists.noCalls {
 			plain := false
-			for call, err := range r.client.Calls(r.lister().traced(ctx), piece) {
+			for call, err := range r.client.Calls(r.listPacer().traced(ctx), piece) {
 				if plain = errors.Is(err, callvault.NotFound); plain {
 					break
 				}
@@ -270,17 +270,17 @@ func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, er
 			if !plain {
 				return
 			}
-			r.lists.plain = true
-			if err := r.lister().wait(ctx); err != nil {
-				yield(told{}, err)
+			r.lists.noCalls = true
+			if err := r.listPacer().wait(ctx); err != nil {
+				yield(listedRecording{}, err)
 				return
 			}
 		}
-		for item, err := range r.client.Recordings(r.lister().traced(ctx), piece) {
+		for item, err := range r.client.Recordings(r.listPacer().traced(ctx), piece) {
 			if errors.Is(err, callvault.NotFound) {
-				r.lists.plain = false // not one list is there: that tells nothing of the other
+				r.lists.noCalls = false // not one list is there: that tells nothing of the other
 			}
-			if !yield(told{recording: item.Recording}, err) {
+			if !yield(listedRecording{recording: item.Recording}, err) {
 				return
 			}
 		}
@@ -288,31 +288,31 @@ func (r *Run) tell(ctx context.Context, piece callvault.Span) iter.Seq2[told, er
 }
 
 // yieldCall yields the recordings of a call, also of one that is malformed itself.
-func yieldCall(yield func(told, error) bool, call *client.CallItem, err error) bool {
+func yieldCall(yield func(listedRecording, error) bool, call *client.CallItem, err error) bool {
 	if m, ok := client.MalformedOf(err); ok {
 		for _, item := range m.Recordings {
-			if !yield(told{recording: item.Recording}, nil) {
+			if !yield(listedRecording{recording: item.Recording}, nil) {
 				return false
 			}
 		}
 	}
 	if err != nil {
-		return yield(told{}, err)
+		return yield(listedRecording{}, err)
 	}
 	whole := call.Call
 	whole.Recordings = nil
 	for _, recording := range call.Recordings {
-		if !yield(told{recording: recording, call: &whole}, nil) {
+		if !yield(listedRecording{recording: recording, call: &whole}, nil) {
 			return false
 		}
 	}
 	return true
 }
 
-// listed writes that a stretch was fully listed: recordings that were known in it
+// markListed writes that a stretch was fully listed: recordings that were known in it
 // and that no list of this run has told of, not even one over another stretch, have
 // vanished at the source.
-func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
+func (r *Run) markListed(ctx context.Context, l listing, bad *badItems) error {
 	r.lists.mu.Lock()
 	defer r.lists.mu.Unlock()
 	all, err := r.c.listings(ctx, r.source.Name, time.Now())
@@ -324,7 +324,7 @@ func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 		done.at = min(l.at, l.To-1)
 	}
 	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
-		if err := writeListings(ctx, tx, r.source.Name, add(all, done, r.source.Lookback)); err != nil {
+		if err := writeListings(ctx, tx, r.source.Name, overlay(all, done, r.source.Lookback)); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE items SET vanished_ms = $1
@@ -336,8 +336,8 @@ func (r *Run) listed(ctx context.Context, l listing, bad *badItems) error {
 		return bad.write(ctx, tx, r.source.Name, l)
 	})
 	if err == nil {
-		r.lists.here = append(r.lists.here, l.Span)
-		bad.tell(r)
+		r.lists.thisRun = append(r.lists.thisRun, l.Span)
+		bad.report(r)
 	}
 	return err
 }

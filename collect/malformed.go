@@ -37,7 +37,7 @@ type badItems struct {
 
 func (b *badItems) add(what string, raw []byte, err error) {
 	sum := sha256.Sum256(raw)
-	mark := markBegins + hex.EncodeToString(sum[:6])
+	mark := markPrefix + hex.EncodeToString(sum[:6])
 	if b.givenUp[mark] {
 		return
 	}
@@ -47,8 +47,8 @@ func (b *badItems) add(what string, raw []byte, err error) {
 	}
 }
 
-// markBegins is how the mark of a malformed item begins.
-const markBegins = "malformed-"
+// markPrefix is how the mark of a malformed item begins.
+const markPrefix = "malformed-"
 
 // newBadItems is for a list of the source.
 func (c *Collector) newBadItems(ctx context.Context, source string) (*badItems, error) {
@@ -112,10 +112,10 @@ func (b *badItems) write(ctx context.Context, tx *sql.Tx, source string, l listi
 	return nil
 }
 
-// tell makes them problems of the run.
-func (b *badItems) tell(r *Run) {
+// report makes them problems of the run.
+func (b *badItems) report(r *Run) {
 	for _, bad := range b.all() {
-		r.problem(Problem{Key: bad.what, Reason: bad.err.Error()})
+		r.addProblem(Problem{Key: bad.what, Reason: bad.err.Error()})
 		r.c.log.Error("item set aside", "source", r.source.Name, "item", bad.what, "error", bad.err)
 	}
 }

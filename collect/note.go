@@ -12,30 +12,30 @@ import (
 	"callvault/archive"
 )
 
-// entry is a recording that a list tells of, for the archive and for the ledger.
-type entry struct {
+// listEntry is a recording that a list tells of, for the archive and for the ledger.
+type listEntry struct {
 	note archive.Note
 	item *item // nil when it cannot be kept
-	// sure says that something is told otherwise; else that may be so of the call.
-	sure bool
+	// changed says that something is told otherwise; else that may be so of the call.
+	changed bool
 }
 
-// mostTold is the most bytes, and the most milliseconds, that a list is believed of
+// maxListed is the most bytes, and the most milliseconds, that a list is believed of
 // one recording: 35 years of it. Sums of millions of such do not overflow.
-const mostTold = 1 << 40
+const maxListed = 1 << 40
 
-// prepare brings what a list tells into the form of this archive: the tenant's
+// toEntry brings what a list tells into the form of this archive: the tenant's
 // name here, a status that says whether the audio is here. It keeps nothing of
 // another source's tenant, and of what cannot be kept it tells bad.
-func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e entry, err error) {
+func (r *Run) toEntry(ctx context.Context, t *listedRecording, at int64, bad *badItems) (e listEntry, err error) {
 	rec := t.recording
-	site, err := r.site(ctx, rec.TenantName)
+	site, err := r.siteOf(ctx, rec.TenantName)
 	if site == nil {
 		bad.refused = true
 		return e, err
 	}
 	rec.TenantName = site.tenant
-	rec.Size, rec.Duration = min(max(0, rec.Size), mostTold), min(max(0, rec.Duration), mostTold)
+	rec.Size, rec.Duration = min(max(0, rec.Size), maxListed), min(max(0, rec.Duration), maxListed)
 	if rec.CallKey == "" && t.call != nil {
 		rec.CallKey = t.call.CallKey
 	}
@@ -67,10 +67,10 @@ func (r *Run) prepare(ctx context.Context, t *told, at int64, bad *badItems) (e 
 	return e, nil
 }
 
-// note writes what a list tells: into the archive, so that it is listed here, and
+// noteAll writes what a list tells: into the archive, so that it is listed here, and
 // into the ledger.
-func (r *Run) note(ctx context.Context, batch []entry) error {
-	if batch = once(batch); len(batch) == 0 {
+func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
+	if batch = withoutRepeats(batch); len(batch) == 0 {
 		return nil
 	}
 	now := time.Now()
@@ -82,11 +82,11 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 	if err != nil {
 		return err
 	}
-	recalled, err := r.c.recallAll(ctx, batch, isHeld)
+	recalled, err := r.c.itemsFromArchive(ctx, batch, isHeld)
 	if err != nil {
 		return err
 	}
-	var changed []entry
+	var changed []listEntry
 	var fresh []*item // due, and not so before
 	tenants := make([]string, 0, len(batch))
 	for it := range itemsOf(batch) {
@@ -100,18 +100,18 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 		}
 		for i, e := range batch {
 			it := *e.item // as it is written now
-			known := all[it.name()]
+			known := all[it.id()]
 			if known != nil && it.repeats(known) {
 				continue
 			}
 			if known != nil && known.state == held && !isHeld[i] {
 				isHeld[i] = r.c.holds(ctx, &it) // since it was noted
 			}
-			if there := recalled[it.name()]; there != nil && (known == nil || known.state != held) {
+			if there := recalled[it.id()]; there != nil && (known == nil || known.state != held) {
 				known = there
 			}
-			e.sure = it.follow(known, isHeld[i])
-			if e.sure || isHeld[i] && known != nil && it.tellsCallFirst(known) {
+			e.changed = it.carryOver(known, isHeld[i])
+			if e.changed || isHeld[i] && known != nil && it.addsCall(known) {
 				changed = append(changed, e)
 				it.digest = known.digest // until the change is kept
 			}
@@ -121,7 +121,7 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 			if err := it.write(ctx, tx); err != nil {
 				return err
 			}
-			all[it.name()] = &it
+			all[it.id()] = &it
 		}
 		return nil
 	})
@@ -134,16 +134,16 @@ func (r *Run) note(ctx context.Context, batch []entry) error {
 	return r.wake(ctx, fresh)
 }
 
-// once is a batch without what it tells of a recording a second time, as lists do whose
+// withoutRepeats is a batch without what it tells of a recording a second time, as lists do whose
 // calls share one: what it is like must not turn from run to run.
-func once(batch []entry) []entry {
+func withoutRepeats(batch []listEntry) []listEntry {
 	told := make(map[[2]string]int, len(batch))
 	left := batch[:0]
 	for _, e := range batch {
-		at, again := told[e.item.name()]
+		at, again := told[e.item.id()]
 		switch {
 		case !again:
-			told[e.item.name()] = len(left)
+			told[e.item.id()] = len(left)
 			left = append(left, e)
 		case !e.item.repeats(left[at].item):
 			left[at] = e
@@ -152,7 +152,7 @@ func once(batch []entry) []entry {
 	return left
 }
 
-func itemsOf(batch []entry) iter.Seq[*item] {
+func itemsOf(batch []listEntry) iter.Seq[*item] {
 	return func(yield func(*item) bool) {
 		for i := range batch {
 			if !yield(batch[i].item) {
@@ -170,15 +170,15 @@ func (c *Collector) holds(ctx context.Context, it *item) bool {
 
 // amend keeps what is told otherwise now of held recordings; the ledger hears of
 // it last, so that a change is kept, once or twice, whenever the run is killed.
-func (r *Run) amend(ctx context.Context, changed []entry, now time.Time) error {
+func (r *Run) amend(ctx context.Context, changed []listEntry, now time.Time) error {
 	for i := range changed {
 		e := &changed[i]
 		amended, err := r.c.archive.Amend(ctx, &e.note, now)
-		if errors.Is(err, callvault.NotFound) && !e.sure {
+		if errors.Is(err, callvault.NotFound) && !e.changed {
 			continue
 		}
 		if errors.Is(err, callvault.NotFound) { // of one recording; the others' changes are kept
-			r.problem(Problem{Tenant: e.item.tenant, Key: e.item.key, Reason: "the source tells otherwise of it now, which cannot be kept: its sidecar is missing or damaged"})
+			r.addProblem(Problem{Tenant: e.item.tenant, Key: e.item.key, Reason: "the source tells otherwise of it now, which cannot be kept: its sidecar is missing or damaged"})
 			continue
 		}
 		if err != nil {
@@ -186,7 +186,7 @@ func (r *Run) amend(ctx context.Context, changed []entry, now time.Time) error {
 		}
 		err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, `UPDATE items SET digest = $1, changed_ms = CASE WHEN $2 THEN CAST($3 AS BIGINT) ELSE changed_ms END
-				WHERE tenant = $4 AND recording_key = $5`, e.item.digest, e.sure || amended, now.UnixMilli(), e.item.tenant, e.item.key)
+				WHERE tenant = $4 AND recording_key = $5`, e.item.digest, e.changed || amended, now.UnixMilli(), e.item.tenant, e.item.key)
 			return err
 		})
 		if err != nil {

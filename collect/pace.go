@@ -10,38 +10,38 @@ import (
 	"callvault/client"
 )
 
-// burst is how long no fourth request may follow the first of three: the
+// burstWindow is how long no fourth request may follow the first of three: the
 // sources' 10 s, and a quarter of a second for what the network adds.
-const burst = 10250 * time.Millisecond
+const burstWindow = 10250 * time.Millisecond
 
 // pacer spaces the requests to one tenant, or of one source's lists. All waiting
 // of a run happens here.
 type pacer struct {
-	mu      sync.Mutex
-	pace    time.Duration
-	slowest time.Duration
-	own     bool
-	last    [3]int64    // when the last requests were made, oldest first, in Unix milliseconds
-	sent    int64       // when one was last sent
-	shared  *sharedPace // where it is kept for all who ask; nil when this run alone asks
-	hold    int64       // no request before then, in Unix milliseconds
-	holdFor int64       // how long that was when it was said
+	mu        sync.Mutex
+	pace      time.Duration
+	slowest   time.Duration
+	ownServer bool
+	last      [3]int64    // when the last requests were made, oldest first, in Unix milliseconds
+	sentAt    int64       // when one was last sent
+	shared    *sharedPace // where it is kept for all who ask; nil when this run alone asks
+	holdUntil int64       // no request before then, in Unix milliseconds
+	holdFor   int64       // how long that was when it was said
 }
 
 // newPacer returns a pacer that goes on from the last three requests.
 func newPacer(source *Source, last [3]int64) *pacer {
-	return &pacer{pace: source.Pace, slowest: max(4*source.Pace, time.Second), own: source.OwnServer, last: last}
+	return &pacer{pace: source.Pace, slowest: max(4*source.Pace, time.Second), ownServer: source.OwnServer, last: last}
 }
 
 // afterCrash is the last three requests of a pacer whose own were lost: three may
 // have been made until just now.
 func afterCrash(now int64) [3]int64 { return [3]int64{now, now, now} }
 
-// next is when the next request may be made.
-func (p *pacer) next() int64 {
-	at := max(p.hold, p.last[2]+p.pace.Milliseconds())
-	if !p.own {
-		at = max(at, p.last[0]+burst.Milliseconds())
+// nextAt is when the next request may be made.
+func (p *pacer) nextAt() int64 {
+	at := max(p.holdUntil, p.last[2]+p.pace.Milliseconds())
+	if !p.ownServer {
+		at = max(at, p.last[0]+burstWindow.Milliseconds())
 	}
 	return at
 }
@@ -53,7 +53,7 @@ func (p *pacer) now() int64 {
 	for i := range p.last {
 		p.last[i] = min(p.last[i], now)
 	}
-	p.hold = min(p.hold, now+p.holdFor)
+	p.holdUntil = min(p.holdUntil, now+p.holdFor)
 	return now
 }
 
@@ -62,13 +62,13 @@ func (p *pacer) take(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	if p.next() > now {
+	if p.nextAt() > now {
 		return false, nil
 	}
 	if p.shared != nil {
-		left, err := p.shared.take(ctx, p.pace, p.own)
+		left, err := p.shared.take(ctx, p.pace, p.ownServer)
 		if err != nil || left > 0 {
-			p.hold, p.holdFor = now+left, left
+			p.holdUntil, p.holdFor = now+left, left
 			return false, err
 		}
 	}
@@ -79,25 +79,25 @@ func (p *pacer) take(ctx context.Context) (bool, error) {
 // errLater says that what is wanted cannot be had within this run.
 var errLater = errors.New("not to be had within this run")
 
-// until waits until the next request's turn has come, without taking it. A source
+// awaitNext waits until the next request's turn has come, without taking it. A source
 // that wants to be left alone for longer than soon is errLater.
-func (p *pacer) until(ctx context.Context) error {
+func (p *pacer) awaitNext(ctx context.Context) error {
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		p.mu.Lock()
 		now := p.now()
-		left, hold := p.next()-now, p.hold-now
+		left, hold := p.nextAt()-now, p.holdUntil-now
 		p.mu.Unlock()
 		switch {
 		case left <= 0:
 			return nil
-		case hold > soon.Milliseconds():
+		case hold > maxWait.Milliseconds():
 			return errLater
 		}
-		if !p.own {
-			left += together(now + left)
+		if !p.ownServer {
+			left += untilTick(now + left)
 		}
 		if err := pause(ctx, left); err != nil {
 			return err
@@ -110,13 +110,13 @@ func (p *pacer) until(ctx context.Context) error {
 // processor's time.
 const tick = 10
 
-// together is how much later than at a wait ends.
-func together(at int64) int64 { return (tick - at%tick) % tick }
+// untilTick is how much later than at a wait ends.
+func untilTick(at int64) int64 { return (tick - at%tick) % tick }
 
 // wait waits for the next request's turn and takes it.
 func (p *pacer) wait(ctx context.Context) error {
 	for {
-		if err := p.until(ctx); err != nil {
+		if err := p.awaitNext(ctx); err != nil {
 			return err
 		}
 		if taken, err := p.take(ctx); taken || err != nil {
@@ -125,20 +125,20 @@ func (p *pacer) wait(ctx context.Context) error {
 	}
 }
 
-// arrival is how long after it was sent a request is taken to arrive at most.
-const arrival = 250 * time.Millisecond
+// maxTransit is how long after it was sent a request is taken to arrive at most.
+const maxTransit = 250 * time.Millisecond
 
 // traced is ctx for a request whose turn was taken. What the source counts is when
 // requests arrive: after a connection was made, which takes a while, and before the
 // answer begins. Where it redirects to is asked for in a turn of its own.
 func (p *pacer) traced(ctx context.Context) context.Context {
-	if p.own {
+	if p.ownServer {
 		return ctx
 	}
 	ctx = client.BeforeRedirect(ctx, p.wait)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest:         func(httptrace.WroteRequestInfo) { p.arrives(0) },
-		GotFirstResponseByte: func() { p.arrives(arrival) },
+		GotFirstResponseByte: func() { p.arrives(maxTransit) },
 	})
 }
 
@@ -149,9 +149,9 @@ func (p *pacer) arrives(within time.Duration) {
 	defer p.mu.Unlock()
 	now := time.Now().UnixMilli() + 1 // never too early by what is cut off
 	if within == 0 {
-		p.sent = now
+		p.sentAt = now
 	}
-	p.last[2] = max(p.last[2], min(now, p.sent+within.Milliseconds()))
+	p.last[2] = max(p.last[2], min(now, p.sentAt+within.Milliseconds()))
 }
 
 // pause waits for so many milliseconds.
@@ -166,8 +166,8 @@ func pause(ctx context.Context, ms int64) error {
 	}
 }
 
-// step is the pace as it is now.
-func (p *pacer) step() time.Duration {
+// currentPace is the pace as it is now.
+func (p *pacer) currentPace() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.pace
@@ -177,21 +177,21 @@ func (p *pacer) step() time.Duration {
 func (p *pacer) delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := p.now() + d.Milliseconds(); at > p.hold {
-		p.hold, p.holdFor = at, d.Milliseconds()
+	if at := p.now() + d.Milliseconds(); at > p.holdUntil {
+		p.holdUntil, p.holdFor = at, d.Milliseconds()
 	}
 }
 
-// slower lowers the pace for the rest of the run.
-func (p *pacer) slower() {
+// slowDown lowers the pace for the rest of the run.
+func (p *pacer) slowDown() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pace = min(p.slowest, p.pace+max(p.pace/4, 100*time.Millisecond))
 }
 
-// follow makes the pace go on from another's requests too.
-func (p *pacer) follow(other *pacer) {
-	last, _ := other.state()
+// inherit makes the pace go on from another's requests too.
+func (p *pacer) inherit(other *pacer) {
+	last, _ := other.snapshot()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = latest(p.last, last)
@@ -210,9 +210,9 @@ func latest(a, b [3]int64) (last [3]int64) {
 	return last
 }
 
-// state is what must be kept for the next run, and when the next request may pass.
-func (p *pacer) state() (last [3]int64, next int64) {
+// snapshot is what must be kept for the next run, and when the next request may pass.
+func (p *pacer) snapshot() (last [3]int64, next int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.last, p.next()
+	return p.last, p.nextAt()
 }

@@ -49,11 +49,11 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	defer r.release()
 	defer r.Stop()
 	r.launch = func(context.Context, *turn) error { return nil }
-	if err := r.beginAll(ctx); err != nil {
+	if err := r.beginKnown(ctx); err != nil {
 		return nil, err
 	}
 	err := r.listAll(ctx)
-	if restErr := r.rest(context.WithoutCancel(ctx)); err == nil {
+	if restErr := r.savePaces(context.WithoutCancel(ctx)); err == nil {
 		err = restErr
 	}
 	if err != nil {
@@ -76,8 +76,8 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 
 // listsToCome is how many lists a run would ask for, before it fetches.
 func (r *Run) listsToCome(ctx context.Context) (int64, error) {
-	pieces, err := r.pieces(ctx)
-	if r.lists.plain {
+	pieces, err := r.spansToList(ctx)
+	if r.lists.noCalls {
 		return int64(len(pieces)) + 1, err // each run asks for calls once
 	}
 	return int64(len(pieces)), err
@@ -87,7 +87,7 @@ func (r *Run) listsToCome(ctx context.Context) (int64, error) {
 // lists.
 func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 	one := TenantPlan{Tenant: t.site.tenant, Source: t.r.source.Name}
-	course, err := t.course(ctx, now, lists)
+	course, err := t.simulate(ctx, now, lists)
 	if err != nil {
 		return one, err
 	}
@@ -113,66 +113,66 @@ func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 	if len(t.r.turns) == 1 { // its lists are at its own pace
 		one.Requests += lists
 	}
-	one.FinishAt = max(now, course.at)
+	one.FinishAt = max(now, course.lastAt)
 	one.Seconds = (one.FinishAt - now + 999) / 1000
-	if course.capped > 0 {
-		one.CapReachedAt = &course.capped
+	if course.cappedAt > 0 {
+		one.CapReachedAt = &course.cappedAt
 	}
 	return one, rows.Err()
 }
 
-// course is a turn gone through in thought.
-type course struct {
-	at     int64 // the last request, in Unix milliseconds
-	next   int64
-	step   int64
-	ledger *meter.Ledger
-	limit  int64
-	known  bool
-	capped int64
+// simulation is a turn gone through in thought.
+type simulation struct {
+	lastAt   int64 // the last request, in Unix milliseconds
+	nextAt   int64
+	step     int64
+	ledger   *meter.Ledger
+	limit    int64
+	limited  bool
+	cappedAt int64
 }
 
-// rhythm is when the next request may be made, and the time between requests: the
+// timing is when the next request may be made, and the time between requests: the
 // pace, or a third of a burst.
-func (t *turn) rhythm(now int64) (next, step int64) {
-	_, next = t.pacer.state()
+func (t *turn) timing(now int64) (next, step int64) {
+	_, next = t.pacer.snapshot()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	step = t.r.source.Pace.Milliseconds()
 	if !t.r.source.OwnServer {
-		step = max(step, (burst.Milliseconds()+2)/3)
+		step = max(step, (burstWindow.Milliseconds()+2)/3)
 	}
 	return max(now, next, t.site.closedMs), step
 }
 
-// course begins a turn in thought, with so many lists.
-func (t *turn) course(ctx context.Context, now, lists int64) (*course, error) {
+// simulate begins a turn in thought, with so many lists.
+func (t *turn) simulate(ctx context.Context, now, lists int64) (*simulation, error) {
 	ledger, err := t.r.c.ledgerOf(ctx, t.site.tenant)
 	if err != nil {
 		return nil, err
 	}
-	c := &course{ledger: ledger}
-	c.next, c.step = t.rhythm(now)
+	c := &simulation{ledger: ledger}
+	c.nextAt, c.step = t.timing(now)
 	if lists > 0 {
-		_, first := t.r.lister().state()
-		c.at = max(now, first) + (lists-1)*c.step
-		c.next = max(c.next, c.at+c.step)
+		_, first := t.r.listPacer().snapshot()
+		c.lastAt = max(now, first) + (lists-1)*c.step
+		c.nextAt = max(c.nextAt, c.lastAt+c.step)
 	}
-	c.limit, c.known = t.site.limit(t.r.source)
+	c.limit, c.limited = t.site.limit(t.r.source)
 	return c, nil
 }
 
 // fetch takes a recording of so many bytes.
-func (c *course) fetch(size int64) {
-	c.at = c.next
-	if c.known {
-		if free, fits := c.ledger.FreesAt(c.limit, size, c.at); fits && free > c.at {
-			if c.capped == 0 {
-				c.capped = c.at
+func (c *simulation) fetch(size int64) {
+	c.lastAt = c.nextAt
+	if c.limited {
+		if free, fits := c.ledger.FreesAt(c.limit, size, c.lastAt); fits && free > c.lastAt {
+			if c.cappedAt == 0 {
+				c.cappedAt = c.lastAt
 			}
-			c.at = free
+			c.lastAt = free
 		}
-		c.ledger.Add(size, c.at)
+		c.ledger.Add(size, c.lastAt)
 	}
-	c.next = c.at + c.step
+	c.nextAt = c.lastAt + c.step
 }

@@ -95,7 +95,7 @@ const (
 // Progress returns how far the run has come.
 func (r *Run) Progress() RunProgress {
 	r.mu.Lock()
-	v := RunProgress{Source: r.source.Name, Began: r.began, ListsLeft: r.lists.left}
+	v := RunProgress{Source: r.source.Name, Began: r.began, ListsLeft: r.lists.remaining}
 	turns := make([]*turn, 0, len(r.turns))
 	for _, t := range r.turns {
 		turns = append(turns, t)
@@ -114,14 +114,14 @@ func (r *Run) Progress() RunProgress {
 }
 
 func (t *turn) progress(now int64) TenantProgress {
-	next, step := t.rhythm(now)
+	next, step := t.timing(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := TenantProgress{Tenant: t.site.tenant, State: t.state, Done: t.held, Due: max(0, t.due), Bytes: t.bytes}
+	v := TenantProgress{Tenant: t.site.tenant, State: t.state, Done: t.fetched, Due: max(0, t.due), Bytes: t.bytes}
 	wait := time.Duration(next-now) * time.Millisecond
-	opens := time.Duration(t.opens-now) * time.Millisecond
-	v.Later = v.Due - t.fits(now)
-	if max(wait, opens) > soon { // longer than that no run waits
+	opens := time.Duration(t.opensAt-now) * time.Millisecond
+	v.Later = v.Due - t.fitting(now)
+	if max(wait, opens) > maxWait { // longer than that no run waits
 		v.Later = v.Due
 	}
 	if n := v.Due - v.Later; n > 0 {
@@ -129,19 +129,19 @@ func (t *turn) progress(now int64) TenantProgress {
 	}
 	switch v.State {
 	case StateClosed:
-		v.State += " until " + clockTime(max(t.opens, t.site.closedMs), now)
+		v.State += " until " + clockTime(max(t.opensAt, t.site.closedMs), now)
 	case StateFetching, StateWaiting:
 		v.State = StateFetching
-		if wait > max(5*time.Second, t.pacer.step()) {
+		if wait > max(5*time.Second, t.pacer.currentPace()) {
 			v.State = StateWaiting + " " + inWords(wait)
 		}
 	}
 	return v
 }
 
-// fits is how many of what is due, were all of one size, the tenant's egress limit
+// fitting is how many of what is due, were all of one size, the tenant's egress limit
 // leaves room for. t.mu is held.
-func (t *turn) fits(now int64) int {
+func (t *turn) fitting(now int64) int {
 	limit, known := t.site.limit(t.r.source)
 	if !known || t.due <= 0 || t.dueSize <= 0 {
 		return max(0, t.due)

@@ -45,16 +45,16 @@ func (t *turn) quarantine(ctx context.Context, it *item, refused *refusedBody, s
 	if spool != nil {
 		text, err := pageIn(spool)
 		if err != nil {
-			return ownFault{err}
+			return localFault{err}
 		}
 		if clean := t.r.client.WithoutKey(text); !bytes.Equal(clean, text) {
 			proof.body, spool = clean, nil
 		}
 	}
 	if err := t.r.c.setAside(context.WithoutCancel(ctx), &proof, spool); err != nil {
-		return ownFault{err}
+		return localFault{err}
 	}
-	t.note(it, quarantined, refused.reason)
+	t.record(it, quarantined, refused.reason)
 	t.r.c.log.Error("refused and set aside", "tenant", it.tenant, "recording", it.key, "reason", refused.reason)
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 	"callvault/archive"
 )
 
-// recallAll tells, by their names, how the recordings of a batch stand whose audio is
+// itemsFromArchive tells, by their names, how the recordings of a batch stand whose audio is
 // here, though the ledger does not know: a run was killed before it could write so, or
 // the ledger was lost. What an operator has settled is known.
-func (c *Collector) recallAll(ctx context.Context, batch []entry, isHeld []bool) (map[[2]string]*item, error) {
+func (c *Collector) itemsFromArchive(ctx context.Context, batch []listEntry, isHeld []bool) (map[[2]string]*item, error) {
 	if !slices.Contains(isHeld, true) { // as where all of a list is new
 		return nil, nil
 	}
@@ -23,7 +23,7 @@ func (c *Collector) recallAll(ctx context.Context, batch []entry, isHeld []bool)
 	}
 	recalled := map[[2]string]*item{}
 	for i, e := range batch {
-		stands := known[e.item.name()]
+		stands := known[e.item.id()]
 		if !isHeld[i] || stands != nil && (stands.state == held || stands.state == settled) {
 			continue
 		}
@@ -31,16 +31,16 @@ func (c *Collector) recallAll(ctx context.Context, batch []entry, isHeld []bool)
 		if err != nil {
 			return nil, err
 		}
-		if recalled[e.item.name()], err = c.recall(ctx, entry, e.item); err != nil {
+		if recalled[e.item.id()], err = c.itemFromArchive(ctx, entry, e.item); err != nil {
 			return nil, err
 		}
 	}
 	return recalled, nil
 }
 
-// recall tells how the item stands whose audio the archive holds, from what that keeps
+// itemFromArchive tells how the item stands whose audio the archive holds, from what that keeps
 // of it.
-func (c *Collector) recall(ctx context.Context, entry *archive.Entry, told *item) (*item, error) {
+func (c *Collector) itemFromArchive(ctx context.Context, entry *archive.Entry, told *item) (*item, error) {
 	it := itemOf(&entry.Recording, told.source, 0)
 	it.state, it.size = held, entry.Recording.Size
 	origin, err := c.archive.Provenance(ctx, entry)

@@ -59,7 +59,7 @@ func (c *Collector) forget(ctx context.Context, it *item) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM items WHERE tenant = $1 AND recording_key = $2`, it.tenant, it.key); err != nil {
 			return fmt.Errorf("ledger of %s: %w", it.key, err)
 		}
-		return writeListings(ctx, tx, it.source, without(all, instant))
+		return writeListings(ctx, tx, it.source, subtract(all, instant))
 	})
 }
 

@@ -50,9 +50,9 @@ const lacking = `state IN ('due', 'quarantined', 'denied', 'missing')`
 // maxProblems is how many recordings a report names of each tenant.
 const maxProblems = 100
 
-// end writes what came of the run, and lets the next one go on from its paces.
+// finish writes what came of the run, and lets the next one go on from its paces.
 // That ctx has broken it off is an error beside the report.
-func (r *Run) end(ctx context.Context, cause error) (*Report, error) {
+func (r *Run) finish(ctx context.Context, cause error) (*Report, error) {
 	var broken error
 	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
 		cause, broken = nil, cause
@@ -61,10 +61,10 @@ func (r *Run) end(ctx context.Context, cause error) (*Report, error) {
 		Source: r.source.Name, StartedAt: r.began, EndedAt: max(r.began, time.Now().UnixMilli()),
 		Stopped: r.cutShort.Load() || broken != nil, Problems: append([]Problem{}, r.problems...), Tenants: []TenantReport{},
 	}
-	if r.unnamed > 0 {
-		report.Problems = append(report.Problems, Problem{Reason: fmt.Sprintf("%d more problems", r.unnamed)})
+	if r.unnamedProblems > 0 {
+		report.Problems = append(report.Problems, Problem{Reason: fmt.Sprintf("%d more problems", r.unnamedProblems)})
 	}
-	whole := cause == nil && !report.Stopped && len(r.problems) == 0 && r.spansAll()
+	whole := cause == nil && !report.Stopped && len(r.problems) == 0 && r.coversSource()
 	for _, tenant := range slices.Sorted(maps.Keys(r.turns)) {
 		one, err := r.reportTenant(ctx, r.turns[tenant], report, whole)
 		if err != nil {
@@ -84,8 +84,8 @@ func (r *Run) end(ctx context.Context, cause error) (*Report, error) {
 	return report, broken
 }
 
-// spansAll tells whether the run was over all that the source is collected for.
-func (r *Run) spansAll() bool { return r.span.From <= r.source.Since && r.span.To >= r.began }
+// coversSource tells whether the run was over all that the source is collected for.
+func (r *Run) coversSource() bool { return r.span.From <= r.source.Since && r.span.To >= r.began }
 
 func (r *Run) result(report *Report, cause error) Result {
 	switch {
@@ -100,9 +100,9 @@ func (r *Run) result(report *Report, cause error) Result {
 // reportTenant tells what came of a tenant, and what of it is lacking. whole says
 // that all lists of the run came, so that a tenant that lacks nothing is complete.
 func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole bool) (TenantReport, error) {
-	one := TenantReport{Tenant: t.site.tenant, Held: t.held, Bytes: t.bytes}
+	one := TenantReport{Tenant: t.site.tenant, Held: t.fetched, Bytes: t.bytes}
 	if r.queue != nil {
-		if err := r.takenElsewhere(ctx, t, &one); err != nil {
+		if err := r.readTaken(ctx, t, &one); err != nil {
 			return one, err
 		}
 	}
@@ -110,7 +110,7 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 	if err != nil {
 		return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
 	}
-	if closed := max(t.site.closedMs, t.opens); closed > report.EndedAt {
+	if closed := max(t.site.closedMs, t.opensAt); closed > report.EndedAt {
 		one.ClosedUntil = &closed
 	}
 	if one.Lacking == 0 {
@@ -131,8 +131,8 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 	return one, err
 }
 
-// takenElsewhere reads what those who took the tenant's turn have left.
-func (r *Run) takenElsewhere(ctx context.Context, t *turn, one *TenantReport) error {
+// readTaken reads what those who took the tenant's turn have left.
+func (r *Run) readTaken(ctx context.Context, t *turn, one *TenantReport) error {
 	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT recordings, bytes FROM taken WHERE tenant = $1 AND began_ms = $2`,
 		t.site.tenant, r.began).Scan(&one.Held, &one.Bytes)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) { // it had nothing to take, or nothing came of it
@@ -179,11 +179,11 @@ func (c *Collector) markStarted(ctx context.Context, source string, began int64)
 
 // writeEnd writes what came of the run, and its paces.
 func (r *Run) writeEnd(ctx context.Context, report *Report) error {
-	if err := r.rest(ctx); err != nil {
+	if err := r.savePaces(ctx); err != nil {
 		return err
 	}
 	succeeded := int64(0) // collected from, though something may be lacking
-	if report.Result != Failed && !report.Stopped && r.lists.heard {
+	if report.Result != Failed && !report.Stopped && r.lists.anyCame {
 		succeeded = report.EndedAt
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
@@ -198,13 +198,13 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 	return nil
 }
 
-// rest writes the paces, so that the next run can go on from them.
-func (r *Run) rest(ctx context.Context) error {
+// savePaces writes the paces, so that the next run can go on from them.
+func (r *Run) savePaces(ctx context.Context) error {
 	r.mu.Lock()
 	only := r.onlyTurn()
 	r.mu.Unlock()
 	if only != nil { // its lists went at its pace
-		r.lists.pacer.follow(only.pacer)
+		r.lists.pacer.inherit(only.pacer)
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
 		subjects := map[string]*pacer{listSubject: r.lists.pacer}
@@ -215,7 +215,7 @@ func (r *Run) rest(ctx context.Context) error {
 			subjects = nil // they are kept as they go
 		}
 		for subject, p := range subjects {
-			last, _ := p.state()
+			last, _ := p.snapshot()
 			_, err := tx.ExecContext(ctx, `INSERT INTO paces (source, subject, first_ms, second_ms, third_ms) VALUES ($1, $2, $3, $4, $5)
 				ON CONFLICT (source, subject) DO UPDATE SET first_ms = excluded.first_ms, second_ms = excluded.second_ms, third_ms = excluded.third_ms`,
 				r.source.Name, subject, last[0], last[1], last[2])

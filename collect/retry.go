@@ -30,18 +30,18 @@ const keepPatience = time.Minute
 type patience struct {
 	failed  int
 	tooMany int           // answered 429, which is no failure
-	told    time.Duration // how long the source has said in all that it is to be left alone
+	delayed time.Duration // how long the source has said in all that it is to be left alone
 }
 
 // spent tells whether the source has put the request off for longer than a run waits
 // for anything, be it a little at a time.
-func (n *patience) spent() bool { return n.told > soon }
+func (n *patience) spent() bool { return n.delayed > maxWait }
 
-// ownFault is a failure on this side, which trying again does not mend.
-type ownFault struct{ error }
+// localFault is a failure on this side, which trying again does not mend.
+type localFault struct{ error }
 
 // Unwrap is the failure.
-func (f ownFault) Unwrap() error { return f.error }
+func (f localFault) Unwrap() error { return f.error }
 
 // again tells whether a request that failed is worth another try, and makes the
 // pacer wait as long as it should.
@@ -51,7 +51,7 @@ func (n *patience) again(p *pacer, err error) bool {
 	var wait callvault.Wait
 	after := errors.As(err, &wait)
 	switch {
-	case errors.Is(err, context.Canceled), errors.As(err, new(ownFault)):
+	case errors.Is(err, context.Canceled), errors.As(err, new(localFault)):
 		return false
 	case errors.Is(err, callvault.TooManyRequests):
 		d := 10 * time.Second
@@ -59,16 +59,16 @@ func (n *patience) again(p *pacer, err error) bool {
 			d = wait.For
 		}
 		p.delay(d)
-		p.slower()
+		p.slowDown()
 		n.tooMany++
-		n.told += d
+		n.delayed += d
 		return n.tooMany <= tooManyTries && !n.spent()
 	case refused && code < callvault.Internal, errors.Is(err, client.Untrusted), errors.Is(err, client.Redirected), errors.Is(err, client.BadAnswer):
 		return false
 	}
 	if after {
 		p.delay(wait.For)
-		n.told += wait.For
+		n.delayed += wait.For
 	}
 	if n.failed == len(backoffs) {
 		return false

@@ -15,28 +15,28 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// soon is how long a run waits for a closed tenant, or for anything else; what
+// maxWait is how long a run waits for a closed tenant, or for anything else; what
 // cannot be fetched within it is left for the next run.
-const soon = 15 * time.Minute
+const maxWait = 15 * time.Minute
 
 // The requests for audio that run side by side: of one tenant at a pace, of all
 // tenants at their paces, and of a service of one's own.
 const (
-	abreastPaced = 1
-	abreastAll   = 128
-	abreastOwn   = 16
+	abreastPaced   = 1
+	maxRequests    = 128
+	maxRequestsOwn = 16
 )
 
-// keepAbreast is how many recordings of a tenant of a service of one's own are
+// maxInFlightOwn is how many recordings of a tenant of a service of one's own are
 // under way: those that were fetched wait to be made durable together.
-const keepAbreast = 32
+const maxInFlightOwn = 32
 
 // Run is one run over one source.
 type Run struct {
 	c      *Collector
 	source *Source
 	client *client.Client
-	noKey  error          // why there is no client
+	keyErr error          // why there is no client
 	began  int64          // Unix milliseconds
 	span   callvault.Span // what is to be listed
 	lists  lists
@@ -46,18 +46,18 @@ type Run struct {
 	pacesKnown bool
 
 	queue    *Queue                             // who else takes the tenants' turns; nil when this run does
-	apart    bool                               // its one turn is another process's run's
+	oneTurn  bool                               // its one turn is another process's run's
 	launch   func(context.Context, *turn) error // starts a tenant's turn
 	slots    chan struct{}
 	stopping chan struct{}
 	stopOnce sync.Once
 	cutShort atomic.Bool // by Stop, before all was done
 
-	mu       sync.Mutex
-	sites    map[string]*site // by the source's name of the tenant; nil for another source's
-	turns    map[string]*turn // by the tenant's name here
-	problems []Problem
-	unnamed  int // problems beyond those
+	mu              sync.Mutex
+	sites           map[string]*site // by the source's name of the tenant; nil for another source's
+	turns           map[string]*turn // by the tenant's name here
+	problems        []Problem
+	unnamedProblems int // problems beyond those
 }
 
 // Problem is something that kept a run from being complete. Key is a recording's,
@@ -69,12 +69,12 @@ type Problem struct {
 	Reason string `json:"reason"`
 }
 
-// abreast is how many requests for audio may run side by side.
-func (s *Source) abreast() int {
+// maxRequests is how many requests for audio may run side by side.
+func (s *Source) maxRequests() int {
 	if s.OwnServer {
-		return abreastOwn
+		return maxRequestsOwn
 	}
-	return abreastAll
+	return maxRequests
 }
 
 // Start takes the source's lock and begins a run; database.Held when another run
@@ -112,13 +112,13 @@ func newRun(c *Collector, r *Run) *Run {
 	if r.source.Renew != nil {
 		var err error
 		if r.client, err = r.source.Renew(); r.client == nil {
-			r.noKey = err
+			r.keyErr = err
 		} else if err != nil {
 			c.log.Error("the source's key could not be read anew; the run begins with the earlier one", "source", r.source.Name, "error", err)
 		}
 	}
-	r.slots = make(chan struct{}, r.source.abreast())
-	r.stopping, r.lists.over = make(chan struct{}), make(chan struct{})
+	r.slots = make(chan struct{}, r.source.maxRequests())
+	r.stopping, r.lists.done = make(chan struct{}), make(chan struct{})
 	r.sites, r.turns = map[string]*site{}, map[string]*turn{}
 	return r
 }
@@ -153,7 +153,7 @@ func (r *Run) openListPacer(ctx context.Context) (err error) {
 		return nil
 	}
 	if !r.pacesKnown {
-		if err := r.c.forgetPaces(ctx, r.source.Name); err != nil {
+		if err := r.c.resetPaces(ctx, r.source.Name); err != nil {
 			return err
 		}
 	}
@@ -172,9 +172,9 @@ func (r *Run) lastRequests(subject string) [3]int64 {
 	return r.paces[subject]
 }
 
-// lister is the pacer of the lists: that of the tenant while the source has shown
+// listPacer is the pacer of the lists: that of the tenant while the source has shown
 // only one.
-func (r *Run) lister() *pacer {
+func (r *Run) listPacer() *pacer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if only := r.onlyTurn(); only != nil && r.queue == nil { // else who takes it has that of the lists
@@ -218,7 +218,7 @@ var errStopped = errors.New("stopped")
 
 // ListAgain lets the run list what was listed finally too: a source may show more of it than
 // it did. Wait must follow.
-func (r *Run) ListAgain() { r.lists.again = true }
+func (r *Run) ListAgain() { r.lists.relist = true }
 
 // AwaitLists lets a run over a source of which nothing was collected yet begin when these,
 // which are at work, have asked for their lists: so a tenant that more than one has becomes
@@ -227,11 +227,11 @@ func (r *Run) AwaitLists(ctx context.Context, earlier []*Run) {
 	if len(r.sites) > 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, soon)
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	for _, other := range earlier {
 		select {
-		case <-other.lists.over:
+		case <-other.lists.done:
 		case <-r.stopping:
 		case <-ctx.Done():
 		}
@@ -259,9 +259,9 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	}
 	var listErr error
 	group.Go(func() error {
-		defer close(r.lists.over)
+		defer close(r.lists.done)
 		listErr = r.lead(work, waiting)
-		if listErr != nil && (sourceStops(listErr) || errors.As(listErr, new(ownFault))) {
+		if listErr != nil && (sourceStops(listErr) || errors.As(listErr, new(localFault))) {
 			return listErr
 		}
 		if listErr != nil {
@@ -277,7 +277,7 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 		return nil, ErrUnfinished
 	}
 	ctx = context.WithoutCancel(ctx)
-	report, err := r.end(ctx, err)
+	report, err := r.finish(ctx, err)
 	if err == nil && r.queue != nil {
 		err = r.noteReopening(ctx)
 	}
@@ -287,7 +287,7 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 // lead begins the turns of the tenants that are known already, asks for the lists, and
 // sees to it, where others take the turns, that all are taken.
 func (r *Run) lead(work, waiting context.Context) error {
-	err := r.unlessStopped(r.beginAll(work))
+	err := r.unlessStopped(r.beginKnown(work))
 	if err == nil {
 		err = r.unlessStopped(r.listAll(waiting))
 	}
@@ -309,22 +309,22 @@ func (r *Run) unlessStopped(err error) error {
 	return err
 }
 
-// beginAll starts the turns of the tenants that are known already.
-func (r *Run) beginAll(ctx context.Context) error {
-	if r.noKey != nil {
-		return r.noKey
+// beginKnown starts the turns of the tenants that are known already.
+func (r *Run) beginKnown(ctx context.Context) error {
+	if r.keyErr != nil {
+		return r.keyErr
 	}
 	for _, s := range r.sites {
-		if err := r.begin(ctx, s); err != nil {
-			return ownFault{err}
+		if err := r.beginTurn(ctx, s); err != nil {
+			return localFault{err}
 		}
 	}
 	return nil
 }
 
-// site returns the tenant that the source calls remote; nil when it belongs to
+// siteOf returns the tenant that the source calls remote; nil when it belongs to
 // another source, which is a problem of this run.
-func (r *Run) site(ctx context.Context, remote string) (*site, error) {
+func (r *Run) siteOf(ctx context.Context, remote string) (*site, error) {
 	r.mu.Lock()
 	known, ok := r.sites[remote]
 	r.mu.Unlock()
@@ -332,10 +332,10 @@ func (r *Run) site(ctx context.Context, remote string) (*site, error) {
 		return known, nil
 	}
 	r.lists.mu.Lock()
-	claimed, err := r.c.claim(ctx, r.source, remote, func(tx *sql.Tx) error { return r.widen(ctx, tx) })
+	claimed, err := r.c.claim(ctx, r.source, remote, func(tx *sql.Tx) error { return r.forgetEarlier(ctx, tx) })
 	r.lists.mu.Unlock()
 	if errors.Is(err, errOtherSource) || errors.Is(err, callvault.InvalidParameter) {
-		r.problem(Problem{Tenant: r.source.Prefix + remote, Reason: err.Error()})
+		r.addProblem(Problem{Tenant: r.source.Prefix + remote, Reason: err.Error()})
 		r.c.log.Error("tenant refused", "source", r.source.Name, "error", err)
 		claimed, err = nil, nil
 	}
@@ -348,11 +348,11 @@ func (r *Run) site(ctx context.Context, remote string) (*site, error) {
 	if claimed == nil {
 		return nil, nil
 	}
-	return claimed, r.begin(ctx, claimed)
+	return claimed, r.beginTurn(ctx, claimed)
 }
 
-// begin starts a tenant's turn, once.
-func (r *Run) begin(ctx context.Context, s *site) error {
+// beginTurn starts a tenant's turn, once.
+func (r *Run) beginTurn(ctx context.Context, s *site) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.turns[s.tenant] != nil {
@@ -370,9 +370,9 @@ func (r *Run) begin(ctx context.Context, s *site) error {
 	switch only := r.onlyTurn(); {
 	case len(r.turns) == 0:
 		// Until a second tenant shows up, lists and audio share one pace.
-		t.pacer.follow(r.lists.pacer)
+		t.pacer.inherit(r.lists.pacer)
 	case only != nil:
-		r.lists.pacer.follow(only.pacer)
+		r.lists.pacer.inherit(only.pacer)
 	}
 	r.turns[s.tenant] = t
 	return r.launch(ctx, t)
@@ -402,11 +402,11 @@ func (r *Run) wake(ctx context.Context, fresh []*item) error {
 // maxRunProblems is how many problems of the source a run names.
 const maxRunProblems = 2000
 
-func (r *Run) problem(p Problem) {
+func (r *Run) addProblem(p Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.problems) == maxRunProblems {
-		r.unnamed++
+		r.unnamedProblems++
 		return
 	}
 	r.problems = append(r.problems, p)
@@ -415,5 +415,5 @@ func (r *Run) problem(p Problem) {
 // Abandon ends a run that was started and is not wanted any more.
 func (r *Run) Abandon(ctx context.Context) error {
 	defer r.release()
-	return r.rest(ctx)
+	return r.savePaces(ctx)
 }

@@ -44,7 +44,7 @@ func ParseSchedule(expression, zone string) (*Schedule, error) {
 // once.
 func (s *Schedule) Next(t time.Time) time.Time {
 	// The parser's own way leaves a night out in spring and runs twice in autumn.
-	at := clock(t.In(s.zone))
+	at := wallClock(t.In(s.zone))
 	for {
 		if at = s.cron.Next(at); at.IsZero() {
 			return at
@@ -63,15 +63,15 @@ func inZone(at time.Time, zone *time.Location) time.Time {
 	if since, _ := t.ZoneBounds(); !since.IsZero() {
 		_, now := t.Zone()
 		_, before := since.Add(-time.Second).Zone()
-		if first := t.Add(time.Duration(now-before) * time.Second); first.Before(since) && clock(first).Equal(at) {
+		if first := t.Add(time.Duration(now-before) * time.Second); first.Before(since) && wallClock(first).Equal(at) {
 			return first
 		}
 	}
-	return t.Add(max(0, at.Sub(clock(t))))
+	return t.Add(max(0, at.Sub(wallClock(t))))
 }
 
-// clock is what the clock on the wall shows, as if it were in UTC.
-func clock(t time.Time) time.Time {
+// wallClock is what the clock on the wall shows, as if it were in UTC.
+func wallClock(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
 }
 

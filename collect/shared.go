@@ -40,8 +40,8 @@ func (c *Collector) StartShared(ctx context.Context, source *Source, began int64
 // enqueue hands a turn to the others: as in a run that takes its turns itself, not
 // before the lists have told which recordings are the most urgent (turn.awaitLists).
 func (r *Run) enqueue(ctx context.Context, t *turn) error {
-	waits := r.source.Pace > 0 && time.Now().UnixMilli() < r.began+soon.Milliseconds()
-	if waits && !r.lists.complete.Load() {
+	waits := r.source.Pace > 0 && time.Now().UnixMilli() < r.began+maxWait.Milliseconds()
+	if waits && !r.lists.allListed.Load() {
 		return nil
 	}
 	return r.queue.Enqueue(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
@@ -49,12 +49,12 @@ func (r *Run) enqueue(ctx context.Context, t *turn) error {
 
 // enqueueAll hands out all turns: the lists are over.
 func (r *Run) enqueueAll(ctx context.Context) error {
-	r.lists.complete.Store(true)
+	r.lists.allListed.Store(true)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range r.turns {
 		if err := r.enqueue(ctx, t); err != nil {
-			return ownFault{err}
+			return localFault{err}
 		}
 	}
 	return nil
@@ -123,11 +123,11 @@ func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) 
 	if err != nil {
 		return nil, err
 	}
-	r := newRun(c, &Run{source: source, began: which.Began, apart: true})
-	if r.noKey != nil {
-		return nil, fmt.Errorf("source %s: %w", source.Name, r.noKey)
+	r := newRun(c, &Run{source: source, began: which.Began, oneTurn: true})
+	if r.keyErr != nil {
+		return nil, fmt.Errorf("source %s: %w", source.Name, r.keyErr)
 	}
-	close(r.lists.over) // more may be listed; then the turn is handed out again
+	close(r.lists.done) // more may be listed; then the turn is handed out again
 	for _, s := range sites {
 		if s.tenant != which.Tenant {
 			continue
@@ -153,11 +153,11 @@ func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) 
 // putBack lets those be tried again in this run that were to be fetched once more
 // at the end of the turn.
 func (t *turn) putBack(ctx context.Context) error {
-	if len(t.again) == 0 {
+	if len(t.postponed) == 0 {
 		return nil
 	}
 	return t.r.c.db.Tx(ctx, func(tx *sql.Tx) error {
-		for _, it := range t.again {
+		for _, it := range t.postponed {
 			_, err := tx.ExecContext(ctx, `UPDATE items SET tried_ms = 0 WHERE tenant = $1 AND recording_key = $2`, it.tenant, it.key)
 			if err != nil {
 				return fmt.Errorf("ledger of %s: %w", it.key, err)
@@ -216,7 +216,7 @@ func (c *Collector) sharedPacer(ctx context.Context, source *Source, subject str
 // take takes the next request's turn, if that has come, and tells otherwise in how
 // many milliseconds it will.
 func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (left int64, err error) {
-	apart := burst
+	apart := burstWindow
 	if own {
 		apart = 0
 	}
@@ -252,9 +252,9 @@ func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (le
 	return left, nil
 }
 
-// forgetPaces makes the shared paces of a source as if three requests had been made
+// resetPaces makes the shared paces of a source as if three requests had been made
 // just now: the last run did not share them, and did not end in order.
-func (c *Collector) forgetPaces(ctx context.Context, source string) error {
+func (c *Collector) resetPaces(ctx context.Context, source string) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		clock := c.db.Clock()
 		_, err := tx.ExecContext(ctx, `UPDATE paces SET first_ms = `+clock+`, second_ms = `+clock+`, third_ms = `+clock+` WHERE source = $1`, source)

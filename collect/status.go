@@ -121,7 +121,7 @@ func (c *Collector) opensForNext(ctx context.Context, s *site, source *Source, l
 	if err != nil || len(next) == 0 {
 		return s.closedMs, err
 	}
-	return s.opens(source, ledger, next[0].size, now), nil
+	return s.opensAt(source, ledger, next[0].size, now), nil
 }
 
 // TenantStatuses tells how the tenants of the source stand at now. It counts nothing

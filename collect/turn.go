@@ -22,22 +22,22 @@ type turn struct {
 	pacer *pacer
 	woken chan struct{}
 
-	mu      sync.Mutex
-	ledger  *meter.Ledger
-	state   string    // for those who watch
-	held    int       // fetched in this run
-	due     int       // still to fetch, as far as is known
-	dueSize int64     // their bytes
-	failed  int       // recordings in a row that could not be had
-	unkept  time.Time // since when nothing could be kept; zero while it can
-	opens   int64     // when the tenant opens for what it was closed for; 0 if it was not
-	told    int64     // when its source said last that it opens; 0 once it gave audio since
-	bytes   int64
-	fresh   int64     // of bytes, not written yet
-	taught  bool      // something else of the limit that a 509 taught; not written yet
-	settled []*item   // whose state is not written yet
-	written time.Time // when it was last begun to write that
-	again   []*item   // refused once
+	mu             sync.Mutex
+	ledger         *meter.Ledger
+	state          string    // for those who watch
+	fetched        int       // fetched in this run
+	due            int       // still to fetch, as far as is known
+	dueSize        int64     // their bytes
+	failuresInRow  int       // recordings in a row that could not be had
+	storeDownSince time.Time // since when nothing could be kept; zero while it can
+	opensAt        int64     // when the tenant opens for what it was closed for; 0 if it was not
+	promisedOpen   int64     // when its source said last that it opens; 0 once it gave audio since
+	bytes          int64
+	unwrittenBytes int64     // of bytes, not written yet
+	siteChanged    bool      // something else of the limit that a 509 taught; not written yet
+	unwritten      []*item   // whose state is not written yet
+	flushedAt      time.Time // when it was last begun to write that
+	postponed      []*item   // refused once
 
 	flushing sync.Mutex // held by who writes, so that what came later is written later
 }
@@ -54,14 +54,14 @@ func (t *turn) wake(it *item) {
 	}
 }
 
-func (t *turn) is(state string) {
+func (t *turn) setState(state string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.state = state
 }
 
-// fetches tells whether the turn waits for its next request, or makes one.
-func (t *turn) fetches() bool {
+// isFetching tells whether the turn waits for its next request, or makes one.
+func (t *turn) isFetching() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.state == StateFetching
@@ -84,18 +84,18 @@ func (t *turn) run(ctx, waiting context.Context) error {
 		case len(items) > 0:
 			err = t.fetchAll(ctx, waiting, items, false)
 		case !last:
-			t.is(StateListing)
+			t.setState(StateListing)
 			err = t.sleep(waiting)
-		case len(t.again) > 0:
+		case len(t.postponed) > 0:
 			// A list may have told otherwise of them since.
-			if items, err = t.r.c.refresh(ctx, t.again); err != nil {
+			if items, err = t.r.c.refresh(ctx, t.postponed); err != nil {
 				return err
 			}
 			if err = t.fetchAll(ctx, waiting, items, true); err == nil {
-				t.again = nil
+				t.postponed = nil
 			}
 		default:
-			t.is(StateDone)
+			t.setState(StateDone)
 			return nil
 		}
 		if errors.Is(err, errLater) {
@@ -112,14 +112,14 @@ func (t *turn) run(ctx, waiting context.Context) error {
 // it stands. After soon it waits no longer; nor for more than a batch where requests
 // are not scarce.
 func (t *turn) awaitLists(ctx context.Context) error {
-	t.is(StateListing)
-	long := time.NewTimer(time.Until(time.UnixMilli(t.r.began).Add(soon)))
+	t.setState(StateListing)
+	long := time.NewTimer(time.Until(time.UnixMilli(t.r.began).Add(maxWait)))
 	defer long.Stop()
-	for t.r.source.Pace > 0 || t.known() < turnBatch {
+	for t.r.source.Pace > 0 || t.dueCount() < turnBatch {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-t.r.lists.over:
+		case <-t.r.lists.done:
 			return nil
 		case <-long.C:
 			return nil
@@ -129,8 +129,8 @@ func (t *turn) awaitLists(ctx context.Context) error {
 	return nil
 }
 
-// known is how many recordings are known to be due.
-func (t *turn) known() int {
+// dueCount is how many recordings are known to be due.
+func (t *turn) dueCount() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.due
@@ -142,13 +142,13 @@ func (t *turn) sleep(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-t.woken:
-	case <-t.r.lists.over:
+	case <-t.r.lists.done:
 	}
 	return nil
 }
 
-// hasMore tells whether the turn was woken since it last asked the ledger.
-func (t *turn) hasMore() bool {
+// wasWoken tells whether the turn was woken since it last asked the ledger.
+func (t *turn) wasWoken() bool {
 	select {
 	case <-t.woken:
 		return true
@@ -157,16 +157,16 @@ func (t *turn) hasMore() bool {
 	}
 }
 
-// ready waits until the item may be asked for: until the tenant is open and has
+// acquire waits until the item may be asked for: until the tenant is open and has
 // room for it, its pace allows it, and few enough requests of the run are under
 // way. What it takes is given back with done.
-func (t *turn) ready(ctx context.Context, it *item) error {
+func (t *turn) acquire(ctx context.Context, it *item) error {
 	for {
-		if err := t.open(ctx, it); err != nil {
+		if err := t.awaitOpen(ctx, it); err != nil {
 			return err
 		}
-		t.is(StateFetching)
-		if err := t.pacer.until(ctx); err != nil {
+		t.setState(StateFetching)
+		if err := t.pacer.awaitNext(ctx); err != nil {
 			return err
 		}
 		select {
@@ -175,7 +175,7 @@ func (t *turn) ready(ctx context.Context, it *item) error {
 			return context.Cause(ctx)
 		}
 		// The pace counts from here: who waits for a slot makes its request later.
-		taken, err := t.take(ctx, it)
+		taken, err := t.tryAcquire(ctx, it)
 		if taken {
 			return nil
 		}
@@ -186,22 +186,22 @@ func (t *turn) ready(ctx context.Context, it *item) error {
 	}
 }
 
-// open waits until the tenant is open; errLater when that takes longer than a run
+// awaitOpen waits until the tenant is open; errLater when that takes longer than a run
 // waits.
-func (t *turn) open(ctx context.Context, it *item) error {
+func (t *turn) awaitOpen(ctx context.Context, it *item) error {
 	for {
 		now := time.Now().UnixMilli()
 		t.mu.Lock()
-		until := t.site.opens(t.r.source, t.ledger, it.size, now)
-		if t.opens = until; until <= now {
-			t.opens = 0
+		until := t.site.opensAt(t.r.source, t.ledger, it.size, now)
+		if t.opensAt = until; until <= now {
+			t.opensAt = 0
 		}
 		t.mu.Unlock()
 		if until <= now {
 			return nil
 		}
-		t.is(StateClosed)
-		if until-now > soon.Milliseconds() {
+		t.setState(StateClosed)
+		if until-now > maxWait.Milliseconds() {
 			return errLater
 		}
 		if err := pause(ctx, until-now); err != nil {
@@ -210,12 +210,12 @@ func (t *turn) open(ctx context.Context, it *item) error {
 	}
 }
 
-// take takes the turn of the item's request, and sets its bytes aside, if the
+// tryAcquire takes the turn of the item's request, and sets its bytes aside, if the
 // tenant is still open and the pace allows it.
-func (t *turn) take(ctx context.Context, it *item) (bool, error) {
+func (t *turn) tryAcquire(ctx context.Context, it *item) (bool, error) {
 	now := time.Now().UnixMilli()
 	t.mu.Lock()
-	open := t.site.opens(t.r.source, t.ledger, it.size, now) <= now
+	open := t.site.opensAt(t.r.source, t.ledger, it.size, now) <= now
 	if open {
 		t.ledger.Reserve(it.size)
 	}
@@ -232,52 +232,52 @@ func (t *turn) take(ctx context.Context, it *item) (bool, error) {
 	return taken, err
 }
 
-// done ends a request that was ready, after n bytes of audio.
-func (t *turn) done(it *item, n int64) {
+// release ends a request that was ready, after n bytes of audio.
+func (t *turn) release(it *item, n int64) {
 	<-t.r.slots
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now().UnixMilli()
 	t.ledger.Settle(it.size, n, now)
-	t.fresh += n
+	t.unwrittenBytes += n
 	t.bytes += n
 	used := t.ledger.Use(now)
 	switch {
 	case n > 0 && t.site.closedMs > now: // it was under way when the tenant was closed
-		t.site.learned, t.taught = &used, true
+		t.site.learned, t.siteChanged = &used, true
 	case t.site.learned != nil && *t.site.learned < used:
-		t.site.learned, t.taught = nil, true // more than that was had
+		t.site.learned, t.siteChanged = nil, true // more than that was had
 	}
 }
 
-// close notes that the source has closed the tenant: until it says, else until its
+// closeTenant notes that the source has closed the tenant: until it says, else until its
 // own ledger says that bytes age out, else for an hour. What it says is worth no more
 // than that hour when it had said so before, and then gave no audio.
-func (t *turn) close(ctx context.Context, retryAfter time.Duration) error {
+func (t *turn) closeTenant(ctx context.Context, retryAfter time.Duration) error {
 	now := time.Now()
 	t.mu.Lock()
 	if used := t.ledger.Use(now.UnixMilli()); used > 0 {
 		t.site.learned = &used
 	}
 	t.site.closedMs = now.Add(time.Hour).UnixMilli()
-	if misled := 0 < t.told && t.told <= now.UnixMilli(); misled {
+	if misled := 0 < t.promisedOpen && t.promisedOpen <= now.UnixMilli(); misled {
 		retryAfter = max(retryAfter, time.Hour)
 	}
 	if retryAfter = min(retryAfter, callvault.EgressWindow); retryAfter > 0 { // all that counts has aged out then
 		t.site.closedMs = now.Add(retryAfter).UnixMilli()
-		t.told = t.site.closedMs
+		t.promisedOpen = t.site.closedMs
 	} else if at, some := t.ledger.NextFree(now.UnixMilli()); some {
 		t.site.closedMs = at
 	}
-	t.opens, t.state, t.taught = t.site.closedMs, StateClosed, true
+	t.opensAt, t.state, t.siteChanged = t.site.closedMs, StateClosed, true
 	site := *t.site
 	t.mu.Unlock()
 	t.r.c.log.Warn("tenant closed for its egress limit", "source", t.r.source.Name, "tenant", site.tenant, "until", moment(site.closedMs))
 	return t.r.c.saveSite(ctx, &site)
 }
 
-// note remembers how an item stands until flush.
-func (t *turn) note(it *item, s state, reason string) {
+// record remembers how an item stands until flush.
+func (t *turn) record(it *item, s state, reason string) {
 	now := time.Now().UnixMilli()
 	it.state, it.reason = s, reason
 	it.triedMs = max(now, t.r.began) // once a run, also when the clock is set back
@@ -289,23 +289,23 @@ func (t *turn) note(it *item, s state, reason string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.settled = append(t.settled, it)
+	t.unwritten = append(t.unwritten, it)
 	t.due--
 	t.dueSize -= it.size
 }
 
-// behind is how far the ledger may lag behind the archive while recordings come: others
+// maxLag is how far the ledger may lag behind the archive while recordings come: others
 // look there how far a run is, and a kill loses as much of what was fetched.
-const behind = 2 * time.Second
+const maxLag = 2 * time.Second
 
-// isBehind tells one of those who ask that it is time to flush.
-func (t *turn) isBehind() bool {
+// flushDue tells one of those who ask that it is time to flush.
+func (t *turn) flushDue() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if time.Since(t.written) < behind {
+	if time.Since(t.flushedAt) < maxLag {
 		return false
 	}
-	t.written = time.Now()
+	t.flushedAt = time.Now()
 	return true
 }
 
@@ -314,9 +314,9 @@ func (t *turn) flush(ctx context.Context) error {
 	t.flushing.Lock()
 	defer t.flushing.Unlock()
 	t.mu.Lock()
-	t.written = time.Now()
-	settled, bytes, taught, site := t.settled, t.fresh, t.taught, *t.site
-	t.settled, t.fresh, t.taught = nil, 0, false
+	t.flushedAt = time.Now()
+	settled, bytes, taught, site := t.unwritten, t.unwrittenBytes, t.siteChanged, *t.site
+	t.unwritten, t.unwrittenBytes, t.siteChanged = nil, 0, false
 	t.mu.Unlock()
 	if taught {
 		if err := t.r.c.saveSite(ctx, &site); err != nil {
@@ -328,7 +328,7 @@ func (t *turn) flush(ctx context.Context) error {
 	}
 	return t.r.c.alter(ctx, []string{t.site.tenant}, func(tx *sql.Tx) error {
 		for _, it := range settled {
-			if t.r.apart && it.state == held {
+			if t.r.oneTurn && it.state == held {
 				if err := it.addTaken(ctx, tx, t.r.began); err != nil {
 					return err
 				}

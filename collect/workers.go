@@ -81,9 +81,9 @@ func (c *Collector) RemoveWorker(ctx context.Context, worker string) error {
 	return nil
 }
 
-// looksBack is how long after its time the first run over a source may begin. Those
+// startGrace is how long after its time the first run over a source may begin. Those
 // after it are made up for however late it is.
-const looksBack = 2 * time.Minute
+const startGrace = 2 * time.Minute
 
 // RunDue tells whether it is time for a run over the source, of which none is at
 // work: for what the schedule says, which may be nil, or because a tenant opens
@@ -104,10 +104,10 @@ func (c *Collector) RunDue(ctx context.Context, source *Source, schedule *Schedu
 	if schedule == nil {
 		return false, nil
 	}
-	since := now.Add(-looksBack)
+	since := now.Add(-startGrace)
 	// One that begins a little later was begun by who has another clock: it is the run of
 	// this time. Where it begins much later a clock was wrong then.
-	if status.LastRun != nil && status.LastRun.StartedAt <= now.Add(looksBack).UnixMilli() {
+	if status.LastRun != nil && status.LastRun.StartedAt <= now.Add(startGrace).UnixMilli() {
 		since = time.UnixMilli(status.LastRun.StartedAt)
 	}
 	return !schedule.Next(since).After(now), nil
