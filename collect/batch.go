@@ -27,7 +27,7 @@ type fetchBatch struct {
 func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) error {
 	b := &fetchBatch{turn: t, final: final, inFlight: make(chan struct{}, maxInFlightOwn)}
 	if t.oneAtATime() {
-		b.inFlight = make(chan struct{}, abreastPaced)
+		b.inFlight = make(chan struct{}, 1)
 	}
 	b.group, ctx = errgroup.WithContext(ctx)
 	fault := b.beginEach(ctx, waiting, items)

@@ -1,15 +1,23 @@
 // Package collect pulls the recordings of many tenants from sources that speak
-// the recordings API into an archive, within the sources' limits, and can tell
-// how complete that is.
+// the recordings API into an archive, within the sources' limits, and reports how
+// complete the result is.
 //
-// It knows sources only by the API's client, and keeps recordings only by the
-// archive. Its own tables are the ledger: what was listed, what is due, how each
-// recording stands, when the last requests were made.
+// It reaches sources only through package client, and stores recordings only
+// through package archive. Its own tables are the ledger: what was listed, what is
+// due, the state of each recording, and when the last requests were made.
 //
-// It promises that a recording counts as held only when its audio is here, whole
-// and durable; that what is missing is named; that no tenant is asked a fourth
-// time within 10.25 s unless its source is one's own; and that a run that is
-// killed at any instant costs at most what was under way.
+// These words are used throughout. A run collects from one source: it asks for
+// lists, and takes a turn for each tenant, in which that tenant's recordings are
+// fetched. An item is a recording as the ledger has it. A site is a tenant as the
+// ledger has it, with its name at the source, its remote name. A recording is
+// lacking when the source offers it and its audio is not here. A list is final
+// when the time that it covers had been over for the source's Lookback: no late
+// recording can be missing from it.
+//
+// The package promises that a recording counts as held only when its audio is
+// here, whole and durable; that whatever is missing is named; that no tenant gets
+// a fourth request within 10.25 s, unless the operator owns the source; and that a
+// run killed at any instant loses at most the requests in flight.
 package collect
 
 import (
@@ -26,39 +34,40 @@ import (
 	"callvault/database"
 )
 
-// Source is a place to collect from: a base address with a key.
+// Source is a service to collect from: a base address and a key.
 type Source struct {
 	Name   string
 	Client *client.Client
-	// Renew, where it is not nil, is asked for the Client as a run, or a turn that is
-	// shared, begins: its key may have changed since. With an error it returns the
-	// earlier one; nil, where there is none, and what has begun fails.
+	// Renew, if not nil, returns the Client to use each time a run, or a turn of a
+	// shared run, begins: the key may have changed. Besides an error it returns the
+	// previous client; if that is nil, the run or turn fails.
 	Renew func() (*client.Client, error)
 	// Since is the first instant to collect, in Unix milliseconds.
 	Since int64
-	// Pace is the time between audio requests to one tenant, at least MinPace
-	// unless OwnServer.
+	// Pace is the time between audio requests to one tenant: at least MinPace
+	// unless OwnServer is set.
 	Pace time.Duration
-	// OwnServer says that the source's limits are one's own to know: only Pace
-	// holds then.
+	// OwnServer says that the operator owns the source and knows its limits: only
+	// Pace applies then.
 	OwnServer bool
-	// Lookback is how long late and changed recordings are looked for.
+	// Lookback is how long after they started recordings may still appear late or
+	// change; that stretch of time is listed again at each run.
 	Lookback time.Duration
-	// Prefix is put before the names of the source's tenants here.
+	// Prefix is put before the source's tenant names to make their names here.
 	Prefix string
-	// Agents is the number of recorded agents by the source's name of the
-	// tenant, which gives its egress limit there.
+	// Agents is the number of recorded agents of each tenant, by its remote name.
+	// It determines the tenant's egress limit at the source.
 	Agents map[string]int64
 }
 
-// The bounds of a Source.
+// The defaults and bounds of a Source.
 const (
 	DefaultPace     = 3500 * time.Millisecond
 	MinPace         = 3400 * time.Millisecond
 	DefaultLookback = 120 * time.Hour
 )
 
-// Validate tells whether the source can be collected from.
+// Validate reports what makes the source impossible to collect from.
 func (s *Source) Validate() error {
 	switch {
 	case s.Name == "":
@@ -87,27 +96,27 @@ type Collector struct {
 	archive    *archive.Archive
 	quarantine archive.Blobs
 	log        *slog.Logger
-	// ensureTenants makes the tenants known to who serves the archive.
+	// ensureTenants makes the tenants known to whoever serves the archive.
 	ensureTenants func(ctx context.Context, names []string) error
 
 	refused refusals
 
 	mu   sync.Mutex
-	runs map[string]*Run // at work in this process, by source
-	// runsChanged is closed and made anew when a run begins or ends.
+	runs map[string]*Run // in this process, by source
+	// runsChanged is closed and replaced when a run begins or ends.
 	runsChanged chan struct{}
 }
 
-// Config is what a Collector works with. One that is only asked how complete the
-// collecting is needs DB and Log alone.
+// Config is what a Collector works with. A Collector that only reports needs
+// nothing but DB and Log.
 type Config struct {
 	DB      *database.DB
 	Archive *archive.Archive
-	// Quarantine keeps what was refused, with the evidence.
+	// Quarantine keeps refused bodies, with the evidence.
 	Quarantine archive.Blobs
 	Log        *slog.Logger
-	// EnsureTenants is called with the names of tenants before their recordings
-	// are noted.
+	// EnsureTenants is called with the names of tenants before any of their
+	// recordings is noted.
 	EnsureTenants func(ctx context.Context, names []string) error
 }
 

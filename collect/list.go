@@ -14,58 +14,58 @@ import (
 	"callvault/client"
 )
 
-// noteBatch is how many recordings of a list are noted together.
+// noteBatch is how many recordings of a list are noted in one transaction.
 const noteBatch = 500
 
-// shortestSlice is the stretch of time that is not halved any further.
+// shortestSlice is the stretch of time, in milliseconds, that is not halved further.
 const shortestSlice = int64(time.Minute / time.Millisecond)
 
-// listTimeout is how long a list may take to come, however it trickles; a shorter
-// stretch of time is asked for then.
+// listTimeout is how long a list may take, even one that trickles in. After it, a shorter
+// stretch of time is asked for.
 const listTimeout = time.Hour
 
-// lists is how far a run is with what it asks for first.
+// lists is how far a run has come with its lists.
 type lists struct {
 	pacer     *pacer
 	noCalls   bool          // the source has no call-recording-info
-	relist    bool          // what was listed finally is listed too
-	anyCame   bool          // a list came, if any was to be asked for
-	items     int           // items
-	remaining int           // to be asked for, as far as is known; Run.mu is held for it
-	allListed atomic.Bool   // all were asked for, where others take the turns
+	relist    bool          // list everything, even where the last list is final
+	anyCame   bool          // a list came, or none was needed
+	items     int           // how many items the lists had
+	remaining int           // lists still to ask for, as far as is known; guarded by Run.mu
+	allListed atomic.Bool   // of a shared run: no more will come
 	done      chan struct{} // closed when no more will come
 
-	mu        sync.Mutex       // for what was listed
-	thisRun   []callvault.Span // by this run
-	forgotten bool             // what was listed before was forgotten, and is not listed again yet
+	mu        sync.Mutex       // guards the ledger's listings of the source, and these:
+	thisRun   []callvault.Span // what this run has listed
+	forgotten bool             // earlier listings were forgotten, and are yet to be listed again
 }
 
-// listedRecording is a recording with its call, as a list tells of it.
+// listedRecording is a recording with its call, as a list shows them.
 type listedRecording struct {
 	recording callvault.Recording
 	call      *callvault.Call
 }
 
-// listAll asks for all that must be listed, the newest first, and notes what it is
-// told. An error ends the source for this run.
+// listAll lists every stretch of time that must be listed, the newest first, and notes
+// what the lists show. Its error ends the run over the source.
 func (r *Run) listAll(ctx context.Context) error {
-	if r.source.Since > r.began { // a mistyped year would be complete each night
+	if r.source.Since > r.began { // else a mistyped year would look complete each night
 		return fmt.Errorf("since is %s, which has not come: nothing would be collected", moment(r.source.Since))
 	}
-	pieces, err := r.spansToList(ctx)
+	spans, err := r.spansToList(ctx)
 	if err != nil {
 		return err
 	}
 	failed := 0
-	r.lists.anyCame = len(pieces) == 0
-	for len(pieces) > 0 {
-		r.listsPlanned(len(pieces))
+	r.lists.anyCame = len(spans) == 0
+	for len(spans) > 0 {
+		r.listsPlanned(len(spans))
 		if r.stopped() {
 			return errStopped
 		}
-		piece := pieces[0]
-		pieces = pieces[1:]
-		err := r.listSlice(ctx, piece)
+		span := spans[0]
+		spans = spans[1:]
+		err := r.listSlice(ctx, span)
 		switch {
 		case err == nil:
 			failed, r.lists.anyCame = 0, true
@@ -73,22 +73,22 @@ func (r *Run) listAll(ctx context.Context) error {
 			return context.Cause(ctx)
 		case sourceStops(err), errors.As(err, new(localFault)):
 			return err
-		case worthHalving(err, piece):
-			middle := piece.From + (piece.To-piece.From)/2
-			pieces = append([]callvault.Span{{From: middle, To: piece.To}, {From: piece.From, To: middle}}, pieces...)
-			r.c.log.Info("list halved", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "reason", err.Error())
+		case worthHalving(err, span):
+			middle := span.From + (span.To-span.From)/2
+			spans = append([]callvault.Span{{From: middle, To: span.To}, {From: span.From, To: middle}}, spans...)
+			r.c.log.Info("list halved", "source", r.source.Name, "from", moment(span.From), "to", moment(span.To), "reason", err.Error())
 		case errors.Is(err, errLater):
-			r.listFailed(piece, err)
+			r.listFailed(span, err)
 			return err
 		default:
 			failed++
-			r.listFailed(piece, err)
+			r.listFailed(span, err)
 		}
 		if failed == listFailures {
 			return fmt.Errorf("%d lists in a row failed, the last with: %w", failed, err)
 		}
-		if len(pieces) == 0 && r.lists.forgotten {
-			r.lists.forgotten, pieces = false, r.forgottenSpans()
+		if len(spans) == 0 && r.lists.forgotten {
+			r.lists.forgotten, spans = false, r.forgottenSpans()
 		}
 	}
 	r.listsPlanned(0)
@@ -101,12 +101,12 @@ func (r *Run) listsPlanned(n int) {
 	r.lists.remaining = n
 }
 
-func (r *Run) listFailed(piece callvault.Span, err error) {
-	r.addProblem(Problem{Reason: fmt.Sprintf("the list from %s to %s failed: %v", moment(piece.From), moment(piece.To), err)})
-	r.c.log.Error("list failed", "source", r.source.Name, "from", moment(piece.From), "to", moment(piece.To), "error", err)
+func (r *Run) listFailed(span callvault.Span, err error) {
+	r.addProblem(Problem{Reason: fmt.Sprintf("the list from %s to %s failed: %v", moment(span.From), moment(span.To), err)})
+	r.c.log.Error("list failed", "source", r.source.Name, "from", moment(span.From), "to", moment(span.To), "error", err)
 }
 
-// listsDone tells whether all lists of the run were asked for.
+// listsDone reports whether the run has asked for all its lists.
 func (r *Run) listsDone() bool {
 	select {
 	case <-r.lists.done:
@@ -116,13 +116,13 @@ func (r *Run) listsDone() bool {
 	}
 }
 
-// tolerableVanished is how many recordings may vanish from all lists at once without anything
-// being wrong: a source may delete those of a small site.
+// tolerableVanished is how many recordings may vanish from all lists at once without
+// anything being wrong: the source may have deleted a small site.
 const tolerableVanished = 20
 
-// checkEmptied makes a problem of lists that tell of nothing at all, of which there was
-// much before: one whose service user may reach no tenant any more is not refused,
-// but told of none, night after night.
+// checkEmptied adds a problem if all lists were empty although earlier ones were not. A
+// service user that has lost its tenants is not refused: it gets empty lists, night after
+// night.
 func (r *Run) checkEmptied(ctx context.Context) error {
 	if r.lists.items > 0 || !r.coversSource() {
 		return nil
@@ -139,8 +139,8 @@ func (r *Run) checkEmptied(ctx context.Context) error {
 	return nil
 }
 
-// spansToList are the stretches of time that are to be listed, the newest first.
-func (r *Run) spansToList(ctx context.Context) (pieces []callvault.Span, err error) {
+// spansToList returns the stretches of time that are to be listed, the newest first.
+func (r *Run) spansToList(ctx context.Context) (spans []callvault.Span, err error) {
 	if r.lists.relist {
 		return r.gapsByDay(nil), nil
 	}
@@ -148,36 +148,38 @@ func (r *Run) spansToList(ctx context.Context) (pieces []callvault.Span, err err
 	return r.gapsByDay(listings), err
 }
 
-// gapsByDay are the stretches of time that are to be listed where these were.
-func (r *Run) gapsByDay(listings []listing) (pieces []callvault.Span) {
-	span := callvault.Span{From: max(r.source.Since, r.span.From), To: min(r.began, r.span.To)}
-	for _, gap := range gaps(listings, span, r.source.Lookback) {
-		pieces = append(daysOf(gap), pieces...)
+// gapsByDay returns what of the run's span has no final listing among these, by UTC day,
+// the newest first.
+func (r *Run) gapsByDay(listings []listing) (spans []callvault.Span) {
+	whole := callvault.Span{From: max(r.source.Since, r.span.From), To: min(r.began, r.span.To)}
+	for _, gap := range gaps(listings, whole, r.source.Lookback) {
+		spans = append(daysOf(gap), spans...)
 	}
-	return pieces
+	return spans
 }
 
-// sourceStops tells whether a refused list means that nothing more can be had.
+// sourceStops reports whether a refusal means that nothing more can be fetched from the
+// source.
 func sourceStops(err error) bool {
 	return errors.Is(err, callvault.Unauthorized) || errors.Is(err, callvault.Forbidden)
 }
 
-// worthHalving tells whether a list that failed might come when asked for less.
-func worthHalving(err error, piece callvault.Span) bool {
-	return (errors.Is(err, client.TimedOut) || errors.Is(err, client.Cut)) && piece.To-piece.From > shortestSlice
+// worthHalving reports whether a list that failed might come if it were for less time.
+func worthHalving(err error, span callvault.Span) bool {
+	return (errors.Is(err, client.TimedOut) || errors.Is(err, client.Cut)) && span.To-span.From > shortestSlice
 }
 
-// listSlice asks for one stretch of time, as often as transient failures allow,
-// and notes it.
-func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
+// listSlice lists one stretch of time, again after transient failures, and notes what it
+// shows.
+func (r *Run) listSlice(ctx context.Context, span callvault.Span) (err error) {
 	var tries patience
 	for {
 		if waited := r.awaitList(ctx); waited != nil {
 			return errors.Join(waited, err)
 		}
-		err = r.listOnce(ctx, piece)
+		err = r.listOnce(ctx, span)
 		r.c.refused.add(r.source.Name, listSubject, err)
-		if err == nil || worthHalving(err, piece) {
+		if err == nil || worthHalving(err, span) {
 			return err
 		}
 		if !tries.again(r.listPacer(), err) {
@@ -189,9 +191,9 @@ func (r *Run) listSlice(ctx context.Context, piece callvault.Span) (err error) {
 	}
 }
 
-// awaitList waits for the turn of a list. At a pace that it shares with the audio of
-// the one tenant, that goes first when its turn comes at the same time: it has waited
-// since before the last list.
+// awaitList waits until a list may be requested. Where lists share the pace of the only
+// tenant's audio, the audio goes first when both could go: it has waited since before the
+// last list.
 func (r *Run) awaitList(ctx context.Context) error {
 	p := r.listPacer()
 	r.mu.Lock()
@@ -208,10 +210,10 @@ func (r *Run) awaitList(ctx context.Context) error {
 	return p.wait(ctx)
 }
 
-// listOnce asks for one stretch of time and notes what it is told. What came of a
-// list that broke off stays noted, but the stretch does not count as listed.
-func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
-	l := listing{piece, time.Now().UnixMilli()}
+// listOnce requests the list of one stretch of time and notes what it shows. What came of
+// a list that broke off stays noted, but the stretch does not count as listed.
+func (r *Run) listOnce(ctx context.Context, span callvault.Span) error {
+	l := listing{span, time.Now().UnixMilli()}
 	keep := context.WithoutCancel(ctx)
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
@@ -220,10 +222,10 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 	if err != nil {
 		return localFault{err}
 	}
-	for t, err := range r.listedRecordings(ctx, piece) {
+	for t, err := range r.listedRecordings(ctx, span) {
 		r.lists.items++
 		if m, ok := client.MalformedOf(err); ok {
-			bad.add(fmt.Sprintf("item %d of the list from %s", m.Index, moment(piece.From)), m.Raw, m)
+			bad.add(fmt.Sprintf("item %d of the list from %s", m.Index, moment(span.From)), m.Raw, m)
 			continue
 		}
 		if err != nil {
@@ -253,13 +255,13 @@ func (r *Run) listOnce(ctx context.Context, piece callvault.Span) error {
 	return nil
 }
 
-// listedRecordings yields the recordings that the source lists, by call-recording-info or,
-// where the source has no such list, by recordings.
-func (r *Run) listedRecordings(ctx context.Context, piece callvault.Span) iter.Seq2[listedRecording, error] {
+// listedRecordings yields the recordings that the source lists under
+// call-recording-info or, if it has no such list, under recordings.
+func (r *Run) listedRecordings(ctx context.Context, span callvault.Span) iter.Seq2[listedRecording, error] {
 	return func(yield func(listedRecording, error) bool) {
 		if !r.lists.noCalls {
 			plain := false
-			for call, err := range r.client.Calls(r.listPacer().traced(ctx), piece) {
+			for call, err := range r.client.Calls(r.listPacer().traced(ctx), span) {
 				if plain = errors.Is(err, callvault.NotFound); plain {
 					break
 				}
@@ -276,9 +278,9 @@ func (r *Run) listedRecordings(ctx context.Context, piece callvault.Span) iter.S
 				return
 			}
 		}
-		for item, err := range r.client.Recordings(r.listPacer().traced(ctx), piece) {
+		for item, err := range r.client.Recordings(r.listPacer().traced(ctx), span) {
 			if errors.Is(err, callvault.NotFound) {
-				r.lists.noCalls = false // not one list is there: that tells nothing of the other
+				r.lists.noCalls = false // neither list is there, so that nothing was learned about calls
 			}
 			if !yield(listedRecording{recording: item.Recording}, err) {
 				return
@@ -287,7 +289,7 @@ func (r *Run) listedRecordings(ctx context.Context, piece callvault.Span) iter.S
 	}
 }
 
-// yieldCall yields the recordings of a call, also of one that is malformed itself.
+// yieldCall yields the recordings of a call, even if the call itself is malformed.
 func yieldCall(yield func(listedRecording, error) bool, call *client.CallItem, err error) bool {
 	if m, ok := client.MalformedOf(err); ok {
 		for _, item := range m.Recordings {
@@ -309,9 +311,8 @@ func yieldCall(yield func(listedRecording, error) bool, call *client.CallItem, e
 	return true
 }
 
-// markListed writes that a stretch was fully listed: recordings that were known in it
-// and that no list of this run has told of, not even one over another stretch, have
-// vanished at the source.
+// markListed records that a stretch was fully listed. Recordings known in it that no list
+// of this run has shown, not even one of another stretch, have vanished at the source.
 func (r *Run) markListed(ctx context.Context, l listing, bad *badItems) error {
 	r.lists.mu.Lock()
 	defer r.lists.mu.Unlock()
@@ -320,7 +321,7 @@ func (r *Run) markListed(ctx context.Context, l listing, bad *badItems) error {
 		return err
 	}
 	done := l
-	if bad.refused || bad.total > 0 { // never final, so that what could not be kept is found once it is mended
+	if bad.refused || bad.total > 0 { // never final, so that what could not be kept is found once it is fixed
 		done.at = min(l.at, l.To-1)
 	}
 	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
@@ -342,5 +343,5 @@ func (r *Run) markListed(ctx context.Context, l listing, bad *badItems) error {
 	return err
 }
 
-// moment writes Unix milliseconds for the log, in UTC.
+// moment formats Unix milliseconds for the log, in UTC.
 func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05Z") }

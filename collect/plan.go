@@ -76,11 +76,11 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 
 // listsToCome is how many lists a run would ask for, before it fetches.
 func (r *Run) listsToCome(ctx context.Context) (int64, error) {
-	pieces, err := r.spansToList(ctx)
+	spans, err := r.spansToList(ctx)
 	if r.lists.noCalls {
-		return int64(len(pieces)) + 1, err // each run asks for calls once
+		return int64(len(spans)) + 1, err // each run asks for calls once
 	}
-	return int64(len(pieces)), err
+	return int64(len(spans)), err
 }
 
 // plan tells what the turn would do, by going through it in thought, after so many

@@ -15,61 +15,61 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxWait is how long a run waits for a closed tenant, or for anything else; what
-// cannot be fetched within it is left for the next run.
+// maxWait is how long a run waits for a closed tenant, or for anything else.
+// Whatever takes longer is left for the next run.
 const maxWait = 15 * time.Minute
 
-// The requests for audio that run side by side: of one tenant at a pace, of all
-// tenants at their paces, and of a service of one's own.
+// How many requests for audio of one source may run side by side: of a foreign
+// server, where each tenant has one at most, and of the operator's own.
 const (
-	abreastPaced   = 1
 	maxRequests    = 128
 	maxRequestsOwn = 16
 )
 
-// maxInFlightOwn is how many recordings of a tenant of a service of one's own are
-// under way: those that were fetched wait to be made durable together.
+// maxInFlightOwn is how many recordings of one tenant may be in flight from the
+// operator's own server. It exceeds maxRequestsOwn because fetched recordings wait
+// to be made durable together.
 const maxInFlightOwn = 32
 
-// Run is one run over one source.
+// Run collects once from one source.
 type Run struct {
 	c      *Collector
 	source *Source
 	client *client.Client
-	keyErr error          // why there is no client
+	keyErr error          // why client is nil
 	began  int64          // Unix milliseconds
-	span   callvault.Span // what is to be listed
+	span   callvault.Span // the recordings to list, by their start
 	lists  lists
 
 	release    func()
-	paces      map[string][3]int64
-	pacesKnown bool
+	paces      map[string][3]int64 // the last requests of earlier runs, by subject
+	pacesKnown bool                // false after a crash
 
-	queue    *Queue                             // who else takes the tenants' turns; nil when this run does
-	oneTurn  bool                               // its one turn is another process's run's
+	queue    *Queue                             // hands the turns to workers; nil if this run takes them itself
+	oneTurn  bool                               // a worker's: it takes one turn of a run that another process leads
 	launch   func(context.Context, *turn) error // starts a tenant's turn
-	slots    chan struct{}
-	stopping chan struct{}
+	slots    chan struct{}                      // holds one element for each request in flight
+	stopping chan struct{}                      // closed by Stop
 	stopOnce sync.Once
-	cutShort atomic.Bool // by Stop, before all was done
+	cutShort atomic.Bool // Stop came before everything was done
 
 	mu              sync.Mutex
-	sites           map[string]*site // by the source's name of the tenant; nil for another source's
+	sites           map[string]*site // by remote name; nil for a tenant of another source
 	turns           map[string]*turn // by the tenant's name here
-	problems        []Problem
-	unnamedProblems int // problems beyond those
+	problems        []Problem        // the first maxRunProblems
+	unnamedProblems int              // how many more there were
 }
 
-// Problem is something that kept a run from being complete. Key is a recording's,
-// or says where in a list it stood; it is empty for what concerns the tenant or,
-// when that is empty too, the source.
+// Problem is something that kept a run from being complete. Key is a recording's
+// key, or the place of an item in a list. It is empty when the problem concerns the
+// tenant as a whole or, with Tenant empty too, the source.
 type Problem struct {
 	Tenant string `json:"tenant"`
 	Key    string `json:"recordingKey"`
 	Reason string `json:"reason"`
 }
 
-// maxRequests is how many requests for audio may run side by side.
+// maxRequests is how many requests for audio of the source may run side by side.
 func (s *Source) maxRequests() int {
 	if s.OwnServer {
 		return maxRequestsOwn
@@ -77,14 +77,14 @@ func (s *Source) maxRequests() int {
 	return maxRequests
 }
 
-// Start takes the source's lock and begins a run; database.Held when another run
-// has it. Wait must follow. Only recordings that start in span are listed; what
-// is known already is fetched whenever it started.
+// Start takes the source's lock and begins a run; the error is database.Held while
+// another run has the lock. Wait must follow. Only recordings that start in span are
+// listed; those that are already known to be due are fetched whenever they started.
 func (c *Collector) Start(ctx context.Context, source *Source, span callvault.Span) (*Run, error) {
 	return c.start(ctx, &Run{source: source, began: time.Now().UnixMilli(), span: span})
 }
 
-// start begins a run that has what makes it different from others.
+// start begins r, in which the caller has set what distinguishes it from other runs.
 func (c *Collector) start(ctx context.Context, r *Run) (*Run, error) {
 	if err := r.source.Validate(); err != nil {
 		return nil, fmt.Errorf("source %s: %w", r.source.Name, err)
@@ -106,7 +106,7 @@ func (c *Collector) start(ctx context.Context, r *Run) (*Run, error) {
 	return r, nil
 }
 
-// newRun fills in what every run has.
+// newRun completes r with what every run has.
 func newRun(c *Collector, r *Run) *Run {
 	r.c, r.client = c, r.source.Client
 	if r.source.Renew != nil {
@@ -123,7 +123,7 @@ func newRun(c *Collector, r *Run) *Run {
 	return r
 }
 
-// open reads what earlier runs have left.
+// open reads what earlier runs left.
 func (r *Run) open(ctx context.Context) (err error) {
 	if r.paces, r.pacesKnown, err = r.c.paces(ctx, r.source.Name); err != nil {
 		return err
@@ -143,10 +143,10 @@ func (r *Run) open(ctx context.Context) (err error) {
 		r.sites[s.remote] = s
 		names = append(names, s.tenant)
 	}
-	return r.c.ensureTenants(ctx, names) // of a run that was killed before it could
+	return r.c.ensureTenants(ctx, names) // an earlier run may have been killed before it did
 }
 
-// openListPacer makes the pacer of the lists.
+// openListPacer creates the pacer of the lists.
 func (r *Run) openListPacer(ctx context.Context) (err error) {
 	if r.queue == nil {
 		r.lists.pacer = newPacer(r.source, r.lastRequests(listSubject))
@@ -161,10 +161,11 @@ func (r *Run) openListPacer(ctx context.Context) (err error) {
 	return err
 }
 
-// listSubject names the pace of lists; tenants' names are never empty.
+// listSubject is the subject of the pace of lists. The other subjects are tenants'
+// names, which are never empty.
 const listSubject = ""
 
-// lastRequests is where the pace of a subject goes on.
+// lastRequests returns the requests from which the pace of a subject continues.
 func (r *Run) lastRequests(subject string) [3]int64 {
 	if !r.pacesKnown {
 		return afterCrash(r.began)
@@ -172,19 +173,19 @@ func (r *Run) lastRequests(subject string) [3]int64 {
 	return r.paces[subject]
 }
 
-// listPacer is the pacer of the lists: that of the tenant while the source has shown
-// only one.
+// listPacer returns the pacer of the lists: the tenant's own while the source has
+// shown only one tenant.
 func (r *Run) listPacer() *pacer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if only := r.onlyTurn(); only != nil && r.queue == nil { // else who takes it has that of the lists
+	if only := r.onlyTurn(); only != nil && r.queue == nil { // of a shared run, the turn uses the lists' pacer instead
 		return only.pacer
 	}
 	return r.lists.pacer
 }
 
-// onlyTurn is the turn of the source's one tenant, nil when there are others or
-// none. r.mu is held.
+// onlyTurn returns the turn of the source's only tenant; nil if there is none or more
+// than one. r.mu must be held.
 func (r *Run) onlyTurn() *turn {
 	if len(r.turns) != 1 {
 		return nil
@@ -195,13 +196,14 @@ func (r *Run) onlyTurn() *turn {
 	return nil
 }
 
-// lost ends the run when its lock is another's, or will be.
+// lost stops the run: another process has its lock, or soon will.
 func (r *Run) lost() {
 	r.c.log.Warn("the lock of the source was lost: this run ends, so that two never overlap", "source", r.source.Name)
 	r.Stop()
 }
 
-// Stop lets the run end soon: what is under way is finished, nothing new is begun.
+// Stop makes the run end soon: it finishes the requests in flight and begins nothing
+// new.
 func (r *Run) Stop() { r.stopOnce.Do(func() { close(r.stopping) }) }
 
 func (r *Run) stopped() bool {
@@ -213,16 +215,16 @@ func (r *Run) stopped() bool {
 	}
 }
 
-// errStopped is the cause of a wait that Stop has ended.
+// errStopped is the cause of a wait that Stop ended.
 var errStopped = errors.New("stopped")
 
-// ListAgain lets the run list what was listed finally too: a source may show more of it than
-// it did. Wait must follow.
+// ListAgain makes the run list everything, even where the last list is final: the
+// source may show more now. Call it before Wait.
 func (r *Run) ListAgain() { r.lists.relist = true }
 
-// AwaitLists lets a run over a source of which nothing was collected yet begin when these,
-// which are at work, have asked for their lists: so a tenant that more than one has becomes
-// the first one's. It waits no longer than a run waits for anything. Wait must follow.
+// AwaitLists waits, if nothing was collected from this run's source yet, until the
+// earlier runs, which are under way, have all their lists: a tenant that several sources
+// show then goes to the first of them. It waits for maxWait at most. Call it before Wait.
 func (r *Run) AwaitLists(ctx context.Context, earlier []*Run) {
 	if len(r.sites) > 0 {
 		return
@@ -238,8 +240,8 @@ func (r *Run) AwaitLists(ctx context.Context, earlier []*Run) {
 	}
 }
 
-// Wait does the run and tells what came of it. When ctx ends, what is under way is
-// broken off, and loses nothing that was held.
+// Wait carries out the run and reports what came of it. When ctx ends, the requests in
+// flight are broken off; nothing that was held is lost.
 func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	defer r.release()
 	group, work := errgroup.WithContext(ctx)
@@ -249,7 +251,7 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 		<-r.stopping
 		stopWaiting(errStopped)
 	}()
-	defer r.Stop() // ends that goroutine
+	defer r.Stop() // ends the goroutine above
 	r.launch = func(_ context.Context, t *turn) error {
 		group.Go(func() error { return r.unlessStopped(t.run(work, waiting)) })
 		return nil
@@ -284,8 +286,8 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	return report, err
 }
 
-// lead begins the turns of the tenants that are known already, asks for the lists, and
-// sees to it, where others take the turns, that all are taken.
+// lead starts the turns of the known tenants and asks for the lists. In a shared run it
+// then queues every turn and waits until all are taken.
 func (r *Run) lead(work, waiting context.Context) error {
 	err := r.unlessStopped(r.beginKnown(work))
 	if err == nil {
@@ -300,7 +302,8 @@ func (r *Run) lead(work, waiting context.Context) error {
 	return r.unlessStopped(r.awaitTurns(waiting))
 }
 
-// unlessStopped is the error of a part of the run; that Stop has ended it is none.
+// unlessStopped returns the error of a part of the run, or nil if it was Stop that ended
+// that part, which it remembers.
 func (r *Run) unlessStopped(err error) error {
 	if errors.Is(err, errStopped) {
 		r.cutShort.Store(true)
@@ -309,7 +312,7 @@ func (r *Run) unlessStopped(err error) error {
 	return err
 }
 
-// beginKnown starts the turns of the tenants that are known already.
+// beginKnown starts the turns of the tenants that earlier runs have seen.
 func (r *Run) beginKnown(ctx context.Context) error {
 	if r.keyErr != nil {
 		return r.keyErr
@@ -322,8 +325,8 @@ func (r *Run) beginKnown(ctx context.Context) error {
 	return nil
 }
 
-// siteOf returns the tenant that the source calls remote; nil when it belongs to
-// another source, which is a problem of this run.
+// siteOf returns the tenant with this remote name, and starts its turn if it is new. The
+// site is nil when it belongs to another source, which it adds to the run's problems.
 func (r *Run) siteOf(ctx context.Context, remote string) (*site, error) {
 	r.mu.Lock()
 	known, ok := r.sites[remote]
@@ -351,7 +354,7 @@ func (r *Run) siteOf(ctx context.Context, remote string) (*site, error) {
 	return claimed, r.beginTurn(ctx, claimed)
 }
 
-// beginTurn starts a tenant's turn, once.
+// beginTurn starts a tenant's turn, unless that was done.
 func (r *Run) beginTurn(ctx context.Context, s *site) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -369,7 +372,7 @@ func (r *Run) beginTurn(ctx context.Context, s *site) error {
 	t := &turn{r: r, site: s, due: count, dueSize: size, ledger: ledger, pacer: newPacer(r.source, r.lastRequests(s.tenant)), woken: make(chan struct{}, 1), state: StateListing}
 	switch only := r.onlyTurn(); {
 	case len(r.turns) == 0:
-		// Until a second tenant shows up, lists and audio share one pace.
+		// Lists and audio share one pace until a second tenant shows up.
 		t.pacer.inherit(r.lists.pacer)
 	case only != nil:
 		r.lists.pacer.inherit(only.pacer)
@@ -378,7 +381,7 @@ func (r *Run) beginTurn(ctx context.Context, s *site) error {
 	return r.launch(ctx, t)
 }
 
-// wake tells the turns of these items' tenants what there is to do.
+// wake tells the turns of these items' tenants that there is more to fetch.
 func (r *Run) wake(ctx context.Context, fresh []*item) error {
 	woken := map[*turn]bool{}
 	for _, it := range fresh {
@@ -412,7 +415,7 @@ func (r *Run) addProblem(p Problem) {
 	r.problems = append(r.problems, p)
 }
 
-// Abandon ends a run that was started and is not wanted any more.
+// Abandon ends a run that was started but is no longer wanted, in place of Wait.
 func (r *Run) Abandon(ctx context.Context) error {
 	defer r.release()
 	return r.savePaces(ctx)

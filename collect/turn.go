@@ -20,29 +20,29 @@ type turn struct {
 	r     *Run
 	site  *site
 	pacer *pacer
-	woken chan struct{}
+	woken chan struct{} // has an element when there is more to fetch
 
 	mu             sync.Mutex
-	ledger         *meter.Ledger
-	state          string    // for those who watch
-	fetched        int       // fetched in this run
-	due            int       // still to fetch, as far as is known
-	dueSize        int64     // their bytes
-	failuresInRow  int       // recordings in a row that could not be had
-	storeDownSince time.Time // since when nothing could be kept; zero while it can
-	opensAt        int64     // when the tenant opens for what it was closed for; 0 if it was not
-	promisedOpen   int64     // when its source said last that it opens; 0 once it gave audio since
-	bytes          int64
-	unwrittenBytes int64     // of bytes, not written yet
-	siteChanged    bool      // something else of the limit that a 509 taught; not written yet
-	unwritten      []*item   // whose state is not written yet
-	flushedAt      time.Time // when it was last begun to write that
-	postponed      []*item   // refused once
+	ledger         *meter.Ledger // the egress that the source counts
+	state          string        // one of StateListing and the others, for progress
+	fetched        int           // recordings that became held in this run
+	bytes          int64         // of audio that came in this run
+	due            int           // recordings still to fetch, as far as is known
+	dueSize        int64         // their bytes
+	failuresInRow  int           // recordings in a row that could not be fetched
+	storeDownSince time.Time     // since when nothing could be kept; zero while the store works
+	opensAt        int64         // when the tenant opens for its next item; 0 when it is open
+	promisedOpen   int64         // the last time the source named for it to open; 0 once audio came again
+	unwritten      []*item       // their states are not in the ledger yet
+	unwrittenBytes int64         // of bytes, those not in the ledger yet
+	siteChanged    bool          // site is not in the ledger yet as it is now
+	flushedAt      time.Time     // when the last flush began
+	postponed      []*item       // to be fetched once more at the end of the turn
 
-	flushing sync.Mutex // held by who writes, so that what came later is written later
+	flushing sync.Mutex // held by flush, so that states are written in their order
 }
 
-// wake tells the turn of one more recording to fetch.
+// wake tells the turn that there is one more recording to fetch.
 func (t *turn) wake(it *item) {
 	t.mu.Lock()
 	t.due++
@@ -60,15 +60,15 @@ func (t *turn) setState(state string) {
 	t.state = state
 }
 
-// isFetching tells whether the turn waits for its next request, or makes one.
+// isFetching reports whether the turn is waiting for its next request or making one.
 func (t *turn) isFetching() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.state == StateFetching
 }
 
-// run fetches what is due until nothing more can be had within this run. ctx is
-// for what is under way, waiting ends when nothing new is to begin; then it is
+// run fetches what is due until nothing more can be fetched within this run. ctx is for
+// the requests in flight; when waiting ends, nothing new is begun and the error is
 // errStopped.
 func (t *turn) run(ctx, waiting context.Context) error {
 	if err := t.awaitLists(waiting); err != nil {
@@ -87,7 +87,7 @@ func (t *turn) run(ctx, waiting context.Context) error {
 			t.setState(StateListing)
 			err = t.sleep(waiting)
 		case len(t.postponed) > 0:
-			// A list may have told otherwise of them since.
+			// A list may have changed them since.
 			if items, err = t.r.c.refresh(ctx, t.postponed); err != nil {
 				return err
 			}
@@ -107,21 +107,20 @@ func (t *turn) run(ctx, waiting context.Context) error {
 	}
 }
 
-// awaitLists waits until the lists of the run have told of all there is, so that
-// what is about to be deleted comes first, and then what is newest, wherever in them
-// it stands. After soon it waits no longer; nor for more than a batch where requests
-// are not scarce.
+// awaitLists waits for all lists of the run, so that what is about to be deleted comes
+// first, and then the newest, wherever in the lists they stand. It waits until maxWait
+// after the run began at most or, where requests are unlimited, until a batch is due.
 func (t *turn) awaitLists(ctx context.Context) error {
 	t.setState(StateListing)
-	long := time.NewTimer(time.Until(time.UnixMilli(t.r.began).Add(maxWait)))
-	defer long.Stop()
+	timeout := time.NewTimer(time.Until(time.UnixMilli(t.r.began).Add(maxWait)))
+	defer timeout.Stop()
 	for t.r.source.Pace > 0 || t.dueCount() < turnBatch {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-t.r.lists.done:
 			return nil
-		case <-long.C:
+		case <-timeout.C:
 			return nil
 		case <-t.woken:
 		}
@@ -129,14 +128,14 @@ func (t *turn) awaitLists(ctx context.Context) error {
 	return nil
 }
 
-// dueCount is how many recordings are known to be due.
+// dueCount returns how many recordings are known to be due.
 func (t *turn) dueCount() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.due
 }
 
-// sleep waits until there may be something to do.
+// sleep waits until there may be something to fetch.
 func (t *turn) sleep(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -147,7 +146,7 @@ func (t *turn) sleep(ctx context.Context) error {
 	return nil
 }
 
-// wasWoken tells whether the turn was woken since it last asked the ledger.
+// wasWoken reports, once, whether the turn was woken since it last asked the ledger.
 func (t *turn) wasWoken() bool {
 	select {
 	case <-t.woken:
@@ -157,9 +156,9 @@ func (t *turn) wasWoken() bool {
 	}
 }
 
-// acquire waits until the item may be asked for: until the tenant is open and has
-// room for it, its pace allows it, and few enough requests of the run are under
-// way. What it takes is given back with done.
+// acquire waits until the item may be requested: until the tenant is open and its
+// egress limit has room for the item, its pace allows a request, and one of the run's
+// slots is free. release must follow. errLater says that it would take too long.
 func (t *turn) acquire(ctx context.Context, it *item) error {
 	for {
 		if err := t.awaitOpen(ctx, it); err != nil {
@@ -174,7 +173,7 @@ func (t *turn) acquire(ctx context.Context, it *item) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		// The pace counts from here: who waits for a slot makes its request later.
+		// The pace counts from here, since waiting for a slot has delayed the request.
 		taken, err := t.tryAcquire(ctx, it)
 		if taken {
 			return nil
@@ -186,8 +185,8 @@ func (t *turn) acquire(ctx context.Context, it *item) error {
 	}
 }
 
-// awaitOpen waits until the tenant is open; errLater when that takes longer than a run
-// waits.
+// awaitOpen waits until the tenant is open for the item; errLater when that takes longer
+// than maxWait.
 func (t *turn) awaitOpen(ctx context.Context, it *item) error {
 	for {
 		now := time.Now().UnixMilli()
@@ -210,8 +209,8 @@ func (t *turn) awaitOpen(ctx context.Context, it *item) error {
 	}
 }
 
-// tryAcquire takes the turn of the item's request, and sets its bytes aside, if the
-// tenant is still open and the pace allows it.
+// tryAcquire counts the item's request, and reserves its bytes, if the tenant is still
+// open and the pace allows a request now.
 func (t *turn) tryAcquire(ctx context.Context, it *item) (bool, error) {
 	now := time.Now().UnixMilli()
 	t.mu.Lock()
@@ -232,7 +231,7 @@ func (t *turn) tryAcquire(ctx context.Context, it *item) (bool, error) {
 	return taken, err
 }
 
-// release ends a request that was ready, after n bytes of audio.
+// release ends what acquire began, after n bytes of audio came.
 func (t *turn) release(it *item, n int64) {
 	<-t.r.slots
 	t.mu.Lock()
@@ -243,16 +242,17 @@ func (t *turn) release(it *item, n int64) {
 	t.bytes += n
 	used := t.ledger.Use(now)
 	switch {
-	case n > 0 && t.site.closedMs > now: // it was under way when the tenant was closed
+	case n > 0 && t.site.closedMs > now: // it was in flight when the tenant was closed
 		t.site.learned, t.siteChanged = &used, true
-	case t.site.learned != nil && *t.site.learned < used:
-		t.site.learned, t.siteChanged = nil, true // more than that was had
+	case t.site.learned != nil && *t.site.learned < used: // the limit is higher than that
+		t.site.learned, t.siteChanged = nil, true
 	}
 }
 
-// closeTenant notes that the source has closed the tenant: until it says, else until its
-// own ledger says that bytes age out, else for an hour. What it says is worth no more
-// than that hour when it had said so before, and then gave no audio.
+// closeTenant notes that the source has closed the tenant for its egress limit: for
+// retryAfter; without one until bytes age out of our own ledger, else for an hour. When
+// the source named a time before and gave no audio after it, the tenant is closed for an
+// hour at least.
 func (t *turn) closeTenant(ctx context.Context, retryAfter time.Duration) error {
 	now := time.Now()
 	t.mu.Lock()
@@ -263,7 +263,7 @@ func (t *turn) closeTenant(ctx context.Context, retryAfter time.Duration) error 
 	if misled := 0 < t.promisedOpen && t.promisedOpen <= now.UnixMilli(); misled {
 		retryAfter = max(retryAfter, time.Hour)
 	}
-	if retryAfter = min(retryAfter, callvault.EgressWindow); retryAfter > 0 { // all that counts has aged out then
+	if retryAfter = min(retryAfter, callvault.EgressWindow); retryAfter > 0 { // by then every byte has aged out
 		t.site.closedMs = now.Add(retryAfter).UnixMilli()
 		t.promisedOpen = t.site.closedMs
 	} else if at, some := t.ledger.NextFree(now.UnixMilli()); some {
@@ -276,11 +276,11 @@ func (t *turn) closeTenant(ctx context.Context, retryAfter time.Duration) error 
 	return t.r.c.saveSite(ctx, &site)
 }
 
-// record remembers how an item stands until flush.
+// record sets an item's state, which flush writes.
 func (t *turn) record(it *item, s state, reason string) {
 	now := time.Now().UnixMilli()
 	it.state, it.reason = s, reason
-	it.triedMs = max(now, t.r.began) // once a run, also when the clock is set back
+	it.triedMs = max(now, t.r.began) // so that it is tried once in a run, even if the clock is set back
 	switch {
 	case s == held:
 		it.failedMs = 0
@@ -294,11 +294,11 @@ func (t *turn) record(it *item, s state, reason string) {
 	t.dueSize -= it.size
 }
 
-// maxLag is how far the ledger may lag behind the archive while recordings come: others
-// look there how far a run is, and a kill loses as much of what was fetched.
+// maxLag is how far the ledger may lag behind the archive while recordings come in: other
+// processes read the progress of a run there, and a kill loses that much of the ledger.
 const maxLag = 2 * time.Second
 
-// flushDue tells one of those who ask that it is time to flush.
+// flushDue reports whether it is time to flush, to one of its concurrent callers only.
 func (t *turn) flushDue() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -309,7 +309,7 @@ func (t *turn) flushDue() bool {
 	return true
 }
 
-// flush writes how the items stand that were asked for.
+// flush writes the states of the items that were requested, and the bytes fetched.
 func (t *turn) flush(ctx context.Context) error {
 	t.flushing.Lock()
 	defer t.flushing.Unlock()
@@ -341,8 +341,8 @@ func (t *turn) flush(ctx context.Context) error {
 	})
 }
 
-// addTaken tells the run, which may be another process's, that an item is about to
-// become held in it, unless that was told already.
+// addTaken counts an item that is about to become held for the run that began then, which
+// another process leads, unless it was counted already.
 func (i *item) addTaken(ctx context.Context, tx *sql.Tx, began int64) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO taken (tenant, began_ms, recordings, bytes)
 		SELECT tenant, CAST($1 AS BIGINT), 1, CAST($2 AS BIGINT) FROM items WHERE tenant = $3 AND recording_key = $4
@@ -352,7 +352,7 @@ func (i *item) addTaken(ctx context.Context, tx *sql.Tx, began int64) error {
 		bytes = excluded.bytes + CASE WHEN taken.began_ms = excluded.began_ms THEN taken.bytes ELSE 0 END
 		WHERE taken.began_ms <= excluded.began_ms`, began, i.size, i.tenant, i.key)
 	if err != nil {
-		return fmt.Errorf("what was taken of %s: %w", i.tenant, err)
+		return fmt.Errorf("count what was fetched of %s: %w", i.tenant, err)
 	}
 	return nil
 }
