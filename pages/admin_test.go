@@ -38,7 +38,7 @@ func TestTenants(t *testing.T) {
 	r.post("/admin/tenants", "name", "x", "time-zone", "Mars/Base", "egress", "auto").want(t, "no time zone", 400, "not a time zone")
 	r.post("/admin/tenants", "name", "acme-ns", "egress", "auto").want(t, "a name that is taken", 409, "already")
 	r.post("/admin/tenants", "name", "acme?sf#1 100%", "title", "<b>South</b>", "agents", "25", "egress", "own", "egress-bytes", "1000000").want(t, "a tenant", 303)
-	r.get("/admin/tenants?done=tenant-added").want(t, "the list", 200, "acme?sf#1 100%", "&lt;b&gt;South&lt;/b&gt;", "/admin/tenants/acme%3Fsf%231%20100%25", "The tenant is there.")
+	r.get("/admin/tenants?done=tenant-added").want(t, "the list", 200, "acme?sf#1 100%", "&lt;b&gt;South&lt;/b&gt;", "/admin/tenants/acme%3Fsf%231%20100%25", "The tenant was added.")
 	path := "/admin/tenants/acme%3Fsf%231%20100%25"
 	form := r.get(path)
 	form.want(t, "the tenant", 200, `value="25"`, `value="1000000"`)
@@ -55,10 +55,10 @@ func TestTenants(t *testing.T) {
 		t.Errorf("the tenant is %+v, %v", tenant, err)
 	}
 	question := r.get(path + "/reset")
-	question.want(t, "the question", 200, "Forget the egress")
+	question.want(t, "the question", 200, "Reset the usage")
 	r.post(path+"/reset", "was", question.was(t)).want(t, "the reset", 303)
 	r.post(path+"/reset", "was", question.was(t)).want(t, "the reset again", 409)
-	r.get("/admin/tenants/none").want(t, "no tenant", 404, "Not here")
+	r.get("/admin/tenants/none").want(t, "no tenant", 404, "Not found")
 	events, err := w.accounts.Events(t.Context(), &account.AuditQuery{Who: "Ada", Tenant: "acme?sf#1 100%"})
 	if err != nil || len(events) != 3 {
 		t.Errorf("%d events, %v", len(events), err)
@@ -72,7 +72,7 @@ func TestKeyIsShownOnce(t *testing.T) {
 	r := w.signedIn("Ada", callvault.Admin)
 	fields := []string{"name", "robot", "reach", "some", "tenant", "acme-ns", "can", "read", "agents", "Kelly\r\n\r\n Ann \r\nKelly", "request-limit", "on"}
 	made := r.post("/admin/users/new/service-user", fields...)
-	made.want(t, "a service user", 200, "cvk_", "shown this once")
+	made.want(t, "a service user", 200, "cvk_", "shown only once")
 	if made.header.Get("Cache-Control") != "no-store" {
 		t.Error("the page with the key may be kept")
 	}
@@ -99,7 +99,7 @@ func TestKeyIsShownOnce(t *testing.T) {
 		t.Error("the old key is still good")
 	}
 	repeated := r.post(refresh, "was", was)
-	repeated.want(t, "the back button and again", 409, "done already")
+	repeated.want(t, "the back button and again", 409, "already done")
 	if keyText.MatchString(repeated.body) {
 		t.Error("the page holds a key")
 	}
@@ -229,13 +229,13 @@ func TestAudit(t *testing.T) {
 	if a, b := strings.Count(first.body, "/recordings/acme-ns/key-1"), strings.Count(second.body, "/recordings/acme-ns/key-1"); a != 30 || b != 30 {
 		t.Errorf("the pages show %d and %d entries", a, b)
 	}
-	r.get("/audit?who=nobody").want(t, "nothing found", 200, "No such entry", "Show everything")
+	r.get("/audit?who=nobody").want(t, "nothing found", 200, "No matching entries", "Show everything")
 	r.get("/audit?since=soon").want(t, "no day", 400, "is not a day")
 	r.get("/audit?before=-1").want(t, "no place", 400)
-	r.get("/audit?tenant=acme-ns&since=2020-01-01&until=2020-01-02").want(t, "long ago", 200, "No such entry")
-	r.get("/audit").want(t, "before a look", 200, "not verified")
+	r.get("/audit?tenant=acme-ns&since=2020-01-01&until=2020-01-02").want(t, "long ago", 200, "No matching entries")
+	r.get("/audit").want(t, "before a look", 200, "has not been verified")
 	r.post("/audit/verify").want(t, "verifying", 303)
-	r.get("/audit").want(t, "after it", 200, "whole")
+	r.get("/audit").want(t, "after it", 200, "intact")
 	exported := r.get("/audit/export")
 	exported.want(t, "the export", 200, `"action":"export"`, `"who":"Ada"`)
 	for line := range strings.Lines(exported.body) {

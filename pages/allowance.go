@@ -34,7 +34,7 @@ func (a *allowance) take(subject string, now time.Time, page string) error {
 		a.window, a.taken = now, map[string]int{}
 	}
 	if a.taken[subject] >= allowanceCount {
-		return fmt.Errorf("that was a great many pages in a few seconds; go on in a moment: %w",
+		return fmt.Errorf("that was a great many pages in a few seconds; wait a moment and try again: %w",
 			callvault.Wait{Code: callvault.TooManyRequests, For: allowanceWindow - now.Sub(a.window)})
 	}
 	a.taken[subject]++

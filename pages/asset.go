@@ -84,7 +84,7 @@ func (a *assets) path(name string) (string, error) {
 func (p *Pages) static(x *exchange) error {
 	file, ok := p.assets.files[x.r.PathValue("name")]
 	if !ok || x.r.PathValue("hash") != p.assets.hash {
-		return fmt.Errorf("there is no such file; load the page anew: %w", callvault.NotFound)
+		return fmt.Errorf("there is no such file; reload the page: %w", callvault.NotFound)
 	}
 	x.out.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	p.sendAsset(x, file)

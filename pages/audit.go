@@ -86,7 +86,7 @@ func (v *auditView) read(x *exchange) (*account.AuditQuery, error) {
 	wanted.Span = callvault.Span{From: since.From, To: until.To}
 	if before := v.Query.Get("before"); before != "" {
 		if wanted.Before, err = strconv.ParseInt(before, 10, 64); err != nil || wanted.Before < 1 {
-			return nil, fmt.Errorf("the address names a place in the list that cannot be; begin at the first page: %w", callvault.InvalidParameter)
+			return nil, fmt.Errorf("the address names an impossible place in the list; start again from the first page: %w", callvault.InvalidParameter)
 		}
 	}
 	return wanted, nil

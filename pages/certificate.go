@@ -90,7 +90,7 @@ func (p *Pages) periodOf(x *exchange) (*period, error) {
 		return nil, fmt.Errorf("the period ends before it begins: %w", callvault.InvalidParameter)
 	}
 	if q.last.Sub(q.first) > longestProof*24*time.Hour {
-		return nil, fmt.Errorf("the period is over more than %d years: %w", longestProof/366, callvault.InvalidParameter)
+		return nil, fmt.Errorf("the period is longer than %d years: %w", longestProof/366, callvault.InvalidParameter)
 	}
 	q.span = callvault.Span{From: collect.DayOf(q.first).From, To: collect.DayOf(q.last).To}
 	return q, nil
@@ -123,7 +123,7 @@ func (p *Pages) judge(x *exchange, q *period, c *proof) error {
 		return err
 	}
 	if source == nil {
-		c.Verdict = "No source tells what there should be: this says what is held, not that nothing is missing."
+		c.Verdict = "No source says what there should be: this certifies what is held, not that nothing is missing."
 		return nil
 	}
 	c.Source = source.Name
@@ -172,10 +172,10 @@ func (c *proof) sumUp() {
 	days := countDays(total)
 	switch {
 	case c.Whole:
-		c.Verdict = "Complete: of " + days + ", all that the source offered is held."
+		c.Verdict = "Complete: for " + days + ", everything the source offered is held."
 	case c.SoFar:
-		c.Verdict = "Nothing is missing so far: of " + days + ", all that the source has offered is held. Of " +
-			countDays(open) + ", late recordings may still come."
+		c.Verdict = "Nothing is missing so far: for " + days + ", everything the source has offered is held. For " +
+			countDays(open) + ", late recordings may still arrive."
 	default:
 		c.Verdict = "Not complete: of " + days + ", " + strings.Join(not, ", ") + "."
 	}

@@ -27,7 +27,7 @@ var completenessRoutes = []route{
 // recorded.
 func (x *exchange) seesWhole() error {
 	if !seesWhole(x.visitor) {
-		return fmt.Errorf("this page counts all recordings of a tenant; %s may hear only those of some agents or skills: %w",
+		return fmt.Errorf("this page counts all recordings of a tenant, and %s may hear only those of some agents or skills: %w",
 			x.visitor.Name, callvault.Forbidden)
 	}
 	return nil

@@ -172,10 +172,10 @@ func TestCalendarPages(t *testing.T) {
 	bad := c.month()
 	c.addTenant(callvault.Tenant{Name: "by-hand"})
 	r := c.signedIn("ann", callvault.Listen)
-	r.get("/completeness").want(t, "before any run", 200, "none has ended yet", "by hand")
+	r.get("/completeness").want(t, "before any run", 200, "none has finished yet", "by hand")
 	c.collect()
 	r.get("/completeness").want(t, "after a run", 200, `href="/completeness/acme/acme-ns"`, `>1</data> missing`, "1 of 2 tenants incomplete",
-		"Taken in directly", "by-hand", "No source tells what there should be", "the last 35 days: ")
+		"Taken in directly", "by-hand", "No source says what there should be", "the last 35 days: ")
 	month := r.get("/completeness/acme/acme-ns?month=" + bad.Format("2006-01"))
 	month.want(t, "the month", 200, "incomplete", bad.Format("January 2006"), "day="+bad.Format(time.DateOnly)+"#day", `class="mark" aria-hidden="true">✓`)
 	r.get("/completeness/acme/acme-ns?day="+bad.Format(time.DateOnly)).want(t, "the day", 200, "bad-one", "missing: ",
@@ -225,7 +225,7 @@ func TestFormerSource(t *testing.T) {
 	}
 	c.pages.Sources = []pages.Source{{Source: former[0]}}
 	all := r.get("/completeness")
-	all.want(t, "no more", 200, `href="/completeness/acme/acme-ns"`, "In the configuration no more", "1 of 2 tenants incomplete", "<dd>none</dd>")
+	all.want(t, "no more", 200, `href="/completeness/acme/acme-ns"`, "No longer in the configuration", "1 of 2 tenants incomplete", "<dd>none</dd>")
 	if strings.Contains(all.body, "No run has succeeded") || strings.Contains(all.body, "over 4 days ago") {
 		t.Error("a run is asked for that there will not be")
 	}
@@ -308,7 +308,7 @@ func TestCertificate(t *testing.T) {
 	whole := r.get("/certificate/acme-ns/certificate.json?from=" + daysAgo(15).Format(time.DateOnly) + "&until=" + daysAgo(12).Format(time.DateOnly))
 	whole.want(t, "a whole period", 200, `"whole": true`, "Complete: of 4 days, all")
 	open := r.get("/certificate/acme-ns/certificate.json?from=" + daysAgo(15).Format(time.DateOnly) + "&until=" + daysAgo(1).Format(time.DateOnly))
-	open.want(t, "a period that is not over", 200, `"whole": false`, `"soFar": true`, "Nothing is missing so far: of 15 days", "late recordings may still come")
+	open.want(t, "a period that is not over", 200, `"whole": false`, `"soFar": true`, "Nothing is missing so far: of 15 days", "late recordings may still arrive")
 	r.get("/certificate/acme-ns?from=2001-01-01&until="+time.Now().AddDate(0, 0, 9).Format(time.DateOnly)).
 		want(t, "too long a period", 200, "before collecting began", "still to come", "Not complete")
 	var issued int
@@ -354,7 +354,7 @@ func TestUsagePage(t *testing.T) {
 	}
 	page := c.signedIn("ann", callvault.Listen).get("/usage")
 	none := c.signedIn("bo", callvault.Listen).get("/usage?find=nowhere")
-	if none.want(t, "usage of none", 200, "No tenant is called so"); strings.Contains(none.body, "0001-01-01") {
+	if none.want(t, "usage of none", 200, "No tenants match"); strings.Contains(none.body, "0001-01-01") {
 		t.Error("the service was started in the year 1")
 	}
 	page.want(t, "usage", 200, "90 % used", `value="900"`, "When room frees", `509, limit used</dt><dd><data value="1"`, "Fetched from acme")

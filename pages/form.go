@@ -20,10 +20,10 @@ type question struct {
 
 // dones are the sentences after something was done, by the word in the address.
 var dones = map[string]string{
-	"tenant-added": "The tenant is there. Recordings can be taken in for it, and users can be given access to it.",
-	"saved":        "Saved. It holds from the next request on.",
-	"reset":        "The usage is reset.",
-	"disabled":     "Disabled: whoever was signed in is out, and keys are refused.",
+	"tenant-added": "The tenant was added. Recordings can be taken in for it, and users can be given access to it.",
+	"saved":        "Saved. It takes effect from the next request on.",
+	"reset":        "The usage was reset.",
+	"disabled":     "Disabled. Sessions of this account have ended, and its key is refused.",
 	"enabled":      "Enabled again.",
 	"removed":      "Removed for good.",
 }

@@ -110,7 +110,7 @@ func TestWhoMaySeeWhat(t *testing.T) {
 		if to := got.header.Get("Location"); to != "/sign-in?to="+url.QueryEscape(path) {
 			t.Errorf("%s leads to %q", path, to)
 		}
-		listener.get(path).want(t, path, 403, "Not for you", "Lena is not one")
+		listener.get(path).want(t, path, 403, "No access", "Lena is not one")
 	}
 	listener.post("/admin/tenants", "name", "x", "egress", "auto").want(t, "adding a tenant", 403)
 	listener.post("/audit/verify").want(t, "verifying", 403)
@@ -157,7 +157,7 @@ func TestAllowance(t *testing.T) {
 			break
 		}
 	}
-	refused.want(t, "one page after another", 429, "go on in a moment")
+	refused.want(t, "one page after another", 429, "wait a moment and try again")
 	if refused.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}

@@ -91,7 +91,7 @@ func TestServiceRestartsUnderALivePage(t *testing.T) {
 	first.CloseClientConnections()
 	first.Close()
 	b.do(chromedp.Evaluate[chromedp.Void](`window.dispatchEvent(new Event("offline"))`))
-	b.until(`!document.getElementById("banner").hidden && document.getElementById("banner").textContent.includes("does not answer")`)
+	b.until(`!document.getElementById("banner").hidden && document.getElementById("banner").textContent.includes("is not responding")`)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestTwoTabs(t *testing.T) {
 		t.Helper()
 		eval[int64](b, script+`.then(answer => { document.dispatchEvent(new Event("visibilitychange")); return answer.status; })`)
 	}
-	const told = `!document.getElementById("banner").hidden && document.getElementById("banner").innerText.includes("somebody else has signed in")`
+	const told = `!document.getElementById("banner").hidden && document.getElementById("banner").innerText.includes("someone else has signed in")`
 	const asked = `performance.getEntriesByType("resource").some(e => e.name.endsWith("/alive"))`
 	other(`fetch("/recordings")`)
 	b.until(asked)

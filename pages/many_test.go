@@ -44,9 +44,9 @@ func TestManyTenants(t *testing.T) {
 	for path, want := range map[string]string{
 		"/recordings": `<input id="tenant"`, "/completeness": "site-0058", "/completeness?find=0999": "site-0999", "/usage": "989</data> more tenants", "/audit": `name="tenant"`,
 		"/admin/tenants": "site-0058", "/admin/users": "robot-59", "/admin/users/new/person": `<textarea name="tenants"`,
-		"/admin/tenants?find=NORTH": "acme-ns", "/admin/tenants?find=site-0999": "site-0999", "/admin/tenants?find=nothing": "No tenant is called so",
-		"/admin/users?find=BOT-69": "robot-69", "/admin/users?find=nothing": "No service user is called so",
-		"/usage?find=site-0999": "site-0999", "/usage?find=nothing": "No tenant is called so",
+		"/admin/tenants?find=NORTH": "acme-ns", "/admin/tenants?find=site-0999": "site-0999", "/admin/tenants?find=nothing": "No tenants match",
+		"/admin/users?find=BOT-69": "robot-69", "/admin/users?find=nothing": "No service user matches",
+		"/usage?find=site-0999": "site-0999", "/usage?find=nothing": "No tenants match",
 		"/recordings/suggest?field=tenant&prefix=nort":      `[{"value":"acme-ns","label":"Acme North"}]`,
 		"/recordings/suggest?field=tenant&prefix=site-0999": `[{"value":"site-0999"}]`,
 	} {
@@ -141,7 +141,7 @@ func TestDayThatMissesMuch(t *testing.T) {
 	c.collect()
 	r := c.signedIn("ann", callvault.Listen)
 	r.get("/completeness?find=north").want(t, "found by its title", 200, "/completeness/acme/acme-ns")
-	r.get("/completeness?find=south").want(t, "not found", 200, "None of its tenants is called so")
+	r.get("/completeness?find=south").want(t, "not found", 200, "None of its tenants matches")
 	r.get("/completeness/acme/acme-ns?"+url.Values{"day": {day.Format(time.DateOnly)}}.Encode()).
 		want(t, "the day", 200, "lost-199", `5</data> more`, `205</data> by the source`)
 }

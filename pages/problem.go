@@ -25,14 +25,14 @@ type problem struct {
 
 // heads are the titles of error pages.
 var heads = map[callvault.Code]string{
-	callvault.InvalidParameter:  "That cannot be",
-	callvault.Forbidden:         "Not for you",
-	callvault.NotFound:          "Not here",
-	callvault.MethodNotAllowed:  "Not done here",
-	callvault.Conflict:          "It has changed meanwhile",
-	callvault.PayloadTooLarge:   "Too much",
+	callvault.InvalidParameter:  "That is not valid",
+	callvault.Forbidden:         "No access",
+	callvault.NotFound:          "Not found",
+	callvault.MethodNotAllowed:  "Not possible here",
+	callvault.Conflict:          "It has changed in the meantime",
+	callvault.PayloadTooLarge:   "Too large",
 	callvault.TooManyRequests:   "One moment",
-	callvault.BandwidthExceeded: "The tenant's audio is used up for now",
+	callvault.BandwidthExceeded: "The tenant's audio limit is used up for now",
 	callvault.Unavailable:       "Not available just now",
 }
 
@@ -105,7 +105,7 @@ func message(code callvault.Code, err error) string {
 	case code == callvault.Unavailable:
 		return "The service cannot answer just now. Try again in a few seconds."
 	case code >= 500 && code != callvault.BandwidthExceeded:
-		return "Something went wrong here, and it is not your fault. The log of the service tells more."
+		return "Something went wrong here, and it is not your fault. The service's log says more."
 	}
 	return sentence(err)
 }

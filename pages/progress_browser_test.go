@@ -78,7 +78,7 @@ func TestLiveProgress(t *testing.T) {
 func TestLiveProgressIsRefused(t *testing.T) {
 	t.Parallel()
 	c, b := followed(t)
-	const told = `!document.getElementById("banner").hidden && document.getElementById("banner").innerText.includes("what you may see has changed")`
+	const told = `!document.getElementById("banner").hidden && document.getElementById("banner").innerText.includes("your access has changed")`
 	narrow := func(agents ...string) {
 		t.Helper()
 		err := c.accounts.SetPerson(t.Context(), "Ann", func(p *callvault.Person) error { p.Agents = agents; return nil })
@@ -125,7 +125,7 @@ func TestLiveProgressBehindAProxy(t *testing.T) {
 	away.Store(true)
 	proxy.CloseClientConnections()
 	b.do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("offline"))`))
-	b.until(`document.getElementById("banner").innerText.includes("does not answer")`)
+	b.until(`document.getElementById("banner").innerText.includes("is not responding")`)
 	for deadline := time.Now().Add(patience); !refused.Load(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the browser does not ask for the stream again")

@@ -100,7 +100,7 @@ func (p *Pages) lookAtAudio(x *exchange, data *recordingView) error {
 	}
 	file, err := p.Archive.OpenAudio(x.ctx(), data.Entry)
 	if errors.Is(err, callvault.NotFound) {
-		data.Standing = standing{"bad", "Missing", "Its audio was kept, but its file is gone from the archive. An administrator can find out more with callvault verify."}
+		data.Standing = standing{"bad", "Missing", "Its audio was kept here, but the file is gone from the archive. An administrator can find out more with callvault verify."}
 		return nil
 	}
 	if err != nil {

@@ -133,7 +133,7 @@ func TestRecordingWithoutAudio(t *testing.T) {
 	w.loseAudio("lost")
 	pending, deleted, odd := recording("pending", began), recording("deleted", began), recording("odd", began)
 	pending.Status, deleted.Status, odd.Status = callvault.Pending, callvault.DeletedTime, "<b>ODD"
-	for key, want := range map[string]string{"lost": "gone from the archive", "pending": "has not come in", "deleted": "too old", "odd": "&lt;b&gt;ODD"} {
+	for key, want := range map[string]string{"lost": "gone from the archive", "pending": "has not come in", "deleted": "because of its age", "odd": "&lt;b&gt;ODD"} {
 		for _, r := range []callvault.Recording{pending, deleted, odd} {
 			if r.RecordingKey == key {
 				if _, err := w.archive.Note(t.Context(), []archive.Note{{Recording: r}}, time.Now()); err != nil {

@@ -179,15 +179,15 @@ func standingOf(e *archive.Entry) standing {
 	status := e.Recording.Status
 	switch {
 	case status == callvault.Pending:
-		return standing{"", "Not held yet", "It is known of, but its audio has not come in: it is still to be fetched, or what came was refused and set aside. Completeness tells which."}
+		return standing{"", "Not held yet", "It is known, but its audio has not come in: it is still to be fetched, or what came was refused and set aside. Completeness says which."}
 	case status == callvault.DeletedUser:
 		return standing{"", "Deleted", "Somebody deleted it at its source before it could be kept here."}
 	case status == callvault.DeletedSpace, status == callvault.DeletedTime:
-		return standing{"", "Deleted", "Its source deleted it, to make room or because it was too old, before it could be kept here."}
+		return standing{"", "Deleted", "Its source deleted it, to make room or because of its age, before it could be kept here."}
 	case status.Deleted():
 		return standing{"", "Deleted", "It was deleted at its source before it could be kept here."}
 	case !status.HasAudio():
-		return standing{"", shorten(string(status), 40), "Its source calls it " + shorten(string(status), 40) + ", a status that is not known here. There is no audio to hear."}
+		return standing{"", shorten(string(status), 40), "Its source calls it " + shorten(string(status), 40) + ", which is not a status known here. There is no audio to hear."}
 	case !e.Held:
 		return standing{"bad", "Missing", "Its audio should be here, but is not."}
 	case status != callvault.Saved:

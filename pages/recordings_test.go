@@ -180,7 +180,7 @@ func TestEmptyStates(t *testing.T) {
 	w := newWorld(t)
 	reader := w.signedIn("lena", callvault.Listen)
 	reader.get("/recordings").want(t, "nothing there", http.StatusOK, "callvault collect")
-	reader.get("/recordings?party=0123").want(t, "nothing found", http.StatusOK, "Ask for less")
+	reader.get("/recordings?party=0123").want(t, "nothing found", http.StatusOK, "Try a longer period")
 	err := w.db.Tx(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(t.Context(), `DELETE FROM tenants`)
 		return err
@@ -189,7 +189,7 @@ func TestEmptyStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := w.signedIn("ada", callvault.Listen, callvault.Admin) // a change, so that the accounts are read anew
-	reader.get("/recordings").want(t, "no tenant", http.StatusOK, "No tenant yet", "An administrator adds it")
+	reader.get("/recordings").want(t, "no tenant", http.StatusOK, "No tenants yet", "An administrator adds tenants")
 	fresh.get("/recordings").want(t, "no tenant, for who can add one", http.StatusOK, `href="/admin/tenants">Add a tenant`)
 	w.addTenant(callvault.Tenant{Name: "acme-ns"})
 	w.keep(recording("one", began), nil, clip().Audio)
@@ -197,7 +197,7 @@ func TestEmptyStates(t *testing.T) {
 	link := w.addPerson("bo", callvault.Grant{AllTenants: true, Agents: []string{"Nobody"}}, callvault.Listen)
 	narrow.get(strings.TrimPrefix(link, w.url))
 	got := narrow.get("/recordings")
-	got.want(t, "nothing for him", http.StatusOK, "No recording that you may hear")
+	got.want(t, "nothing for him", http.StatusOK, "No recordings that you may hear")
 	if strings.Contains(got.body, `href="/completeness"`) {
 		t.Error("he is sent to a page that he may not see")
 	}

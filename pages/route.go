@@ -112,7 +112,7 @@ func (p *Pages) answer(x *exchange, to *route) error {
 	}
 	if do == nil || !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, x.r.Method) {
 		x.out.Header().Set("Allow", to.methods())
-		return fmt.Errorf("%s is not done here: %w", x.r.Method, callvault.MethodNotAllowed)
+		return fmt.Errorf("%s is not possible here: %w", x.r.Method, callvault.MethodNotAllowed)
 	}
 	if err := p.crossOrigin.Check(x.r); err != nil {
 		return fmt.Errorf("the form was sent from another site, so nothing was done: %w", callvault.Forbidden)
@@ -127,7 +127,7 @@ func (p *Pages) answer(x *exchange, to *route) error {
 		return err
 	}
 	if to.who == admin && !x.visitor.May(callvault.Admin) {
-		return fmt.Errorf("this page is for administrators; %s is not one: %w", x.visitor.Name, callvault.Forbidden)
+		return fmt.Errorf("this page is for administrators, and %s is not one: %w", x.visitor.Name, callvault.Forbidden)
 	}
 	x.r.Body = http.MaxBytesReader(x.out, x.r.Body, maxForm)
 	return do(p, x)

@@ -58,7 +58,7 @@ func (p *Pages) readSearch(x *exchange) *search {
 	s.least = s.readLength(s.Min)
 	s.most = s.readLength(s.Max)
 	if s.most > 0 && s.least > s.most {
-		s.fault("The shortest length is longer than the longest.")
+		s.fault("The minimum length is greater than the maximum.")
 	}
 	return s
 }
@@ -122,7 +122,7 @@ func (s *search) readSpan(now time.Time) {
 	case "", "range":
 		s.readRange(zone)
 	default:
-		s.fault("“When” can be today, yesterday, 7d or range.")
+		s.fault("“When” must be today, yesterday, 7d or range.")
 	}
 }
 
@@ -147,7 +147,7 @@ func (s *search) readRange(zone *time.Location) {
 func (s *search) readDay(text string, zone *time.Location) callvault.Span {
 	day, err := collect.ParseDay(text, zone)
 	if err != nil {
-		s.fault(fmt.Sprintf("%.40q is not a day; write it as 2026-03-31.", text))
+		s.fault(fmt.Sprintf("%.40q is not a day; write one such as 2026-03-31.", text))
 	}
 	return callvault.Span{From: min(max(day.From, 0), callvault.MaxTime), To: min(max(day.To, 0), callvault.MaxTime)}
 }
@@ -156,7 +156,7 @@ func (s *search) readDay(text string, zone *time.Location) callvault.Span {
 func (s *search) readLength(text string) time.Duration {
 	length, err := parseLength(text)
 	if err != nil {
-		s.fault(fmt.Sprintf("%.40q is not a length; write 1:30 for a minute and a half, or 5 for five minutes.", text))
+		s.fault(fmt.Sprintf("%.40q is not a length; write 1:30 for a minute and a half or 5 for five minutes.", text))
 	}
 	return length
 }

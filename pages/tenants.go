@@ -59,7 +59,7 @@ func (f *tenantForm) apply(t *callvault.Tenant) (err error) {
 	}
 	if f.Egress == "own" {
 		if f.EgressBytes == "" {
-			return fmt.Errorf("say how many bytes the egress limit is: %w", callvault.InvalidParameter)
+			return fmt.Errorf("enter the egress limit in bytes: %w", callvault.InvalidParameter)
 		}
 		t.EgressOverride, err = optionalNumber("egress limit", f.EgressBytes)
 	}
@@ -173,9 +173,9 @@ func (p *Pages) askReset(x *exchange) error {
 	}
 	name := shorten(tenant.Name, 80)
 	return p.render(x, "confirm", view{Title: "Reset usage", Here: "/admin/tenants", Data: question{
-		Head: "Forget the egress of " + name + "?",
-		Text: "What was sent in the last five days counts no more, so that the whole limit is free again at once. The recordings stay.",
-		Yes:  "Reset the usage", Back: "/admin/tenants/" + pathName(tenant.Name),
+		Head: "Reset the usage of " + name + "?",
+		Text: "What was sent in the last five days no longer counts, so the whole limit is free again at once. The recordings stay.",
+		Yes:  "Reset usage", Back: "/admin/tenants/" + pathName(tenant.Name),
 		Was: strconv.FormatInt(tenant.UsageEpoch, 10),
 	}})
 }
@@ -187,7 +187,7 @@ func (p *Pages) resetUsage(x *exchange) error {
 		return err
 	}
 	if x.r.PostFormValue("was") != strconv.FormatInt(tenant.UsageEpoch, 10) {
-		return fmt.Errorf("the usage was reset already: %w", callvault.Conflict)
+		return fmt.Errorf("the usage was already reset: %w", callvault.Conflict)
 	}
 	if err := p.Accounts.ResetUsage(x.ctx(), name); err != nil {
 		return err
@@ -196,7 +196,7 @@ func (p *Pages) resetUsage(x *exchange) error {
 }
 
 var errChangedMeanwhile = fmt.Errorf(
-	"somebody changed it while the form was open, in another tab or elsewhere; load the page anew and change it again: %w", callvault.Conflict)
+	"it was changed while the form was open, in another tab or by someone else; reload the page and make your change again: %w", callvault.Conflict)
 
 // formFault is the sentence and the status for a form whose content cannot be
 // taken; "" when err is none that the sender can mend in the form.

@@ -105,5 +105,5 @@ func (l timeline) Words() string {
 	if len(l.Bars) == 1 {
 		return "This call has one recording."
 	}
-	return fmt.Sprintf("The %d recordings of this call along its time.", len(l.Bars))
+	return fmt.Sprintf("The %d recordings of this call on a time line.", len(l.Bars))
 }

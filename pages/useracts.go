@@ -20,27 +20,27 @@ type act struct {
 var userActs = map[string]act{
 	"refresh": {
 		kinds: []kind{serviceUsers}, head: "A new key for %s?", yes: "Make a new key",
-		text: "The key that there is ends at once: every program that uses it is refused until it has the new one. The new key is shown once.",
+		text: "The present key stops working at once: every program that uses it is refused until it has the new one. The new key is shown once.",
 		do:   (*Pages).refreshKey,
 	},
 	"invite": {
 		kinds: []kind{people}, head: "A new link for %s?", yes: "Make a link",
-		text: "The link lets its holder set a password, once, within three days. An earlier link ends; the password that there is stays good until then.",
+		text: "The link lets its holder set a password, once, within three days. An earlier link stops working; the present password works until the new one is set.",
 		do:   (*Pages).invite,
 	},
 	"disable": {
 		kinds: []kind{people, serviceUsers}, head: "Disable %s?", yes: "Disable", danger: true,
-		text: "Whoever is signed in with this account is out with the next click, and its key is refused. It can be enabled again, with all its settings.",
+		text: "Anyone signed in with this account is signed out at the next click, and its key is refused. It can be enabled again, with all its settings.",
 		do:   func(p *Pages, x *exchange, e *entry) error { return p.enable(x, e, false) },
 	},
 	"enable": {
 		kinds: []kind{people, serviceUsers}, head: "Enable %s again?", yes: "Enable",
-		text: "The key or the password that it had is good again.",
+		text: "Its key or password works again.",
 		do:   func(p *Pages, x *exchange, e *entry) error { return p.enable(x, e, true) },
 	},
 	"remove": {
 		kinds: []kind{people, serviceUsers}, head: "Remove %s for good?", yes: "Remove for good", danger: true,
-		text: "Its key or password ends at once, and cannot be brought back. What it did stays in the audit trail.",
+		text: "Its key or password stops working at once, for good. What it did stays in the audit trail.",
 		do:   (*Pages).remove,
 	},
 }
@@ -87,7 +87,7 @@ func (p *Pages) userAct(x *exchange) error {
 		return err
 	}
 	if x.r.PostFormValue("was") != e.asked() {
-		return fmt.Errorf("that was done already, or the account has changed meanwhile; look at it again before you go on: %w", callvault.Conflict)
+		return fmt.Errorf("that was already done, or the account has changed in the meantime; look at it again before you continue: %w", callvault.Conflict)
 	}
 	return what.do(p, x, e)
 }
@@ -149,9 +149,9 @@ type secretView struct {
 
 // showSecret shows an account's new key, or the link that its new ticket makes.
 func (p *Pages) showSecret(x *exchange, e *entry, secret string) error {
-	title := "The key of " + shorten(e.Name, 80)
+	title := "Key for " + shorten(e.Name, 80)
 	if e.Kind == people {
-		title, secret = "A link for "+shorten(e.Name, 80), x.origin()+"/welcome/"+secret
+		title, secret = "Link for "+shorten(e.Name, 80), x.origin()+"/welcome/"+secret
 	}
 	return p.render(x, "secret", view{Title: title, Here: "/admin/users", Data: secretView{e, secret}})
 }

@@ -142,7 +142,7 @@ func (p *Pages) setUser(x *exchange) error {
 // keepsAdmin refuses a change by which an administrator would lock himself out.
 func (x *exchange) keepsAdmin(e *entry) error {
 	if e.Name == x.visitor.Name && (!e.Enabled || !e.may(callvault.Admin)) {
-		return fmt.Errorf("you would lock yourself out; let another administrator do it: %w", callvault.InvalidParameter)
+		return fmt.Errorf("you would lock yourself out; ask another administrator to do it: %w", callvault.InvalidParameter)
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (p *Pages) welcome(x *exchange) error {
 func (p *Pages) choosePassword(x *exchange, ticket string) (name string, err error) {
 	password := x.r.PostForm.Get("password")
 	if password != x.r.PostForm.Get("again") {
-		return "", fmt.Errorf("the two passwords differ; type it once more: %w", callvault.InvalidParameter)
+		return "", fmt.Errorf("the two passwords differ; type them again: %w", callvault.InvalidParameter)
 	}
 	return p.Accounts.SetPassword(x.ctx(), ticket, password, x.now)
 }

@@ -1,6 +1,6 @@
 // What is wrong when audio does not play, in words.
 
-const reach = {words: 'The service cannot be reached. It is tried again every few seconds.', passes: true};
+const reach = {words: 'The service cannot be reached. Trying again every few seconds.', passes: true};
 const ended = {words: 'Your session has ended.', signIn: true};
 
 // ailment asks the service for the audio as the browser did. passes says whether
@@ -14,7 +14,7 @@ export async function ailment(url) {
     if (answer.type === 'opaqueredirect' || answer.status === 401) return ended;
     if (answer.ok) {
       stop.abort(); // it is there: the bytes are the player's to fetch
-      return {words: 'The audio broke off. It is tried again.', passes: true};
+      return {words: 'The audio was cut off. Trying again.', passes: true};
     }
     const {message} = await answer.json().catch(() => ({}));
     if (answer.status === 509) return {words: worksAgain(message, Number(answer.headers.get('Retry-After')))};
@@ -29,7 +29,7 @@ function worksAgain(message, seconds) {
   if (!seconds) return message;
   const at = new Date(Date.now() + seconds * 1000), today = at.toDateString() === new Date().toDateString();
   const when = at.toLocaleString([], today ? {timeStyle: 'short'} : {dateStyle: 'medium', timeStyle: 'short'});
-  return `This tenant's audio for the last five days is used up. Listening works again at ${when}, ${fromNow(seconds)}.`;
+  return `This tenant's audio limit for five days is used up. Listening works again at ${when}, ${fromNow(seconds)}.`;
 }
 
 function fromNow(seconds) {

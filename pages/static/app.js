@@ -119,7 +119,7 @@ function serviceAway() {
   if (!away) {
     away = true;
     banner.className = "banner";
-    banner.textContent = "The service does not answer just now. This page stays as it is, and looks again by itself.";
+    banner.textContent = "The service is not responding. This page stays as it is and keeps trying.";
     banner.hidden = false;
   }
   ask(1500);
@@ -139,9 +139,9 @@ export function outOfDate() {
   past = true;
   const link = document.createElement("a");
   link.href = location.pathname + location.search;
-  link.textContent = "Load it anew";
+  link.textContent = "Reload";
   banner.className = "banner";
-  banner.replaceChildren("This page stays as it is now: your session has ended, somebody else has signed in, or what you may see has changed. ", link);
+  banner.replaceChildren("This page is no longer kept up to date: your session has ended, someone else has signed in, or your access has changed. ", link);
   banner.hidden = false;
 }
 

@@ -14,10 +14,10 @@ function show(place, run) {
   bar.hidden = !run.here;
   bar.max = Math.max(1, run.done + run.due);
   bar.value = run.done;
-  let words = `${formatNumber(run.lacking)} recordings are still to fetch`;
+  let words = `${formatNumber(run.lacking)} recordings still to fetch`;
   if (run.here) {
     words = `${formatNumber(run.done)} of ${formatNumber(run.done + run.due)} recordings, ${formatBytes(run.bytes)}`;
-    if (run.lists) words += `; ${formatNumber(run.lists)} lists to ask for`;
+    if (run.lists) words += `; ${formatNumber(run.lists)} lists to go`;
     if (run.left) words += `; about ${run.left} left`;
   }
   place.querySelector("[data-words]").textContent = words;
@@ -44,7 +44,7 @@ function ended(place) {
   const link = document.createElement("a");
   link.href = location.href;
   link.className = "button small";
-  link.textContent = "Show how it stands now";
+  link.textContent = "Show the current state";
   words.className = "cluster";
   words.append("The run has ended. ", link);
   place.replaceChildren(words);

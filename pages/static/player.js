@@ -254,9 +254,9 @@ class Player {
     history.replaceState(history.state, '', link);
     try {
       await navigator.clipboard.writeText(link);
-      this.tell(`The link to ${clock(this.place)} is copied.`);
+      this.tell(`Copied the link to ${clock(this.place)}.`);
     } catch {
-      this.tell(`This moment's link stands in the address bar now.`);
+      this.tell(`The link to this moment is now in the address bar.`);
     }
   }
 

@@ -66,7 +66,7 @@ function put(html, to) {
 function trouble() {
   const word = results.querySelector("[data-status]");
   results.removeAttribute("aria-busy");
-  if (word) word.textContent = "The service did not answer. What stands here is from before; it is asked again.";
+  if (word) word.textContent = "The service did not respond. These are the earlier results; trying again.";
   timer = setTimeout(find, 3000);
 }
 
