@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"callvault/collect"
@@ -59,10 +58,7 @@ func (told *progress) watch(x *exchange, run *collect.RunProgress) {
 		}
 	}
 	if left > 0 {
-		told.Left = strings.TrimSuffix(left.Round(time.Second).String(), "0s")
-		if told.Left == "" || strings.HasSuffix(told.Left, "h") {
-			told.Left = left.Round(time.Second).String()
-		}
+		told.Left = durationText(left)
 	}
 }
 
