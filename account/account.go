@@ -1,14 +1,14 @@
-// Package account keeps tenants, service users and people: their names, keys,
+// Package account stores tenants, service users and people: their names, keys,
 // passwords, grants and settings, who is signed in, and the audit trail of what
-// all of them did.
+// they all did.
 //
-// It decides who somebody is; what he may then reach is told by the domain's
-// Grant, and what he has used is the meter's. Only hashes of keys, passwords,
-// one-time links and session tokens are kept.
+// It decides who a client is. What a client has access to follows from the domain's
+// Grant; what a client has used is up to package meter. Only hashes of keys,
+// passwords, one-time links and session tokens are stored.
 //
-// It promises that every change, by whichever process, is seen by the next
-// request: what it keeps in memory is held against the database each time. It
-// promises too that no change is made without its entry in the audit trail.
+// It promises that the next request sees every change, whichever process made it:
+// each request compares what is in memory with the database. It also promises that
+// no change is made without an entry in the audit trail.
 package account
 
 import (
@@ -35,46 +35,46 @@ type Accounts struct {
 	hashers hashers
 	notes   notes
 
-	// A look at the revision that began after a request came in serves every
-	// request that was waiting by then, also when it failed.
-	begun  atomic.Int64
-	mu     sync.Mutex
-	done   int64
-	known  *directory
-	failed error
-	look   *sql.Stmt // nil until it is first needed
+	// Requests share checks of the revision: a request takes the result, even an
+	// error, of any check that began after the request came in.
+	begun         atomic.Int64 // checks begun
+	mu            sync.Mutex
+	done          int64 // the last check that ended
+	known         *directory
+	failed        error     // of the last check
+	queryRevision *sql.Stmt // nil until it is first needed
 
 	usedMu sync.Mutex
-	used   map[string]int64 // last use by account's name, not yet saved, in Unix milliseconds
+	used   map[string]int64 // last use by account name, not yet saved, in Unix milliseconds
 }
 
-// directory is all accounts at one revision. It never changes.
+// directory is all accounts at one revision. It is immutable.
 type directory struct {
 	revision int64
 	users    map[[sha256.Size]byte]*callvault.ServiceUser
 	tenants  map[string]*callvault.Tenant
 	byName   []callvault.Tenant // the same, in the order of their names
 	logins   map[string]*login
-	secret   []byte // of the sessions' tokens; nil until one was signed
+	secret   []byte // signs session tokens; nil until it is first needed
 }
 
-// New returns the accounts that db holds.
+// New returns the accounts in db.
 func New(db *database.DB) *Accounts {
 	return &Accounts{db: db, hashers: newHashers(), known: &directory{}, used: map[string]int64{}}
 }
 
-// Caller is a service user as one request meets him, beside the tenants as they
-// were known in the same moment.
+// Caller is the service user who makes a request, with the tenants at the same
+// revision.
 type Caller struct {
 	*callvault.ServiceUser
 	known *directory
 }
 
-// Tenant returns the tenant of this name, or callvault.NotFound.
+// Tenant returns the tenant with this name, or callvault.NotFound.
 func (c *Caller) Tenant(name string) (*callvault.Tenant, error) { return c.known.tenant(name) }
 
-// Authenticate returns the enabled user whose key this is. Any other key is
-// callvault.Unauthorized.
+// Authenticate returns the enabled user whose key this is. For any other key the
+// error wraps callvault.Unauthorized.
 func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) (*Caller, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) 
 	}
 	user, ok := known.users[hashKey(key)]
 	if !ok {
-		return nil, fmt.Errorf("the authentication key is not known: it may have been refreshed, or its user removed: %w", callvault.Unauthorized)
+		return nil, fmt.Errorf("the authentication key is unknown: it may have been replaced by a refresh, or its user removed: %w", callvault.Unauthorized)
 	}
 	if !user.Enabled {
 		return nil, fmt.Errorf("the user %s is disabled: %w", user.Name, callvault.Unauthorized)
@@ -94,7 +94,7 @@ func (a *Accounts) Authenticate(ctx context.Context, key string, now time.Time) 
 	return &Caller{user, known}, nil
 }
 
-// Ready tells whether who asks can be found out.
+// Ready returns an error if clients cannot be authenticated now.
 func (a *Accounts) Ready(ctx context.Context) error {
 	_, err := a.current(ctx)
 	return err
@@ -106,7 +106,7 @@ func (a *Accounts) noteUse(name string, now time.Time) {
 	a.usedMu.Unlock()
 }
 
-// Tenant returns the tenant of this name, or callvault.NotFound.
+// Tenant returns the tenant with this name, or callvault.NotFound.
 func (a *Accounts) Tenant(ctx context.Context, name string) (*callvault.Tenant, error) {
 	known, err := a.current(ctx)
 	if err != nil {
@@ -127,7 +127,7 @@ func unknownTenant(name string) error {
 	return fmt.Errorf("there is no tenant %q: %w", name, callvault.NotFound)
 }
 
-// current returns the directory as the database has it now.
+// current returns the directory at the database's current revision.
 func (a *Accounts) current(ctx context.Context) (*directory, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("account revision: %w", err)
@@ -144,10 +144,10 @@ func (a *Accounts) current(ctx context.Context) (*directory, error) {
 	return a.known, a.failed
 }
 
-// renew brings what is known up to date. a.mu must be held.
+// renew brings a.known up to date. a.mu must be held.
 func (a *Accounts) renew(ctx context.Context) error {
-	// Others wait for this answer too; and to watch for the end of ctx would take
-	// longer than the look.
+	// Other requests wait for this result too; and watching for the end of ctx would
+	// take longer than the query.
 	revision, err := a.revision(context.WithoutCancel(ctx))
 	if err != nil {
 		return fmt.Errorf("account revision: %w", err)
@@ -162,25 +162,25 @@ func (a *Accounts) renew(ctx context.Context) error {
 	return err
 }
 
-// revision asks the database for the accounts' revision. a.mu must be held.
+// revision reads the accounts' revision from the database. a.mu must be held.
 func (a *Accounts) revision(ctx context.Context) (revision int64, err error) {
-	if a.look == nil {
-		if a.look, err = a.db.Reader.PrepareContext(ctx, `SELECT revision FROM account_revision`); err != nil {
+	if a.queryRevision == nil {
+		if a.queryRevision, err = a.db.Reader.PrepareContext(ctx, `SELECT revision FROM account_revision`); err != nil {
 			return 0, err
 		}
 	}
-	err = a.look.QueryRowContext(ctx).Scan(&revision)
+	err = a.queryRevision.QueryRowContext(ctx).Scan(&revision)
 	return revision, err
 }
 
-// load reads the whole directory in one transaction, so that it is of one
+// load reads the whole directory in one transaction, so that all of it is at one
 // revision.
 func (a *Accounts) load(ctx context.Context) (*directory, error) {
 	tx, err := a.db.Reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("read accounts: %w", err)
 	}
-	defer tx.Rollback() // a read has nothing to commit
+	defer tx.Rollback() // it only reads
 	known := &directory{
 		users:   map[[sha256.Size]byte]*callvault.ServiceUser{},
 		tenants: map[string]*callvault.Tenant{},
@@ -220,8 +220,8 @@ func (a *Accounts) load(ctx context.Context) (*directory, error) {
 	return known, nil
 }
 
-// change runs fn in a transaction that every holder of accounts then notices.
-// The revision is raised first, so that changes wait for each other.
+// change runs fn in a transaction that raises the revision, so that every process
+// notices the change. It raises it first, so that changes are made one at a time.
 func (a *Accounts) change(ctx context.Context, fn func(*sql.Tx) error) error {
 	return a.db.Tx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE account_revision SET revision = revision + 1`); err != nil {
@@ -231,10 +231,10 @@ func (a *Accounts) change(ctx context.Context, fn func(*sql.Tx) error) error {
 	})
 }
 
-// Run writes what was noted for the audit trail each second, saves last uses
-// every few seconds, and sweeps away ended sessions every few minutes; the first
-// two once more at the end. What could not be written is tried again; only the
-// last failure is returned, and of those before it the first is logged.
+// Run writes noted events to the audit trail every second, saves last uses every few
+// seconds and deletes expired sessions every few minutes, until ctx ends; then it does
+// the first two once more and returns their error. Failed writes are tried again. If
+// the audit trail cannot be written, Run logs the first of a series of failures.
 func (a *Accounts) Run(ctx context.Context) error {
 	second, uses, sweeps := time.NewTicker(time.Second), time.NewTicker(5*time.Second), time.NewTicker(5*time.Minute)
 	defer second.Stop()
@@ -247,7 +247,7 @@ func (a *Accounts) Run(ctx context.Context) error {
 			ctx = context.WithoutCancel(ctx)
 			return errors.Join(a.Flush(ctx), a.saveUses(ctx))
 		case <-second.C:
-			err := a.Flush(ctx) // what was not written waits for the next tick
+			err := a.Flush(ctx) // events that were not written wait for the next tick
 			if err != nil && !failing {
 				slog.WarnContext(ctx, "the audit trail is not written, trying again every second", "error", err)
 			}
@@ -260,8 +260,8 @@ func (a *Accounts) Run(ctx context.Context) error {
 	}
 }
 
-// saveUses writes the last uses, or keeps them. They are no change that anybody
-// must notice.
+// saveUses writes the last uses, or keeps them if it cannot. It does not raise the
+// revision: no other process needs to know.
 func (a *Accounts) saveUses(ctx context.Context) error {
 	a.usedMu.Lock()
 	used := a.used
@@ -271,10 +271,10 @@ func (a *Accounts) saveUses(ctx context.Context) error {
 		return nil
 	}
 	err := a.db.Tx(ctx, func(tx *sql.Tx) error {
-		for _, name := range slices.Sorted(maps.Keys(used)) { // in one order in all processes
+		for _, name := range slices.Sorted(maps.Keys(used)) { // in the same order in all processes
 			ms := used[name]
 			for _, table := range []string{"service_users", "people"} {
-				// An account that was made since, after one of its name was removed, was not used.
+				// Not an account that was added since under the name of a removed one.
 				if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET last_used_ms = $1
 					WHERE name = $2 AND last_used_ms < $1 AND created_ms <= $1`, ms, name); err != nil {
 					return err
@@ -294,7 +294,7 @@ func (a *Accounts) saveUses(ctx context.Context) error {
 	return fmt.Errorf("save last uses: %w", err)
 }
 
-// encode is JSON of what always has some.
+// encode returns the JSON of a value whose encoding cannot fail.
 func encode(value any) string {
 	b, err := json.Marshal(value)
 	if err != nil {
@@ -303,7 +303,7 @@ func encode(value any) string {
 	return string(b)
 }
 
-// querier is what reads rows: a pool or a transaction.
+// querier is a pool or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }

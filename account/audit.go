@@ -17,33 +17,33 @@ import (
 // Event is one entry of the audit trail: who did what, when and from where.
 type Event struct {
 	Seq  int64  `json:"seq"`  // 1, 2, 3, … without a gap
-	At   int64  `json:"at"`   // Unix milliseconds; 0 in an event to be written is now
-	Who  string `json:"who"`  // a person, a service user, a user of the machine; "" when not known
-	Via  string `json:"via"`  // by which door: ViaAPI and the like
-	From string `json:"from"` // the client's address, "" where there is none
+	At   int64  `json:"at"`   // Unix milliseconds; 0 in an event to be written means now
+	Who  string `json:"who"`  // a person, a service user, a user of the machine; "" if unknown
+	Via  string `json:"via"`  // ViaAPI, ViaPages, ViaCommandLine or ViaService
+	From string `json:"from"` // the client's address, "" if there is none
 	// Action is a few words, such as "download" or "add user".
 	Action    string `json:"action"`
 	Tenant    string `json:"tenant"`
 	Recording string `json:"recordingKey"`
-	// Detail tells what changed and the like, for people; never a secret.
+	// Detail is for people, such as what changed. It never holds a secret.
 	Detail string `json:"detail"`
 	// Times is how often it happened within the same second, nearly always 1.
 	Times int64 `json:"times"`
-	// Bytes is how many bytes were sent, or taken in.
+	// Bytes is how many bytes were sent or received.
 	Bytes int64 `json:"bytes"`
 	Hash  Hash  `json:"hash"`
 }
 
-// Hash is the SHA-256 of an entry and all before it, in hex where it is text.
+// Hash is the SHA-256 of an entry and all entries before it. Its text form is hex.
 type Hash [sha256.Size]byte
 
-// MarshalText writes the hash in hex.
+// MarshalText returns the hash in hex.
 func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
 
-// String is the hash in hex.
+// String returns the hash in hex.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// The doors by which things are done.
+// The values of Event.Via.
 const (
 	ViaAPI         = "API"
 	ViaPages       = "pages"
@@ -69,7 +69,8 @@ const (
 	ActionMove           = "move"
 )
 
-// Actor is who does something, by which door, and from where.
+// Actor is who does something, through which interface, and from where. The fields
+// are those of Event.
 type Actor struct{ Who, Via, From string }
 
 // Service is the actor of what the service does by itself.
@@ -77,13 +78,13 @@ var Service = Actor{Who: "callvault", Via: ViaService}
 
 type actorKey struct{}
 
-// As returns a context in which things are done by the actor: the audit trail
-// tells it of each change.
+// As returns a context for what the actor does. The audit trail names the actor in
+// the entry of each change made with it.
 func As(ctx context.Context, actor Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
 
-// actorOf is who does things in ctx; the service itself where nobody was named.
+// actorOf returns the actor of ctx, by default the service itself.
 func actorOf(ctx context.Context) Actor {
 	if actor, ok := ctx.Value(actorKey{}).(Actor); ok {
 		return actor
@@ -91,7 +92,7 @@ func actorOf(ctx context.Context) Actor {
 	return Service
 }
 
-// complete fills in what the one who made the event left open.
+// complete fills in the fields of an event that its maker left empty.
 func (e *Event) complete(ctx context.Context) {
 	if e.Who == "" && e.Via == "" {
 		actor := actorOf(ctx)
@@ -106,12 +107,12 @@ func (e *Event) complete(ctx context.Context) {
 	}
 }
 
-// chained is the hash of an entry that follows the one with the hash before:
-// SHA-256 of that hash's 32 bytes (of 32 zero bytes for the first entry) and of
-// the entry's fields seq, at, who, via, from, action, tenant, recordingKey,
-// detail, times and bytes, in this order, each as a netstring: its length in
-// bytes as decimal digits, a colon, the bytes (numbers as decimal digits, text
-// in UTF-8), a comma.
+// chained returns the hash of an entry that follows the one with the hash before. It
+// is the SHA-256 of the 32 bytes of that hash (32 zero bytes for the first entry),
+// followed by the entry's fields seq, at, who, via, from, action, tenant,
+// recordingKey, detail, times and bytes, in this order. Each field is a netstring:
+// its length in bytes as decimal digits, a colon, the bytes (numbers as decimal
+// digits, text in UTF-8), a comma.
 func (e *Event) chained(before Hash) Hash {
 	text := make([]byte, 0, 512)
 	text = append(text, before[:]...)
@@ -133,8 +134,8 @@ func (a *Accounts) Record(ctx context.Context, e Event) error {
 
 const eventColumns = `seq, at_ms, who, via, remote, action, tenant, recording_key, detail, times, bytes, hash`
 
-// record adds events to the chain. Whoever holds the head's row adds next, so
-// that the chain is one, also where transactions run side by side.
+// record adds events to the chain. It locks the row audit_head until the transaction
+// ends, so that concurrent transactions add to the chain one at a time.
 func record(ctx context.Context, tx *sql.Tx, events ...Event) error {
 	var seq int64
 	var stored []byte
@@ -143,7 +144,7 @@ func record(ctx context.Context, tx *sql.Tx, events ...Event) error {
 		return fmt.Errorf("audit trail: %w", err)
 	}
 	if len(stored) != len(Hash{}) {
-		return errors.New("audit trail: the hash in audit_head is none; see what audit verify says")
+		return errors.New("audit trail: audit_head does not hold a hash; run audit verify for details")
 	}
 	hash := Hash(stored)
 	rows := make([][]any, len(events))

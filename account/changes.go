@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// settings tells the fields of a new account's or tenant's JSON that say
-// something, as the audit trail's details do: "can: ["read"]; enabled: true".
+// settings lists the fields of a new account's or tenant's JSON that are not zero, for
+// the detail of an audit entry: `can: ["read"]; enabled: true`.
 func settings(value any) string {
 	list := fields(value)
 	maps.DeleteFunc(list, func(_ string, text json.RawMessage) bool {
@@ -22,8 +22,8 @@ func settings(value any) string {
 	return strings.Join(words, "; ")
 }
 
-// changes tells in which fields of their JSON two forms of a thing differ:
-// "agents: 25 → 30; title: "" → "Acme"".
+// changes lists the fields in which the JSON of two versions of a thing differs:
+// `agents: 25 → 30; title: "" → "Acme"`.
 func changes(before, after any) string {
 	old, now := fields(before), fields(after)
 	var words []string
@@ -38,8 +38,8 @@ func changes(before, after any) string {
 	return strings.Join(words, "; ")
 }
 
-// fields are the fields of a thing's JSON, but those that an entry tells anyway:
-// its name and its times.
+// fields returns the fields of a thing's JSON without its name and times, which an
+// audit entry has anyway.
 func fields(value any) map[string]json.RawMessage {
 	var list map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(encode(value)), &list); err != nil {

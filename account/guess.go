@@ -13,58 +13,59 @@ import (
 	"callvault"
 )
 
-// slowing says how guesses at one name, or from one address, are slowed: the
-// first few misses are free, then each doubles the wait, from a second to most.
-type slowing struct {
+// backoff says how guesses are slowed down for one name or one address: the first
+// few misses are free, then each doubles the wait, from one second to most.
+type backoff struct {
 	free int64
 	most time.Duration
 }
 
-// A name is slowed sooner but never locked for long, so that nobody can keep its
-// owner out; an address, behind which many may sit, later and longer.
+// A name is slowed down sooner, but not for long, so that nobody can lock its owner
+// out. An address, which many people may share, is slowed down later and for longer.
 var (
-	slowName    = slowing{free: 3, most: time.Minute}
-	slowAddress = slowing{free: 10, most: 15 * time.Minute}
+	nameBackoff    = backoff{free: 3, most: time.Minute}
+	addressBackoff = backoff{free: 10, most: 15 * time.Minute}
 )
 
-// forgetMisses is how long after the last guess its misses are forgotten.
+// forgetMisses is how long after the last guess misses are forgotten.
 const forgetMisses = time.Hour
 
-// mostGuessed is how many names and addresses are remembered at most.
+// mostGuessed is the maximum number of names and addresses that are remembered.
 const mostGuessed = 50_000
 
-// subject is a name or an address that guesses are counted for.
+// subject is a name or an address for which guesses are counted.
 type subject struct {
-	key [sha256.Size]byte // a hash: a password may have been typed in the name's place
-	slowing
+	key [sha256.Size]byte // a hash, as someone may have typed a password for a name
+	backoff
 }
 
 func subjectName(name string) subject {
-	return subject{sha256.Sum256([]byte("name/" + name)), slowName}
+	return subject{sha256.Sum256([]byte("name/" + name)), nameBackoff}
 }
 
-// subjectAddress counts an IPv6 network of 64 bits as one address: whoever has
-// one has all of it.
+// subjectAddress treats an IPv6 network of 64 bits as one address: whoever has one
+// address in it can use them all.
 func subjectAddress(from string) subject {
 	if address, err := netip.ParseAddr(from); err == nil && address.Is6() && !address.Is4In6() {
 		if network, err := address.WithZone("").Prefix(64); err == nil {
 			from = network.String()
 		}
 	}
-	return subject{sha256.Sum256([]byte("address/" + from)), slowAddress}
+	return subject{sha256.Sum256([]byte("address/" + from)), addressBackoff}
 }
 
-// wait is how long after the last of so many misses the next guess must wait.
-func (s *slowing) wait(misses int64) time.Duration {
-	over := misses - s.free
+// wait returns how long after the last of that many misses the next guess must wait.
+func (b *backoff) wait(misses int64) time.Duration {
+	over := misses - b.free
 	if over < 0 {
 		return 0
 	}
-	return min(time.Second<<min(over, 20), s.most)
+	return min(time.Second<<min(over, 20), b.most)
 }
 
-// guess counts a guess as a miss before it is looked at, so that many at once
-// are slowed too, or refuses it with callvault.Wait.
+// guess counts a guess as a miss, or refuses it with callvault.Wait. It does so before
+// the guess is checked, so that many guesses at once are slowed down too; guessed takes
+// the miss back.
 func (a *Accounts) guess(ctx context.Context, now time.Time, subjects ...subject) error {
 	names := make([]string, len(subjects))
 	for i, s := range subjects {
@@ -80,7 +81,7 @@ func (a *Accounts) guess(ctx context.Context, now time.Time, subjects ...subject
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return fmt.Errorf("guesses: %w", err)
 			}
-			since := max(0, now.Sub(time.UnixMilli(last))) // a clock may be set back
+			since := max(0, now.Sub(time.UnixMilli(last))) // the clock may have been set back
 			if since >= forgetMisses {
 				misses = 0
 			}
@@ -99,9 +100,9 @@ func (a *Accounts) guess(ctx context.Context, now time.Time, subjects ...subject
 	})
 }
 
-// guessed takes back what a right guess was counted. The name's misses are
-// forgotten; the address's other misses are not, or whoever has an account of his
-// own could guess at all others.
+// guessed takes back the miss that guess counted for a right guess. It forgets all
+// misses of the name, but not those of the address, or else anyone with an account could
+// keep guessing at others by signing in now and then.
 func guessed(ctx context.Context, tx *sql.Tx, name, from string) error {
 	ofName, ofAddress := subjectName(name), subjectAddress(from)
 	_, err := tx.ExecContext(ctx, `DELETE FROM guesses WHERE subject = $1`, ofName.key[:])

@@ -13,9 +13,9 @@ import (
 	"callvault"
 )
 
-// An authentication key is the prefix, 256 random bits in base 62 and the CRC-32
-// of all that in base 62: a secret scanner knows it by its look, and a mistyped
-// one is told from a wrong one without a look at the database.
+// An authentication key is the prefix, 256 random bits in base 62, and the CRC-32 of
+// all that in base 62. Secret scanners can recognize it, and a mistyped key is refused
+// without a query of the database.
 const (
 	keyPrefix   = "cvk_"
 	secretChars = 43
@@ -24,10 +24,10 @@ const (
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// newKey makes an authentication key.
+// newKey returns a new authentication key.
 func newKey() string { return newSecret(keyPrefix) }
 
-// newSecret makes a secret of a key's form with a prefix of its own.
+// newSecret returns a new secret in the form of a key, with the given prefix.
 func newSecret(prefix string) string {
 	var secret [32]byte
 	rand.Read(secret[:])
@@ -35,7 +35,8 @@ func newSecret(prefix string) string {
 	return body + keySum(body)
 }
 
-// checkKey refuses what cannot be one of our keys, with callvault.Unauthorized.
+// checkKey returns an error, which wraps callvault.Unauthorized, if the text cannot be
+// one of our keys.
 func checkKey(key string) error {
 	if why := misshapen(key, keyPrefix); why != "" {
 		return fmt.Errorf("that is not an authentication key: %s: %w", why, callvault.Unauthorized)
@@ -43,25 +44,24 @@ func checkKey(key string) error {
 	return nil
 }
 
-// misshapen says what keeps a text from being a secret with this prefix; it is
-// empty when nothing does.
+// misshapen says why a text cannot be a secret with this prefix, or returns "".
 func misshapen(secret, prefix string) string {
 	body, ok := strings.CutPrefix(secret, prefix)
 	if !ok || len(body) != secretChars+sumChars {
-		return fmt.Sprintf("one has %d characters and begins with %s", len(prefix)+secretChars+sumChars, prefix)
+		return fmt.Sprintf("it must have %d characters and begin with %s", len(prefix)+secretChars+sumChars, prefix)
 	}
 	at := len(secret) - sumChars
 	if subtle.ConstantTimeCompare([]byte(keySum(secret[:at])), []byte(secret[at:])) != 1 {
-		return "its checksum does not fit, so that it is mistyped or cut"
+		return "its checksum does not match, so it is mistyped or incomplete"
 	}
 	return ""
 }
 
 var keyForm = regexp.MustCompile(`(` + keyPrefix + `|` + ticketPrefix + `)[0-9A-Za-z]{8,}`)
 
-// MaskKeys is the text without the authentication keys and the tickets of one-time
-// links in it, should somebody have put one where it does not belong: into a path,
-// or in a name's place.
+// MaskKeys masks the authentication keys and the tickets of one-time links in a text,
+// in case someone put one where it does not belong, such as in a path or in place of a
+// name.
 func MaskKeys(text string) string {
 	if !strings.Contains(text, keyPrefix) && !strings.Contains(text, ticketPrefix) {
 		return text
@@ -73,7 +73,7 @@ func keySum(body string) string {
 	return encode62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(body)))), sumChars)
 }
 
-// encode62 writes n in base 62 with leading zeros to width characters.
+// encode62 returns n in base 62, with leading zeros up to width characters.
 func encode62(n *big.Int, width int) string {
 	out := make([]byte, width)
 	radix, digit := big.NewInt(62), new(big.Int)
@@ -84,7 +84,7 @@ func encode62(n *big.Int, width int) string {
 	return string(out)
 }
 
-// hashKey is what is kept of a key. The key holds 256 random bits, so that a
-// plain hash cannot be searched; looking it up by its hash tells nothing of it
-// by the time that it takes.
+// hashKey returns the hash that is stored of a key. As the key has 256 random bits, a
+// plain hash is enough; and the time that a look-up by hash takes reveals nothing of the
+// key.
 func hashKey(key string) [sha256.Size]byte { return sha256.Sum256([]byte(key)) }

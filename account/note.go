@@ -7,20 +7,20 @@ import (
 	"sync"
 )
 
-// mostNotes is how many events wait in memory at most.
+// mostNotes is how many events may wait in memory before Note writes them itself.
 const mostNotes = 1 << 14
 
 // notes are events that wait to be written.
 type notes struct {
 	mu      sync.Mutex
 	waiting []Event
-	writing sync.Mutex // held while events are on their way, so that they keep their order
-	spare   []Event    // what the last were written from, to be filled again; of writing
+	writing sync.Mutex // held while events are written, so that they keep their order
+	spare   []Event    // the last slice written, for reuse; guarded by writing
 }
 
-// Note writes an event to the audit trail within a second, as long as Run runs:
-// it is for what happens often. When too many wait the caller writes them, and
-// meets the error if that fails; nothing is dropped.
+// Note adds an event to those that Run writes to the audit trail every second. It is
+// for what happens often. When too many events wait, Note writes them itself and
+// returns the error if that fails. No event is dropped.
 func (a *Accounts) Note(ctx context.Context, e Event) error {
 	e.complete(ctx)
 	a.notes.mu.Lock()
@@ -33,7 +33,7 @@ func (a *Accounts) Note(ctx context.Context, e Event) error {
 	return nil
 }
 
-// Flush writes what was noted until now. What could not be written waits on.
+// Flush writes the events noted so far. If that fails, they stay waiting.
 func (a *Accounts) Flush(ctx context.Context) error {
 	a.notes.writing.Lock()
 	defer a.notes.writing.Unlock()
@@ -47,7 +47,7 @@ func (a *Accounts) Flush(ctx context.Context) error {
 		return nil
 	}
 	merged := merge(events)
-	ctx = context.WithoutCancel(ctx) // others' events are among them; and to watch for an end at each row costs
+	ctx = context.WithoutCancel(ctx) // the events are not only this caller's; and watching ctx at each row is slow
 	err := a.db.Tx(ctx, func(tx *sql.Tx) error { return record(ctx, tx, merged...) })
 	if err == nil {
 		clear(events)
@@ -58,11 +58,11 @@ func (a *Accounts) Flush(ctx context.Context) error {
 	a.notes.mu.Lock()
 	defer a.notes.mu.Unlock()
 	a.notes.waiting = append(merged, a.notes.waiting...)
-	return fmt.Errorf("%d events of the audit trail wait: %w", len(a.notes.waiting), err)
+	return fmt.Errorf("%d events wait to be written to the audit trail: %w", len(a.notes.waiting), err)
 }
 
-// merge makes one event of those that differ in nothing but their time and their
-// bytes, such as the parts in which a player fetches a recording.
+// merge merges events that differ only in their time and bytes, such as the parts in
+// which a player fetches a recording. It reuses the slice.
 func merge(events []Event) []Event {
 	places := make(map[Event]int, len(events))
 	merged := events[:0]

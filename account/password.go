@@ -17,29 +17,28 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// What a password must be. Long and whatever one likes, nothing else (NIST SP
-// 800-63B 3.1.1).
+// A password must be long enough. There are no other rules (NIST SP 800-63B 3.1.1).
 const (
 	leastPassword = 12   // characters
 	mostPassword  = 1024 // bytes
 )
 
-// CheckPassword tells whether a password can be taken; the error wraps
-// callvault.InvalidParameter.
+// CheckPassword returns an error, which wraps callvault.InvalidParameter, if a password
+// is not acceptable.
 func CheckPassword(password string) error {
 	switch {
 	case !utf8.ValidString(password):
 		return fmt.Errorf("the password is not valid UTF-8: %w", callvault.InvalidParameter)
 	case len(password) > mostPassword:
-		return fmt.Errorf("the password has %d bytes; %d are allowed: %w", len(password), mostPassword, callvault.InvalidParameter)
+		return fmt.Errorf("the password has %d bytes; at most %d are allowed: %w", len(password), mostPassword, callvault.InvalidParameter)
 	case utf8.RuneCountInString(password) < leastPassword:
-		return fmt.Errorf("the password is too short; it needs %d characters, and a few words that you remember are best: %w",
+		return fmt.Errorf("the password is too short; it needs %d characters, and a few words that you can remember are best: %w",
 			leastPassword, callvault.InvalidParameter)
 	}
 	return nil
 }
 
-// cost is what a hash of a password takes: argon2id's parameters (RFC 9106 3.1).
+// cost is the parameters of argon2id (RFC 9106 3.1).
 type cost struct {
 	memory  uint32 // KiB
 	passes  uint32
@@ -54,19 +53,19 @@ const (
 	hashBytes = 32
 )
 
-// hashed is a password's hash taken apart from its PHC form.
+// hashed is the hash of a password, as parsed from its PHC form.
 type hashed struct {
 	cost
 	salt, sum []byte
 }
 
-// hashers lets two passwords be hashed at a time: each takes 19 MiB and some 30
-// ms of a processor, and whoever likes may ask for it.
+// hashers lets two passwords be hashed at a time. Each takes 19 MiB and some 30 ms of
+// a processor, and anyone can ask for it without signing in.
 type hashers chan struct{}
 
 func newHashers() hashers { return make(hashers, 2) }
 
-// sum computes a password's hash when its turn comes.
+// sum waits for its turn and computes a password's hash with the parameters of like.
 func (h hashers) sum(ctx context.Context, password string, like *hashed) ([]byte, error) {
 	select {
 	case h <- struct{}{}:
@@ -77,7 +76,7 @@ func (h hashers) sum(ctx context.Context, password string, like *hashed) ([]byte
 	return argon2.IDKey([]byte(password), like.salt, like.passes, like.memory, like.threads, uint32(len(like.sum))), nil
 }
 
-// hash makes the PHC form that is kept of a password.
+// hash returns the PHC form of a password's hash, which is what is stored.
 func (h hashers) hash(ctx context.Context, password string) (string, error) {
 	made := hashed{cost: usualCost, salt: make([]byte, saltBytes), sum: make([]byte, hashBytes)}
 	rand.Read(made.salt)
@@ -89,13 +88,13 @@ func (h hashers) hash(ctx context.Context, password string) (string, error) {
 	return made.String(), nil
 }
 
-// check tells whether the password is the one of which kept is the PHC form. It
-// takes as long where there is none.
-func (h hashers) check(ctx context.Context, kept, password string) (bool, error) {
+// check reports whether the password has the hash stored, in PHC form. If stored is
+// empty it takes the same time and returns false.
+func (h hashers) check(ctx context.Context, stored, password string) (bool, error) {
 	want, ok := decoy(), false
-	if kept != "" {
+	if stored != "" {
 		var err error
-		if want, err = parseHash(kept); err != nil {
+		if want, err = parseHash(stored); err != nil {
 			return false, err
 		}
 		ok = true
@@ -104,7 +103,7 @@ func (h hashers) check(ctx context.Context, kept, password string) (bool, error)
 	return ok && subtle.ConstantTimeCompare(sum, want.sum) == 1, err
 }
 
-// decoy is the hash of no password.
+// decoy returns a hash that no password has.
 var decoy = sync.OnceValue(func() *hashed {
 	none := &hashed{cost: usualCost, salt: make([]byte, saltBytes), sum: make([]byte, hashBytes)}
 	rand.Read(none.salt)
@@ -114,17 +113,17 @@ var decoy = sync.OnceValue(func() *hashed {
 
 var phc64 = base64.RawStdEncoding.Strict()
 
-// String is the PHC form: $argon2id$v=19$m=19456,t=2,p=1$salt$hash.
+// String returns the PHC form: $argon2id$v=19$m=19456,t=2,p=1$salt$hash.
 func (h *hashed) String() string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.passes, h.threads,
 		phc64.EncodeToString(h.salt), phc64.EncodeToString(h.sum))
 }
 
-var errNoHash = errors.New("that is not the hash of a password in PHC form, or one that costs too much")
+var errNoHash = errors.New("this is not an argon2id hash in PHC form, or it costs too much to check")
 
-// parseHash reads the PHC form of an argon2id hash
-// (github.com/P-H-C/phc-string-format). One that would take very much to check
-// is refused.
+// parseHash parses the PHC form of an argon2id hash
+// (github.com/P-H-C/phc-string-format). It refuses one that would cost too much to
+// check.
 func parseHash(text string) (*hashed, error) {
 	parts := strings.Split(text, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v="+strconv.Itoa(argon2.Version) {

@@ -14,15 +14,15 @@ import (
 const personColumns = `name, password, grants, can, enabled, created_ms, last_used_ms,
 	COALESCE((SELECT MAX(until_ms) FROM tickets WHERE tickets.name = people.name AND purpose = 'password'), 0)`
 
-// People returns all people by name.
+// People returns all people, ordered by name.
 func (a *Accounts) People(ctx context.Context) ([]callvault.Person, error) {
 	people, _, err := queryPeople(ctx, a.db.Reader)
 	return people, err
 }
 
-// AddPerson makes a person and returns the ticket of the one-time link by which
-// he sets his password, as InvitePerson does. An account of that name is
-// callvault.Conflict.
+// AddPerson adds a person and, like InvitePerson, returns the ticket of the one-time
+// link with which the person sets a password. If there is an account with that name
+// the error wraps callvault.Conflict.
 func (a *Accounts) AddPerson(ctx context.Context, person callvault.Person, now time.Time) (ticket string, err error) {
 	person.Created, person.LastUsed = now.UnixMilli(), 0
 	person.PasswordSet, person.InvitedUntil = false, 0
@@ -50,7 +50,7 @@ func (a *Accounts) AddPerson(ctx context.Context, person callvault.Person, now t
 	return ticket, nil
 }
 
-// SetPerson changes a person as edit does; his name, password and times stay.
+// SetPerson changes a person with edit. The name, password and times stay the same.
 func (a *Accounts) SetPerson(ctx context.Context, name string, edit func(*callvault.Person) error) error {
 	return a.change(ctx, func(tx *sql.Tx) error {
 		person, _, err := scanPerson(tx.QueryRowContext(ctx, `SELECT `+personColumns+` FROM people WHERE name = $1`, name))
@@ -60,7 +60,7 @@ func (a *Accounts) SetPerson(ctx context.Context, name string, edit func(*callva
 		if err != nil {
 			return fmt.Errorf("person %q: %w", name, err)
 		}
-		before := encode(person) // edit may change what slices lead to
+		before := encode(person) // edit may change the elements of slices
 		if err := edit(&person); err != nil {
 			return err
 		}
@@ -82,7 +82,8 @@ func (a *Accounts) SetPerson(ctx context.Context, name string, edit func(*callva
 	})
 }
 
-// RemovePerson removes a person for good; his sessions and links end at once.
+// RemovePerson removes a person for good, and ends the person's sessions and links at
+// once.
 func (a *Accounts) RemovePerson(ctx context.Context, name string) error {
 	return a.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `DELETE FROM people WHERE name = $1`, name)
@@ -103,8 +104,8 @@ func unknownPerson(name string) error {
 	return fmt.Errorf("there is no person %q: %w", name, callvault.NotFound)
 }
 
-// nameIsFree tells whether a new account may have the name: service users and
-// people share their names, so that the audit trail's are clear.
+// nameIsFree returns an error if a new account cannot have the name. Service users and
+// people share one set of names, so that each name in the audit trail is unambiguous.
 func nameIsFree(ctx context.Context, tx *sql.Tx, name string) error {
 	if err := checkNewName(name); err != nil {
 		return err
@@ -119,7 +120,7 @@ func nameIsFree(ctx context.Context, tx *sql.Tx, name string) error {
 	case taken == "person":
 		return fmt.Errorf("there is a person %q already; change it with user set, or make a new link with user invite: %w", name, callvault.Conflict)
 	}
-	return fmt.Errorf("there is a user %q already; change it with user set, or make its key anew with user refresh: %w", name, callvault.Conflict)
+	return fmt.Errorf("there is a user %q already; change it with user set, or make a new key with user refresh: %w", name, callvault.Conflict)
 }
 
 // queryPeople returns the people and the PHC forms of their passwords.

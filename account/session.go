@@ -18,28 +18,30 @@ import (
 	"callvault"
 )
 
-// SessionLife is how long a session lasts at most.
+// SessionLife is the maximum length of a session.
 const SessionLife = 12 * time.Hour
 
-// login is a person or a service user as he can be signed in.
+// login is what a person or service user needs to sign in, and who they then are.
 type login struct {
-	visitor  Visitor // without its session
+	visitor  Visitor // without Session and known
 	enabled  bool
-	password string // a person's, in PHC form
-	// credential is what he signs in with, hashed: his sessions end when it changes.
+	password string // the hash of a person's password, in PHC form
+	// credential is a hash of what the account signs in with. Its sessions end when
+	// that changes.
 	credential [sha256.Size]byte
 }
 
-// Visitor is somebody who is signed in to the pages, as one request meets him,
-// beside the tenants as they were known in the same moment.
+// Visitor is who makes a request while signed in to the web pages, with the tenants at
+// the same revision.
 type Visitor struct {
 	Name string
 	Kind string // Person or ServiceUser
 	callvault.Grant
-	// Can holds a person's capabilities: a service user's read is listen and
-	// download here.
+	// Can holds the capabilities of a person. A service user's Read counts as Listen
+	// and Download.
 	Can []callvault.Capability
-	// Session tells sessions apart. It is no secret, and cannot be used to sign in.
+	// Session identifies the session. It is not a secret, and nobody can sign in with
+	// it.
 	Session string
 	known   *directory
 }
@@ -50,13 +52,13 @@ const (
 	ServiceUser = "service user"
 )
 
-// May tells whether the visitor has the capability.
+// May reports whether the visitor has the capability.
 func (v *Visitor) May(capability callvault.Capability) bool {
 	return slices.Contains(v.Can, capability)
 }
 
-// Tenant returns the tenant of this name, or callvault.NotFound where there is
-// none that the visitor may reach.
+// Tenant returns the tenant with this name, or callvault.NotFound if there is none
+// that the visitor has access to.
 func (v *Visitor) Tenant(name string) (*callvault.Tenant, error) {
 	if !v.MayReach(name) {
 		return nil, unknownTenant(name)
@@ -64,7 +66,7 @@ func (v *Visitor) Tenant(name string) (*callvault.Tenant, error) {
 	return v.known.tenant(name)
 }
 
-// Tenants returns the tenants that the visitor may reach, by name.
+// Tenants returns the tenants that the visitor has access to, ordered by name.
 func (v *Visitor) Tenants() []callvault.Tenant {
 	if v.AllTenants {
 		return slices.Clone(v.known.byName)
@@ -81,8 +83,8 @@ func (v *Visitor) Tenants() []callvault.Tenant {
 
 func byName(a, b callvault.Tenant) int { return cmp.Compare(a.Name, b.Name) }
 
-// Kind tells whether the account of this name is a Person or a ServiceUser.
-// callvault.NotFound when it is neither.
+// Kind returns whether the account with this name is a Person or a ServiceUser. If
+// there is none the error wraps callvault.NotFound.
 func (a *Accounts) Kind(ctx context.Context, name string) (string, error) {
 	known, err := a.current(ctx)
 	if err != nil {
@@ -95,7 +97,7 @@ func (a *Accounts) Kind(ctx context.Context, name string) (string, error) {
 	return who.visitor.Kind, nil
 }
 
-// loginOfPerson is a person as he can be signed in.
+// loginOfPerson returns the login of a person.
 func loginOfPerson(p *callvault.Person, password string) *login {
 	return &login{
 		visitor: Visitor{Name: p.Name, Kind: Person, Grant: p.Grant, Can: p.Can}, enabled: p.Enabled, password: password,
@@ -103,7 +105,7 @@ func loginOfPerson(p *callvault.Person, password string) *login {
 	}
 }
 
-// loginOfUser is a service user as he can be signed in.
+// loginOfUser returns the login of a service user.
 func loginOfUser(u *callvault.ServiceUser, key [sha256.Size]byte) *login {
 	var can []callvault.Capability
 	if u.May(callvault.Read) {
@@ -117,8 +119,8 @@ func loginOfUser(u *callvault.ServiceUser, key [sha256.Size]byte) *login {
 	}
 }
 
-// A session's token is 256 random bits and their HMAC-SHA256 with a secret of
-// this database: a made up one is refused without a look at the sessions.
+// A session's token is 256 random bits and their HMAC-SHA256 with a secret of this
+// database, so that an invented token is refused without a query of the sessions.
 const tokenBytes = 32
 
 var token64 = base64.RawURLEncoding.Strict()
@@ -135,7 +137,7 @@ func newToken(secret []byte) string {
 	return token64.EncodeToString(append(random, sign(secret, random)...))
 }
 
-// checkToken tells whether a token was signed here.
+// checkToken reports whether a token was signed with the secret.
 func checkToken(secret []byte, token string) bool {
 	if len(secret) == 0 || len(token) != token64.EncodedLen(tokenBytes+sha256.Size) {
 		return false
@@ -144,20 +146,20 @@ func checkToken(secret []byte, token string) bool {
 	return err == nil && hmac.Equal(text[tokenBytes:], sign(secret, text[:tokenBytes]))
 }
 
-// sessionID tells sessions apart without telling of their tokens.
+// sessionID returns an identifier for a session that reveals nothing of its token.
 func sessionID(hash [sha256.Size]byte) string {
 	sum := sha256.Sum256(append([]byte("session/"), hash[:]...))
 	return hex.EncodeToString(sum[:16])
 }
 
-// visit is the visitor in a session.
+// visit returns the visitor in the session whose token has that hash.
 func (l *login) visit(known *directory, hash [sha256.Size]byte) *Visitor {
 	v := l.visitor
 	v.known, v.Session = known, sessionID(hash)
 	return &v
 }
 
-// open opens a session for somebody who has shown who he is.
+// open opens a session for an account whose password, key or ticket was right.
 func (a *Accounts) open(ctx context.Context, who *login, known *directory, from string, now time.Time) (token string, v *Visitor, err error) {
 	secret, err := a.secret(ctx, known)
 	if err != nil {
@@ -182,7 +184,7 @@ func (a *Accounts) open(ctx context.Context, who *login, known *directory, from 
 	return token, who.visit(known, hash), nil
 }
 
-// secret is what tokens are signed with. It is made when it is first needed.
+// secret returns what tokens are signed with. It is made when it is first needed.
 func (a *Accounts) secret(ctx context.Context, known *directory) ([]byte, error) {
 	if known.secret != nil {
 		return known.secret, nil
@@ -202,9 +204,9 @@ func (a *Accounts) secret(ctx context.Context, known *directory) ([]byte, error)
 
 var errSignedOut = fmt.Errorf("you are signed out: sign in again: %w", callvault.Unauthorized)
 
-// Visit returns who is signed in by this token. It is callvault.Unauthorized
-// once the session is over: signed out, SessionLife old, its account removed or
-// disabled, its key refreshed or its password changed.
+// Visit returns who is signed in with this token. Once the session has ended the error
+// wraps callvault.Unauthorized: after sign-out or SessionLife, or when the account is
+// removed or disabled, its key refreshed or its password changed.
 func (a *Accounts) Visit(ctx context.Context, token string, now time.Time) (*Visitor, error) {
 	known, err := a.current(ctx)
 	if err != nil {
@@ -232,7 +234,7 @@ func (a *Accounts) Visit(ctx context.Context, token string, now time.Time) (*Vis
 	return who.visit(known, hash), nil
 }
 
-// SignOut ends a session. A token that is no session's is no error.
+// SignOut ends a session. It is not an error if no session has the token.
 func (a *Accounts) SignOut(ctx context.Context, token string, now time.Time) error {
 	hash := hashKey(token)
 	return a.db.Tx(ctx, func(tx *sql.Tx) error {
@@ -256,7 +258,7 @@ func endSessions(ctx context.Context, tx *sql.Tx, name string) error {
 	return nil
 }
 
-// sweep removes what time has ended: sessions, tickets and forgotten guesses.
+// sweep deletes expired sessions, expired tickets and forgotten guesses.
 func (a *Accounts) sweep(ctx context.Context, now time.Time) error {
 	return a.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE until_ms <= $1`, now.UnixMilli())

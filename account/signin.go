@@ -10,16 +10,16 @@ import (
 	"callvault"
 )
 
-// What the audit trail calls the beginnings and ends of sessions.
+// Actions of the audit trail for the beginning and end of sessions.
 const (
 	actionSignIn  = "sign in"
 	actionRefused = "refused sign in"
 	actionSignOut = "sign out"
 )
 
-// SignIn opens a session for a person. token goes into his cookie; from is the
-// client's address. A wrong name or password is callvault.Unauthorized, and the
-// same for both; too many of them are a callvault.Wait.
+// SignIn opens a session for a person. token is for the client's cookie; from is the
+// client's address. For a wrong name or a wrong password the error is the same and
+// wraps callvault.Unauthorized; after too many of them it wraps a callvault.Wait.
 func (a *Accounts) SignIn(ctx context.Context, name, password, from string, now time.Time) (token string, v *Visitor, err error) {
 	if err := a.guess(ctx, now, subjectName(name), subjectAddress(from)); err != nil {
 		return "", nil, err
@@ -28,12 +28,12 @@ func (a *Accounts) SignIn(ctx context.Context, name, password, from string, now 
 	if err != nil {
 		return "", nil, err
 	}
-	who, kept, right := known.logins[name], "", false
+	who, stored, right := known.logins[name], "", false
 	if who != nil {
-		kept = who.password
+		stored = who.password
 	}
 	if len(password) <= mostPassword {
-		if right, err = a.hashers.check(ctx, kept, password); err != nil {
+		if right, err = a.hashers.check(ctx, stored, password); err != nil {
 			return "", nil, err
 		}
 	}
@@ -41,7 +41,7 @@ func (a *Accounts) SignIn(ctx context.Context, name, password, from string, now 
 	refused := Event{At: now.UnixMilli(), Who: name, From: from}
 	switch {
 	case who == nil:
-		refused.Who, refused.Detail = "", "no such name" // it may be a password, typed in the wrong place
+		refused.Who, refused.Detail = "", "no such name" // the name may be a password, typed in the wrong field
 		return "", nil, a.refuse(ctx, refused, wrong)
 	case !right:
 		refused.Detail = "wrong password"
@@ -53,8 +53,9 @@ func (a *Accounts) SignIn(ctx context.Context, name, password, from string, now 
 	return a.open(ctx, who, known, from, now)
 }
 
-// SignInKey opens a session for the service user whose authentication key this
-// is. Any other key is callvault.Unauthorized, too many of them a callvault.Wait.
+// SignInKey opens a session for the service user whose authentication key this is. For
+// any other key the error wraps callvault.Unauthorized, after too many of them a
+// callvault.Wait.
 func (a *Accounts) SignInKey(ctx context.Context, key, from string, now time.Time) (token string, v *Visitor, err error) {
 	if err := a.guess(ctx, now, subjectAddress(from)); err != nil {
 		return "", nil, err
@@ -69,8 +70,9 @@ func (a *Accounts) SignInKey(ctx context.Context, key, from string, now time.Tim
 	return a.open(ctx, caller.known.logins[caller.Name], caller.known, from, now)
 }
 
-// Redeem opens a session for the person whose ticket of SignInTicket this is. A
-// bad one is callvault.NotFound, too many of them a callvault.Wait.
+// Redeem opens a session for the person for whom SignInTicket made this ticket. For any
+// other ticket the error wraps callvault.NotFound, after too many of them a
+// callvault.Wait.
 func (a *Accounts) Redeem(ctx context.Context, ticket, from string, now time.Time) (token string, v *Visitor, err error) {
 	if err := a.guess(ctx, now, subjectAddress(from)); err != nil {
 		return "", nil, err
@@ -104,7 +106,7 @@ func errDisabled(name string) error {
 	return fmt.Errorf("%s is disabled: %w", name, callvault.Unauthorized)
 }
 
-// refuse writes down that somebody was not let in, and returns why.
+// refuse records a refused sign-in in the audit trail, and returns why.
 func (a *Accounts) refuse(ctx context.Context, e Event, why error) error {
 	e.Via, e.Action = ViaPages, actionRefused
 	if err := a.Record(ctx, e); err != nil {

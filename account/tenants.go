@@ -13,12 +13,13 @@ import (
 
 const tenantColumns = `name, title, time_zone, agents, request_limit, egress_override, egress_off, usage_epoch, created_ms`
 
-// Tenants returns all tenants by name.
+// Tenants returns all tenants, ordered by name.
 func (a *Accounts) Tenants(ctx context.Context) ([]callvault.Tenant, error) {
 	return queryTenants(ctx, a.db.Reader)
 }
 
-// AddTenant makes a tenant. One of that name is callvault.Conflict.
+// AddTenant adds a tenant. If there is one with that name the error wraps
+// callvault.Conflict.
 func (a *Accounts) AddTenant(ctx context.Context, tenant callvault.Tenant, now time.Time) error {
 	if err := errors.Join(tenant.Validate(), checkNewName(tenant.Name)); err != nil {
 		return err
@@ -36,8 +37,8 @@ func (a *Accounts) AddTenant(ctx context.Context, tenant callvault.Tenant, now t
 	})
 }
 
-// EnsureTenants makes those tenants of these names that are not there yet, with
-// the settings of a new tenant.
+// EnsureTenants adds the tenants with these names that do not exist yet, with the
+// default settings.
 func (a *Accounts) EnsureTenants(ctx context.Context, names []string, now time.Time) error {
 	return a.change(ctx, func(tx *sql.Tx) error {
 		for _, name := range names {
@@ -57,17 +58,17 @@ func (a *Accounts) EnsureTenants(ctx context.Context, names []string, now time.T
 	})
 }
 
-// recordTenant writes down that a tenant was made.
+// recordTenant records in the audit trail that a tenant was added.
 func recordTenant(ctx context.Context, tx *sql.Tx, t *callvault.Tenant) error {
 	return record(ctx, tx, Event{Action: "add tenant", Tenant: t.Name, Detail: settings(*t)})
 }
 
-// SetTenant changes a tenant's settings as edit does; its name stays.
+// SetTenant changes a tenant's settings with edit. The name stays the same.
 func (a *Accounts) SetTenant(ctx context.Context, name string, edit func(*callvault.Tenant) error) error {
 	return a.changeTenant(ctx, name, "set tenant", edit)
 }
 
-// ResetUsage forgets a tenant's egress: what was sent until now counts no more.
+// ResetUsage resets a tenant's egress to 0: what was sent before no longer counts.
 func (a *Accounts) ResetUsage(ctx context.Context, name string) error {
 	return a.changeTenant(ctx, name, "reset usage", func(t *callvault.Tenant) error {
 		t.UsageEpoch++
@@ -84,7 +85,7 @@ func (a *Accounts) changeTenant(ctx context.Context, name, action string, edit f
 		if err != nil {
 			return fmt.Errorf("tenant %q: %w", name, err)
 		}
-		before := encode(tenant) // edit may change what pointers lead to
+		before := encode(tenant) // edit may write through pointers
 		if err := edit(&tenant); err != nil {
 			return err
 		}

@@ -10,8 +10,8 @@ import (
 	"callvault"
 )
 
-// A ticket stands in a one-time link: it has a key's form, and only its hash is
-// kept.
+// A ticket is the secret in a one-time link. It has the form of a key, and only its
+// hash is stored.
 const ticketPrefix = "cvt_"
 
 // purpose is what a ticket is good for.
@@ -22,22 +22,22 @@ const (
 	toSignIn      purpose = "sign in"
 )
 
-// How long tickets are good for.
+// How long tickets are valid.
 const (
 	PasswordTicketLife = 72 * time.Hour
 	SignInTicketLife   = 24 * time.Hour
 )
 
-// Ticket is what a one-time link is good for.
+// Ticket describes what a one-time link is good for.
 type Ticket struct {
-	Name string
-	// SignIn tells that the link signs its holder in; otherwise it lets him set his
-	// password.
+	Name string // of the person
+	// SignIn is true if the link signs the person in, and false if it lets the person
+	// set a password.
 	SignIn bool
 	Until  int64 // Unix milliseconds
 }
 
-// newTicket makes a ticket and ends those that there were for the same purpose.
+// newTicket makes a ticket. It ends the person's earlier one for the same purpose.
 func newTicket(ctx context.Context, tx *sql.Tx, name string, to purpose, now time.Time) (string, error) {
 	ticket := newSecret(ticketPrefix)
 	hash, life := hashKey(ticket), PasswordTicketLife
@@ -62,10 +62,10 @@ func endTickets(ctx context.Context, tx *sql.Tx, name string) error {
 	return nil
 }
 
-var errTicket = fmt.Errorf("the link is not good, or no longer: each is used once, and ends after a while; ask for a new one: %w", callvault.NotFound)
+var errTicket = fmt.Errorf("the link is not valid or no longer valid: each link works once, and expires after a while; ask for a new one: %w", callvault.NotFound)
 
-// LookTicket tells what a ticket is good for, without using it. One that is
-// unknown, used or out of date is callvault.NotFound.
+// LookTicket returns what a ticket is good for, without using it. If it is unknown,
+// used or expired the error wraps callvault.NotFound.
 func (a *Accounts) LookTicket(ctx context.Context, ticket string, now time.Time) (*Ticket, error) {
 	if misshapen(ticket, ticketPrefix) != "" {
 		return nil, errTicket
@@ -84,7 +84,8 @@ func (a *Accounts) LookTicket(ctx context.Context, ticket string, now time.Time)
 	return &found, nil
 }
 
-// useTicket uses a ticket up. Of many that try at once one succeeds.
+// useTicket uses a ticket up. Of many concurrent calls with the same ticket, one
+// succeeds.
 func useTicket(ctx context.Context, tx *sql.Tx, ticket string, to purpose, now time.Time) (name string, err error) {
 	hash := hashKey(ticket)
 	err = tx.QueryRowContext(ctx, `DELETE FROM tickets WHERE hash = $1 AND purpose = $2 AND until_ms > $3 RETURNING name`,
@@ -98,15 +99,15 @@ func useTicket(ctx context.Context, tx *sql.Tx, ticket string, to purpose, now t
 	return name, nil
 }
 
-// InvitePerson returns the ticket of a one-time link by which a person sets his
-// password within PasswordTicketLife. It ends the one before; the password that
-// there is stays good until then.
+// InvitePerson returns the ticket of a one-time link with which a person can set a
+// password within PasswordTicketLife. The person's earlier link ends. Until the link is
+// used the old password stays valid.
 func (a *Accounts) InvitePerson(ctx context.Context, name string, now time.Time) (ticket string, err error) {
 	return a.giveTicket(ctx, name, toSetPassword, now)
 }
 
-// SignInTicket returns the ticket of a one-time link that signs a person in,
-// within SignInTicketLife. It ends the one before.
+// SignInTicket returns the ticket of a one-time link with which a person can sign in
+// within SignInTicketLife. The person's earlier link ends.
 func (a *Accounts) SignInTicket(ctx context.Context, name string, now time.Time) (ticket string, err error) {
 	return a.giveTicket(ctx, name, toSignIn, now)
 }
@@ -136,9 +137,9 @@ func (a *Accounts) giveTicket(ctx context.Context, name string, to purpose, now 
 	return ticket, nil
 }
 
-// SetPassword sets the password of the person whose ticket this is, and ends his
-// sessions. A bad ticket is callvault.NotFound, a bad password
-// callvault.InvalidParameter; the ticket then stays good.
+// SetPassword sets the password of the person whose ticket this is, and ends the
+// person's sessions. For a bad ticket the error wraps callvault.NotFound; for a bad
+// password it wraps callvault.InvalidParameter, and the ticket stays valid.
 func (a *Accounts) SetPassword(ctx context.Context, ticket, password string, now time.Time) (name string, err error) {
 	looked, err := a.LookTicket(ctx, ticket, now)
 	if err != nil {

@@ -12,16 +12,16 @@ import (
 	"callvault"
 )
 
-// AuditQuery says which entries of the audit trail are wanted. What is zero does
-// not narrow.
+// AuditQuery selects entries of the audit trail. A field that is zero does not narrow
+// the selection.
 type AuditQuery struct {
 	Who, Tenant, Recording string
-	Span                   callvault.Span // of At; To 0 is open
+	Span                   callvault.Span // of At; a To of 0 is no end
 	Before                 int64          // entries older than the one with this Seq
-	Limit                  int            // at most so many; 0 is 100
+	Limit                  int            // the maximum number of entries; 0 is 100
 }
 
-// Events returns the entries that the query asks for, the newest first.
+// Events returns the entries that the query selects, the newest first.
 func (a *Accounts) Events(ctx context.Context, q *AuditQuery) ([]Event, error) {
 	if err := a.Flush(ctx); err != nil {
 		return nil, err
@@ -30,8 +30,8 @@ func (a *Accounts) Events(ctx context.Context, q *AuditQuery) ([]Event, error) {
 	return a.queryEvents(ctx, text, args...)
 }
 
-// statement is the query in SQL. Each way of looking has an index in the order
-// of the answer.
+// statement returns the query in SQL. For each field there is an index in the order of
+// the result.
 func (q *AuditQuery) statement() (text string, args []any) {
 	var where []string
 	narrow := func(condition string, value any) {
@@ -67,8 +67,8 @@ func (q *AuditQuery) statement() (text string, args []any) {
 	return text + fmt.Sprintf(` ORDER BY at_ms DESC, seq DESC LIMIT %d`, limit), args
 }
 
-// AllEvents returns the whole audit trail, the oldest first. Between pages
-// nothing is held open; what is written meanwhile is in it.
+// AllEvents returns the whole audit trail, the oldest entry first, including entries
+// written in the meantime. Between pages it holds no connection.
 func (a *Accounts) AllEvents(ctx context.Context) iter.Seq2[Event, error] {
 	const page = 1000
 	return func(yield func(Event, error) bool) {
@@ -116,20 +116,20 @@ func (a *Accounts) queryEvents(ctx context.Context, query string, args ...any) (
 	return events, rows.Err()
 }
 
-// Broken says where the audit trail's chain of hashes does not hold.
+// Broken is the error of an audit trail whose chain of hashes is broken.
 type Broken struct {
-	Seq int64 // the first entry that does not fit
+	Seq int64 // the first entry that is missing or wrong
 	Why string
 }
 
-// Error names the entry and what is wrong with it.
+// Error returns the entry and what is wrong with it.
 func (b Broken) Error() string {
 	return fmt.Sprintf("the audit trail was tampered with or damaged: entry %d %s", b.Seq, b.Why)
 }
 
-// VerifyAudit recomputes the chain of the audit trail and returns its length and
-// the last entry's hash. The error is Broken for the first entry that does not
-// fit; all before it do.
+// VerifyAudit recomputes the chain of the audit trail and returns its length and the
+// last entry's hash. If the chain is broken the error is a Broken for the first entry
+// that is missing or wrong; count and last are then those of the entry before it.
 func (a *Accounts) VerifyAudit(ctx context.Context) (count int64, last Hash, err error) {
 	var head int64
 	var stored []byte

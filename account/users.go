@@ -15,14 +15,15 @@ import (
 
 const userColumns = `name, key_hash, grants, can, enabled, request_limit, created_ms, refreshed_ms, last_used_ms`
 
-// Users returns all service users by name.
+// Users returns all service users, ordered by name.
 func (a *Accounts) Users(ctx context.Context) ([]callvault.ServiceUser, error) {
 	users, _, err := queryUsers(ctx, a.db.Reader)
 	return users, err
 }
 
-// AddUser makes a service user and returns his authentication key, which is told
-// here and never again. A user of that name is callvault.Conflict.
+// AddUser adds a service user and returns the user's authentication key, which cannot
+// be read again later. If there is an account with that name the error wraps
+// callvault.Conflict.
 func (a *Accounts) AddUser(ctx context.Context, user callvault.ServiceUser, now time.Time) (key string, err error) {
 	user.Created, user.Refreshed = now.UnixMilli(), now.UnixMilli()
 	key = newKey()
@@ -49,7 +50,7 @@ func (a *Accounts) AddUser(ctx context.Context, user callvault.ServiceUser, now 
 	return key, nil
 }
 
-// SetUser changes a user as edit does; his name, key and times stay.
+// SetUser changes a user with edit. The name, key and times stay the same.
 func (a *Accounts) SetUser(ctx context.Context, name string, edit func(*callvault.ServiceUser) error) error {
 	return a.change(ctx, func(tx *sql.Tx) error {
 		user, _, err := scanUser(tx.QueryRowContext(ctx, `SELECT `+userColumns+` FROM service_users WHERE name = $1`, name))
@@ -59,7 +60,7 @@ func (a *Accounts) SetUser(ctx context.Context, name string, edit func(*callvaul
 		if err != nil {
 			return fmt.Errorf("user %q: %w", name, err)
 		}
-		before := encode(user) // edit may change what slices lead to
+		before := encode(user) // edit may change the elements of slices
 		if err := edit(&user); err != nil {
 			return err
 		}
@@ -81,8 +82,8 @@ func (a *Accounts) SetUser(ctx context.Context, name string, edit func(*callvaul
 	})
 }
 
-// RefreshUser gives a user a new authentication key and ends the old one, and
-// the sessions that it opened, at once.
+// RefreshUser gives a user a new authentication key. The old key, and the sessions that
+// were opened with it, end at once.
 func (a *Accounts) RefreshUser(ctx context.Context, name string, now time.Time) (key string, err error) {
 	key = newKey()
 	hash := hashKey(key)
@@ -99,8 +100,8 @@ func (a *Accounts) RemoveUser(ctx context.Context, name string) error {
 	return a.changeUser(ctx, name, "remove user", `DELETE FROM service_users WHERE name = $1`, name)
 }
 
-// changeUser runs a statement that must meet exactly the user of that name, and
-// ends his sessions.
+// changeUser runs a statement on the user with that name, ends the user's sessions, and
+// records the action. If the statement changes no row the user is unknown.
 func (a *Accounts) changeUser(ctx context.Context, name, action, statement string, args ...any) error {
 	return a.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, statement, args...)
@@ -117,7 +118,7 @@ func (a *Accounts) changeUser(ctx context.Context, name, action, statement strin
 	})
 }
 
-// checkNewName refuses a name that nobody could tell from another, or type again.
+// checkNewName refuses a name that looks like another one, or is hard to type.
 func checkNewName(name string) error {
 	if strings.TrimSpace(name) != name {
 		return fmt.Errorf("the name %q begins or ends with white space: %w", name, callvault.InvalidParameter)
@@ -129,8 +130,8 @@ func unknownUser(name string) error {
 	return fmt.Errorf("there is no user %q: %w", name, callvault.NotFound)
 }
 
-// checkGrant tells whether an account with this grant can be kept: a grant of a
-// tenant that is not there is more likely mistyped than meant.
+// checkGrant returns an error if an account with this grant cannot be stored. A grant
+// of a tenant that does not exist is more likely a typing error than intended.
 func checkGrant(ctx context.Context, tx *sql.Tx, account interface{ Validate() error }, grant *callvault.Grant) error {
 	if err := account.Validate(); err != nil {
 		return err
