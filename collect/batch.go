@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// fetchBatch is recordings of a turn that are fetched in their order, and side by side where
-// the source is one's own.
+// fetchBatch is a batch of a turn's recordings. They are fetched in their order, and side
+// by side where the operator owns the source.
 type fetchBatch struct {
 	*turn
 	final    bool // what is refused now is set aside
@@ -20,10 +20,10 @@ type fetchBatch struct {
 	stopped  atomic.Pointer[error] // errStopped or errLater: nothing more is begun
 }
 
-// fetchAll fetches items, each in its time and in their order. At a pace it ends
-// early when there is more to fetch, which may be more urgent. ctx is for what is
-// under way, waiting for what has not begun. final says that what is refused now is
-// set aside. errStopped and errLater end the turn, but nothing that is under way.
+// fetchAll fetches items in their order, each when it may be requested. One at a time, it
+// ends early when the turn is woken, since what is new may be more urgent. ctx is for the
+// requests in flight, waiting for those that have not begun. final says that what is
+// refused now is set aside. errStopped and errLater end the turn once nothing is in flight.
 func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool) error {
 	b := &fetchBatch{turn: t, final: final, inFlight: make(chan struct{}, maxInFlightOwn)}
 	if t.oneAtATime() {
@@ -33,7 +33,7 @@ func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool)
 	fault := b.beginEach(ctx, waiting, items)
 	failed := b.group.Wait()
 	if failed != nil && errors.Is(fault, context.Canceled) {
-		fault = nil // only what the failure has ended: it is not the run that was broken off
+		fault = nil // only the failure's effect: the run itself was not broken off
 	}
 	err := errors.Join(failed, fault, t.flush(context.WithoutCancel(ctx)))
 	if ended := b.stopped.Load(); ended != nil && err == nil {
@@ -42,12 +42,13 @@ func (t *turn) fetchAll(ctx, waiting context.Context, items []*item, final bool)
 	return err
 }
 
-// oneAtATime tells whether the source's limits allow one recording after the other only.
+// oneAtATime reports whether the source's limits allow only one request of a tenant at a
+// time.
 func (t *turn) oneAtATime() bool { return !t.r.source.OwnServer }
 
-// beginEach begins to fetch one after the other, until the turn ends.
+// beginEach begins to fetch one item after the other, until the turn ends.
 func (b *fetchBatch) beginEach(ctx, waiting context.Context, items []*item) (err error) {
-	ahead := 1 // are looked up in the archive together
+	ahead := 1 // how many are looked up in the archive together
 	if b.r.source.Pace == 0 {
 		ahead = maxInFlightOwn
 	}
@@ -63,11 +64,11 @@ func (b *fetchBatch) beginEach(ctx, waiting context.Context, items []*item) (err
 			}
 		}
 		entry := inArchive[it.key]
-		asks, err := b.prepareFetch(ctx, waiting, it, entry)
+		needed, err := b.prepareFetch(ctx, waiting, it, entry)
 		if err != nil {
 			return b.stopOn(err)
 		}
-		if !asks {
+		if !needed {
 			<-b.inFlight
 			continue
 		}
@@ -79,7 +80,8 @@ func (b *fetchBatch) beginEach(ctx, waiting context.Context, items []*item) (err
 	return nil
 }
 
-// finish fetches a recording whose turn has come.
+// finish fetches a recording that prepareFetch has prepared, and writes what is due to be
+// written.
 func (b *fetchBatch) finish(ctx, waiting context.Context, it *item, entry *archive.Entry) error {
 	err := b.stopOn(b.fetch(ctx, waiting, it, entry, b.final))
 	if err == nil && (b.oneAtATime() || b.flushDue()) {
@@ -88,8 +90,7 @@ func (b *fetchBatch) finish(ctx, waiting context.Context, it *item, entry *archi
 	return err
 }
 
-// stopOn remembers an error that ends the turn, but nothing that is under way; any other
-// it returns.
+// stopOn remembers an error that ends the turn but nothing in flight. It returns any other.
 func (b *fetchBatch) stopOn(err error) error {
 	if errors.Is(err, errStopped) || errors.Is(err, errLater) {
 		b.stopped.Store(&err)
@@ -98,7 +99,7 @@ func (b *fetchBatch) stopOn(err error) error {
 	return err
 }
 
-// lookUp returns what the archive knows of items, by their keys.
+// lookUp returns the archive's entries of items, by their keys.
 func (t *turn) lookUp(ctx context.Context, items []*item) (map[string]*archive.Entry, error) {
 	keys := make([]string, len(items))
 	for i, it := range items {

@@ -92,7 +92,7 @@ const maxSinceListed = 24 * time.Hour
 
 // stateOf says how complete a day is of which span was to be listed by now.
 func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Duration, now time.Time) string {
-	covered, final := covered(listings, span, lookback)
+	covered, final := cover(listings, span, lookback)
 	var last int64
 	if len(listings) > 0 {
 		last = listings[len(listings)-1].To

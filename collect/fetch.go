@@ -20,16 +20,16 @@ type refusedBody struct {
 	answer evidence
 }
 
-// Error is why it was not admitted.
+// Error says why it was not admitted.
 func (e *refusedBody) Error() string { return e.reason }
 
-// prepareFetch waits until the item, of which the archive knows entry, may be asked for.
-// asks is false when there is nothing to ask for.
-func (t *turn) prepareFetch(ctx, waiting context.Context, it *item, entry *archive.Entry) (asks bool, err error) {
+// prepareFetch waits until the item may be requested. entry is its row in the archive,
+// nil if that is lost. needed is false when there is nothing to request.
+func (t *turn) prepareFetch(ctx, waiting context.Context, it *item, entry *archive.Entry) (needed bool, err error) {
 	switch {
 	case entry == nil:
 		return false, t.forget(ctx, it)
-	case entry.Held: // by a run that was killed before it could write so
+	case entry.Held: // a run was killed before it wrote that to the ledger
 		there, err := t.r.c.itemFromArchive(ctx, entry, it)
 		if err != nil {
 			return false, localFault{err}
@@ -45,9 +45,9 @@ func (t *turn) prepareFetch(ctx, waiting context.Context, it *item, entry *archi
 	return err == nil, err
 }
 
-// fetch asks for one recording, whose turn has come, as often as transient failures
-// allow, and notes how it stands then. errStopped and errLater end the turn, any
-// other error the run over the source.
+// fetch requests a recording that prepareFetch has prepared, again after transient
+// failures, and records its new state. errStopped and errLater end the turn; any other
+// error ends the run over the source.
 func (t *turn) fetch(ctx, waiting context.Context, it *item, entry *archive.Entry, final bool) error {
 	var tries patience
 	for {
@@ -66,9 +66,9 @@ func (t *turn) fetch(ctx, waiting context.Context, it *item, entry *archive.Entr
 	}
 }
 
-// leaveForNextRun leaves a recording that could not be had for the next run, and the tenant
-// with it when it seems that nothing can be had. spent says that the source has put it
-// off for as long as a run waits.
+// leaveForNextRun gives up in this run on a recording that could not be fetched, and with
+// errLater on the tenant when it seems that nothing can be fetched. spent says that the
+// source has put the request off for longer than maxWait.
 func (t *turn) leaveForNextRun(it *item, err error, spent bool) error {
 	t.record(it, due, err.Error())
 	t.r.c.log.Warn("left for the next run", "tenant", it.tenant, "recording", it.key, "reason", err.Error())
@@ -81,8 +81,8 @@ func (t *turn) leaveForNextRun(it *item, err error, spent bool) error {
 	return nil
 }
 
-// forget puts right that the archive has lost the recording's row: the next run
-// lists it anew.
+// forget removes an item whose row the archive has lost, so that the next run lists the
+// recording again.
 func (t *turn) forget(ctx context.Context, it *item) error {
 	t.r.lists.mu.Lock()
 	defer t.r.lists.mu.Unlock()
@@ -94,7 +94,7 @@ func (t *turn) forget(ctx context.Context, it *item) error {
 	return t.r.c.forget(context.WithoutCancel(ctx), it)
 }
 
-// handleOutcome answers each refusal for what it is. done is false for what may be
+// handleOutcome reacts to the result of a request. done is false for a failure that may be
 // worth another try.
 func (t *turn) handleOutcome(ctx context.Context, it *item, err error, final bool) (done bool, fatal error) {
 	var body *refusedBody
@@ -108,7 +108,7 @@ func (t *turn) handleOutcome(ctx context.Context, it *item, err error, final boo
 	case errors.As(err, new(localFault)), errors.Is(err, callvault.InsufficientStorage) && !isRefusal(err):
 		return true, err
 	case ctx.Err() != nil:
-		return true, nil // due as before
+		return true, nil // it stays due
 	case errors.As(err, &body):
 		err = t.refuse(ctx, it, body, final)
 		if t.awaitsStore(err) {
@@ -135,28 +135,29 @@ func (t *turn) handleOutcome(ctx context.Context, it *item, err error, final boo
 	return true, nil
 }
 
-// notKept begins the reason of what the archive's store did not take.
+// notKept begins the reason of a recording that the archive's store did not take.
 const notKept = "not kept, to be fetched once more: "
 
-// isRefusal tells whether the error is the source's answer.
+// isRefusal reports whether the error is an answer of the source.
 func isRefusal(err error) bool {
 	_, ok := client.RefusalOf(err)
 	return ok
 }
 
-// fetchTimeout is how long a recording may take to come, however it trickles: no more than
-// to play it, and some minutes; and no more than a quarter of a day, whatever the list
-// says of its size. Else one such would keep its tenant, and the source's lock, for days.
+// fetchTimeout is how long a recording may take to come, even one that trickles in: as
+// long as playing it takes, and five minutes more, but six hours at most, whatever size
+// the list says. Otherwise one recording could block its tenant, and keep the source's
+// lock, for days.
 func fetchTimeout(size int64) time.Duration {
 	const bytesPerSecond = 1000 // 8 kbit/s
 	return min(6*time.Hour, 5*time.Minute+time.Duration(size/bytesPerSecond)*time.Second)
 }
 
-// maxBody is how many bytes a recording may have: more than any list errs by. Else one
-// answer without an end would fill the disk.
+// maxBody is how many bytes a recording may have, which allows for any error of a list.
+// Without it one endless answer would fill the disk.
 func maxBody(size int64) int64 { return 64<<20 + 4*size }
 
-// requestAudio asks for one recording's audio and keeps it.
+// requestAudio makes one request for a recording's audio, and keeps what it admits.
 func (t *turn) requestAudio(ctx context.Context, it *item, entry *archive.Entry, final bool) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout(it.size))
 	defer cancel()
@@ -179,7 +180,7 @@ func (t *turn) requestAudio(ctx context.Context, it *item, entry *archive.Entry,
 	defer spool.Discard()
 	most := maxBody(it.size)
 	n, err = io.Copy(spool, io.LimitReader(answer.Body, most+1))
-	done() // what follows is ours: the next request need not wait for it
+	done() // the rest is local work: the next request need not wait for it
 	if err != nil && !errors.Is(err, client.Cut) {
 		return err
 	}
@@ -206,8 +207,8 @@ func (t *turn) requestAudio(ctx context.Context, it *item, entry *archive.Entry,
 	return t.keep(ctx, it, entry, audio, verdict.doubt)
 }
 
-// isEvidence tells whether a status is none that the API answers for audio that
-// cannot be had, so that the answer is evidence.
+// isEvidence reports whether the API never answers with this status for audio that it
+// does not give, so that the answer is worth keeping as evidence.
 func isEvidence(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, int(callvault.BandwidthExceeded):
@@ -222,7 +223,7 @@ func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *
 	in := &archive.Intake{
 		Recording: entry.Recording, Audio: audio, UploadSHA256: audio.SHA256,
 		Source: t.r.source.Name, Added: time.Now(), Doubt: doubt,
-		AsNoted: true, // a list may have told otherwise since
+		AsNoted: true, // a list may have changed it since
 	}
 	in.Recording.Status = callvault.Saved
 	if _, _, err := t.r.c.archive.Keep(ctx, in); err != nil {
@@ -239,21 +240,21 @@ func (t *turn) keep(ctx context.Context, it *item, entry *archive.Entry, audio *
 	return nil
 }
 
-// refuse puts what was not admitted off to the end of the tenant's turn, or sets
-// it aside.
+// refuse postpones a recording whose body was not admitted to the end of the tenant's
+// turn or, when that is now, sets it aside.
 func (t *turn) refuse(ctx context.Context, it *item, body *refusedBody, final bool) error {
 	if final {
 		return t.quarantine(ctx, it, body, nil)
 	}
 	stands := due
 	if it.state == quarantined {
-		stands = quarantined // by an earlier run, whose evidence is there
+		stands = quarantined // by an earlier run, whose evidence is still there
 	}
 	t.postpone(it, stands, "refused, to be fetched once more: "+body.reason, false)
 	return nil
 }
 
-// postpone lets a recording be fetched once more at the end of the tenant's turn; when that
+// postpone has a recording fetched once more at the end of the tenant's turn or, when that
 // is now, in the next run.
 func (t *turn) postpone(it *item, stands state, reason string, final bool) {
 	t.record(it, stands, reason)
@@ -267,9 +268,9 @@ func (t *turn) postpone(it *item, stands state, reason string, final bool) {
 	t.postponed = append(t.postponed, it)
 }
 
-// awaitsStore tells whether a recording was not kept because the archive's store could
-// not be reached just now, and for not so long that nothing should be fetched any more:
-// the turn's next request waits for it a while.
+// awaitsStore reports whether a recording was not kept because the archive's store cannot
+// be reached, in an outage that has lasted less than storePatience so far. It then delays
+// the turn's next request.
 func (t *turn) awaitsStore(err error) bool {
 	if !errors.As(err, new(localFault)) || !errors.Is(err, callvault.Unavailable) {
 		return false
@@ -281,5 +282,5 @@ func (t *turn) awaitsStore(err error) bool {
 		t.storeDownSince = now
 	}
 	t.pacer.delay(backoffs[len(backoffs)-1])
-	return now.Sub(t.storeDownSince) < keepPatience
+	return now.Sub(t.storeDownSince) < storePatience
 }

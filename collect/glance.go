@@ -115,7 +115,7 @@ func (c *Collector) glance(ctx context.Context, s *site, known *coverage, g *Gla
 // sumUp sums a tenant up in the words of its days.
 func (k *coverage) sumUp(lacks, pending bool) string {
 	gone := callvault.Span{From: k.source.Since, To: k.now.Add(-24 * time.Hour).UnixMilli()}
-	covered, _ := covered(k.listings, gone, k.source.Lookback)
+	covered, _ := cover(k.listings, gone, k.source.Lookback)
 	switch {
 	case lacks || len(k.malformed) > 0:
 		return DayIncomplete

@@ -8,22 +8,21 @@ import (
 	"callvault"
 )
 
-// listing is a stretch of time that was fully listed, and when, in Unix
+// listing is a stretch of time that was fully listed, and when that was, in Unix
 // milliseconds.
 type listing struct {
 	callvault.Span
 	at int64
 }
 
-// final tells whether nothing that comes late can be missing from the listing: it
-// was made when the stretch had been over for lookback.
+// final reports whether no late recording can be missing from the listing, since it was
+// made when the stretch had been over for lookback.
 func (l listing) final(lookback time.Duration) bool {
 	return l.at >= l.To+lookback.Milliseconds()
 }
 
-// overlay puts a new listing over those that are there, cutting them where it covers
-// them, and joins neighbours that are final. The result is in order of time and
-// nothing in it overlaps.
+// overlay puts a new listing over earlier ones, cutting them where it covers them, and
+// joins neighbours that are final. The result is in order of time, without overlaps.
 func overlay(listings []listing, fresh listing, lookback time.Duration) []listing {
 	if fresh.Empty() {
 		return listings
@@ -33,7 +32,7 @@ func overlay(listings []listing, fresh listing, lookback time.Duration) []listin
 	return joinFinal(all, lookback)
 }
 
-// subtract is what is left of listings when a stretch of time is forgotten.
+// subtract returns what is left of listings when a stretch of time is forgotten.
 func subtract(listings []listing, span callvault.Span) (left []listing) {
 	for _, l := range listings {
 		for _, part := range []callvault.Span{{From: l.From, To: min(l.To, span.From)}, {From: max(l.From, span.To), To: l.To}} {
@@ -45,6 +44,7 @@ func subtract(listings []listing, span callvault.Span) (left []listing) {
 	return left
 }
 
+// joinFinal joins adjacent listings that are final.
 func joinFinal(listings []listing, lookback time.Duration) []listing {
 	var joined []listing
 	for _, l := range listings {
@@ -60,10 +60,10 @@ func joinFinal(listings []listing, lookback time.Duration) []listing {
 	return joined
 }
 
-// gaps is what of span must be listed: what never was, and what was not listed
-// finally. It is in order of time.
+// gaps returns what of span must be listed, in order of time: what was never listed, and
+// what has no final listing.
 func gaps(listings []listing, span callvault.Span, lookback time.Duration) []callvault.Span {
-	var gaps []callvault.Span
+	var open []callvault.Span
 	at := span.From
 	for _, l := range listings {
 		if !l.final(lookback) || l.To <= at {
@@ -73,19 +73,19 @@ func gaps(listings []listing, span callvault.Span, lookback time.Duration) []cal
 			break
 		}
 		if l.From > at {
-			gaps = append(gaps, callvault.Span{From: at, To: l.From})
+			open = append(open, callvault.Span{From: at, To: l.From})
 		}
 		at = max(at, l.To)
 	}
 	if at < span.To {
-		gaps = append(gaps, callvault.Span{From: at, To: span.To})
+		open = append(open, callvault.Span{From: at, To: span.To})
 	}
-	return gaps
+	return open
 }
 
-// covered tells how much of span was listed: none of it, some, all of it, or all of
-// it finally.
-func covered(listings []listing, span callvault.Span, lookback time.Duration) (covered int64, final bool) {
+// cover returns how many milliseconds of span were listed, and whether all of it was, in
+// listings that are final.
+func cover(listings []listing, span callvault.Span, lookback time.Duration) (covered int64, final bool) {
 	final = true
 	for _, l := range listings {
 		part := callvault.Span{From: max(l.From, span.From), To: min(l.To, span.To)}

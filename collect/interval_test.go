@@ -66,7 +66,7 @@ func TestIntervals(t *testing.T) {
 		if got != want {
 			t.Fatalf("wanted %v, want %v", got, want)
 		}
-		if covered, all := covered(listings, span, lookback); covered != listed*minute || all != allFinal {
+		if covered, all := cover(listings, span, lookback); covered != listed*minute || all != allFinal {
 			t.Fatalf("covered %d %v, want %d %v", covered/minute, all, listed, allFinal)
 		}
 	})
@@ -160,9 +160,9 @@ func TestArrival(t *testing.T) {
 			}
 			taken := time.Now()
 			time.Sleep(c.connects)
-			p.arrives(0)
+			p.noteSent()
 			time.Sleep(c.answers)
-			p.arrives(maxTransit)
+			p.noteAnswered()
 			if late := p.last[2] - taken.Add(c.counted).UnixMilli(); late < 0 || late > 1 {
 				t.Errorf("%+v: it is counted %d ms late", c, late)
 			}

@@ -12,15 +12,16 @@ import (
 	"callvault/meter"
 )
 
-// hourMs is an hour in milliseconds.
 const hourMs = int64(time.Hour / time.Millisecond)
 
-// site is a tenant of a source, as the ledger has it.
+// site is a tenant of a source, as the ledger has it. Times are Unix milliseconds.
 type site struct {
-	tenant, source, remote string
-	closedMs               int64  // no audio request before then, in Unix milliseconds
-	learned                *int64 // the egress limit that a 509 taught, in bytes
-	completeMs             int64  // the last run after which nothing was missing
+	tenant     string // its name here
+	source     string
+	remote     string // its name at the source
+	closedMs   int64  // the source has closed it until then
+	learned    *int64 // the egress limit in bytes, as a 509 taught it; nil if none did
+	completeMs int64  // when the last run began after which nothing was lacking; 0 for none
 }
 
 const siteColumns = `tenant, source, remote, closed_ms, learned, complete_ms`
@@ -33,7 +34,7 @@ func scanSite(row interface{ Scan(...any) error }) (*site, error) {
 	return s, nil
 }
 
-// sites returns the tenants of a source; of all sources when it is "".
+// sites returns the tenants of a source, or of all sources if it is "".
 func (c *Collector) sites(ctx context.Context, source string) ([]*site, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT `+siteColumns+` FROM collected_tenants
 		WHERE $1 = '' OR source = $1 ORDER BY tenant`, source)
@@ -52,8 +53,8 @@ func (c *Collector) sites(ctx context.Context, source string) ([]*site, error) {
 	return all, rows.Err()
 }
 
-// SourceOf is the name of the source that a tenant is collected from;
-// callvault.NotFound when it was taken in directly.
+// SourceOf returns the name of the source that a tenant is collected from. The error
+// is callvault.NotFound if it is not collected.
 func (c *Collector) SourceOf(ctx context.Context, tenant string) (source string, err error) {
 	err = c.db.Reader.QueryRowContext(ctx, `SELECT source FROM collected_tenants WHERE tenant = $1`, tenant).Scan(&source)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -65,9 +66,9 @@ func (c *Collector) SourceOf(ctx context.Context, tenant string) (source string,
 	return source, nil
 }
 
-// FormerSources are the sources that tenants here were collected from and that are none of
-// these: they are in no configuration any more, but what was listed, and what became
-// of it, is still known. Nothing can be asked of them.
+// FormerSources returns the sources that tenants were collected from and that are not
+// among those present: they were taken out of the configuration. What they listed, and
+// what became of it, is still known; nothing can be asked of them.
 func (c *Collector) FormerSources(ctx context.Context, present []*Source) ([]*Source, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT source, (SELECT coalesce(min(from_ms), 0) FROM listed WHERE listed.source = owners.source)
 		FROM (SELECT DISTINCT source FROM collected_tenants) AS owners ORDER BY source`)
@@ -88,11 +89,12 @@ func (c *Collector) FormerSources(ctx context.Context, present []*Source) ([]*So
 	return all, rows.Err()
 }
 
-// errOtherSource says that a tenant belongs to another source already.
+// errOtherSource says that a tenant already belongs to another source.
 var errOtherSource = errors.New("belongs to another source")
 
-// claim makes a tenant a source's own, and returns it; first is called, in the same
-// transaction, when it was nobody's. One that is another source's is errOtherSource.
+// claim returns a tenant of a source, and makes it the source's if it was nobody's: then
+// it calls first in the same transaction. The error is errOtherSource if it belongs to
+// another source.
 func (c *Collector) claim(ctx context.Context, source *Source, remote string, first func(*sql.Tx) error) (*site, error) {
 	name := source.Prefix + remote
 	if err := callvault.CheckKey("tenant's name", name); err != nil {
@@ -124,7 +126,7 @@ func (c *Collector) claim(ctx context.Context, source *Source, remote string, fi
 	return owned, c.ensureTenants(ctx, []string{name})
 }
 
-// saveSite writes what a run has learned of a tenant.
+// saveSite writes what a run has learned about a tenant.
 func (c *Collector) saveSite(ctx context.Context, s *site) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE collected_tenants SET closed_ms = $1, learned = $2, complete_ms = $3 WHERE tenant = $4`,
@@ -137,12 +139,12 @@ func (c *Collector) saveSite(ctx context.Context, s *site) error {
 	return nil
 }
 
-// clockSlack is how far a clock may have been ahead when something was listed.
+// clockSlack is how far ahead of now a recorded time may lie and still be believed.
 const clockSlack = time.Hour
 
-// listings returns what was listed of a source until now, in order of time. What was
-// listed at a time that has not come is left out: the clock was wrong, and what is
-// over by now, or is not even here yet, counted as over long ago.
+// listings returns what was listed of a source until now, in order of time. It leaves
+// out what was listed at a time that has not come: the clock was wrong then, so that
+// stretches that were not over, or had not even begun, counted as over for long.
 func (c *Collector) listings(ctx context.Context, source string, now time.Time) ([]listing, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT from_ms, to_ms, listed_ms FROM listed WHERE source = $1 AND listed_ms <= $2 ORDER BY from_ms`,
 		source, now.Add(clockSlack).UnixMilli())
@@ -161,7 +163,7 @@ func (c *Collector) listings(ctx context.Context, source string, now time.Time) 
 	return all, rows.Err()
 }
 
-// writeListings writes what was listed of a source in place of what was there.
+// writeListings replaces what was listed of a source.
 func writeListings(ctx context.Context, tx *sql.Tx, source string, all []listing) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM listed WHERE source = $1`, source); err != nil {
 		return fmt.Errorf("listed stretches of %s: %w", source, err)
@@ -175,8 +177,8 @@ func writeListings(ctx context.Context, tx *sql.Tx, source string, all []listing
 	return nil
 }
 
-// paces returns the last requests by subject. known is false when the last run
-// did not end in order, and what it requested last is not known.
+// paces returns the last requests of earlier runs, by subject. known is false if the
+// last run did not end in order, so that its last requests are not known.
 func (c *Collector) paces(ctx context.Context, source string) (last map[string][3]int64, known bool, err error) {
 	var resting bool
 	err = c.db.Reader.QueryRowContext(ctx, `SELECT resting FROM sources WHERE name = $1`, source).Scan(&resting)
@@ -203,14 +205,14 @@ func (c *Collector) paces(ctx context.Context, source string) (last map[string][
 	return last, resting, rows.Err()
 }
 
-// untouched tells whether the archive is empty, so that no earlier run can have
-// been forgotten with a lost database.
+// untouched reports whether the archive is empty, so that no earlier run can have been
+// forgotten with a lost database.
 func (c *Collector) untouched(ctx context.Context) bool {
 	totals, err := c.archive.Totals(ctx)
 	return err == nil && len(totals) == 0
 }
 
-// ledgerOf reads the egress that a tenant was sent.
+// ledgerOf reads a tenant's egress: the audio bytes fetched, by hour.
 func (c *Collector) ledgerOf(ctx context.Context, tenant string) (*meter.Ledger, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT hour, bytes FROM fetched WHERE tenant = $1 ORDER BY hour`, tenant)
 	if err != nil {
@@ -228,7 +230,7 @@ func (c *Collector) ledgerOf(ctx context.Context, tenant string) (*meter.Ledger,
 	return l, rows.Err()
 }
 
-// fetched are the bytes that all tenants were sent and that count at now.
+// fetched returns the audio bytes fetched from each tenant that still count at now.
 func (c *Collector) fetched(ctx context.Context, now time.Time) (map[string]int64, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT tenant, CAST(sum(bytes) AS BIGINT) FROM fetched WHERE hour >= $1 GROUP BY tenant`,
 		meter.OldestHour(now.UnixMilli()))
@@ -248,7 +250,7 @@ func (c *Collector) fetched(ctx context.Context, now time.Time) (map[string]int6
 	return all, rows.Err()
 }
 
-// addFetched writes audio bytes that were fetched.
+// addFetched adds audio bytes to a tenant's egress, and forgets what no longer counts.
 func addFetched(ctx context.Context, tx *sql.Tx, tenant string, bytes, now int64) error {
 	if bytes == 0 {
 		return nil
@@ -265,8 +267,8 @@ func addFetched(ctx context.Context, tx *sql.Tx, tenant string, bytes, now int64
 	return nil
 }
 
-// limit is the egress limit of a tenant at its source, in bytes over
-// callvault.EgressWindow: as its agents give it, or as a 509 taught it.
+// limit returns the tenant's egress limit at its source, in bytes over
+// callvault.EgressWindow, as its agents determine it or as a 509 taught it.
 func (s *site) limit(source *Source) (limit int64, known bool) {
 	if agents, ok := source.Agents[s.remote]; ok {
 		return agents * callvault.EgressPerAgent, true
@@ -277,8 +279,8 @@ func (s *site) limit(source *Source) (limit int64, known bool) {
 	return 0, false
 }
 
-// opensAt is when the tenant may next be asked for so many bytes: the source may
-// have closed it, or its egress limit, where it is configured, leave no room.
+// opensAt returns when the tenant may next be asked for size bytes: the source may have
+// closed it, or its egress limit, where agents are configured, leave no room before then.
 func (s *site) opensAt(source *Source, ledger *meter.Ledger, size, now int64) int64 {
 	agents, configured := source.Agents[s.remote]
 	if !configured {

@@ -10,34 +10,34 @@ import (
 	"callvault/client"
 )
 
-// burstWindow is how long no fourth request may follow the first of three: the
-// sources' 10 s, and a quarter of a second for what the network adds.
+// burstWindow is how long after the first of three requests no fourth may be made:
+// the sources' 10 s, and a quarter of a second for the network's jitter.
 const burstWindow = 10250 * time.Millisecond
 
-// pacer spaces the requests to one tenant, or of one source's lists. All waiting
-// of a run happens here.
+// pacer spaces the requests for one tenant's audio, or for one source's lists. Times are
+// Unix milliseconds.
 type pacer struct {
 	mu        sync.Mutex
-	pace      time.Duration
-	slowest   time.Duration
-	ownServer bool
-	last      [3]int64    // when the last requests were made, oldest first, in Unix milliseconds
-	sentAt    int64       // when one was last sent
-	shared    *sharedPace // where it is kept for all who ask; nil when this run alone asks
-	holdUntil int64       // no request before then, in Unix milliseconds
-	holdFor   int64       // how long that was when it was said
+	pace      time.Duration // the time between requests
+	slowest   time.Duration // the longest pace that slowDown leads to
+	ownServer bool          // only pace applies, not burstWindow
+	last      [3]int64      // when the last requests were made, oldest first
+	sentAt    int64         // when the last request was sent
+	shared    *sharedPace   // counts the requests of all processes; nil if only this run makes any
+	holdUntil int64         // no request before then
+	holdFor   int64         // how long that was ahead when it was set, in milliseconds
 }
 
-// newPacer returns a pacer that goes on from the last three requests.
+// newPacer returns a pacer that continues from the last three requests.
 func newPacer(source *Source, last [3]int64) *pacer {
 	return &pacer{pace: source.Pace, slowest: max(4*source.Pace, time.Second), ownServer: source.OwnServer, last: last}
 }
 
-// afterCrash is the last three requests of a pacer whose own were lost: three may
-// have been made until just now.
+// afterCrash returns the last three requests to assume when the real ones are not known:
+// three may have been made just now.
 func afterCrash(now int64) [3]int64 { return [3]int64{now, now, now} }
 
-// nextAt is when the next request may be made.
+// nextAt returns when the next request may be made. p.mu must be held.
 func (p *pacer) nextAt() int64 {
 	at := max(p.holdUntil, p.last[2]+p.pace.Milliseconds())
 	if !p.ownServer {
@@ -46,8 +46,8 @@ func (p *pacer) nextAt() int64 {
 	return at
 }
 
-// now is the time. A clock that was set back does not stop the pace for longer
-// than it would have stopped anyway.
+// now returns the time. If the clock was set back, it moves the pacer's times back with
+// it, so that no request waits longer than it would have anyway. p.mu must be held.
 func (p *pacer) now() int64 {
 	now := time.Now().UnixMilli()
 	for i := range p.last {
@@ -57,7 +57,7 @@ func (p *pacer) now() int64 {
 	return now
 }
 
-// take takes the next request's turn, if that has come.
+// take counts a request, if one may be made now.
 func (p *pacer) take(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,11 +76,11 @@ func (p *pacer) take(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// errLater says that what is wanted cannot be had within this run.
+// errLater says that something cannot be fetched within this run.
 var errLater = errors.New("not to be had within this run")
 
-// awaitNext waits until the next request's turn has come, without taking it. A source
-// that wants to be left alone for longer than soon is errLater.
+// awaitNext waits until the next request may be made, without counting it. The error is
+// errLater if the source wants to be left alone for longer than maxWait.
 func (p *pacer) awaitNext(ctx context.Context) error {
 	for {
 		if ctx.Err() != nil {
@@ -105,15 +105,14 @@ func (p *pacer) awaitNext(ctx context.Context) error {
 	}
 }
 
-// tick is what the ends of waits are rounded up to, in milliseconds: where many
-// tenants wait, it is not their requests but waking for each that takes the
-// processor's time.
+// tick is what the ends of waits are rounded up to, in milliseconds, so that many waiting
+// tenants are woken together: waking for each costs more processor time than the requests.
 const tick = 10
 
-// untilTick is how much later than at a wait ends.
+// untilTick returns how long after the time at the next tick is.
 func untilTick(at int64) int64 { return (tick - at%tick) % tick }
 
-// wait waits for the next request's turn and takes it.
+// wait waits until the next request may be made, and counts it.
 func (p *pacer) wait(ctx context.Context) error {
 	for {
 		if err := p.awaitNext(ctx); err != nil {
@@ -125,36 +124,44 @@ func (p *pacer) wait(ctx context.Context) error {
 	}
 }
 
-// maxTransit is how long after it was sent a request is taken to arrive at most.
+// maxTransit is how long a request is assumed to be on its way at most.
 const maxTransit = 250 * time.Millisecond
 
-// traced is ctx for a request whose turn was taken. What the source counts is when
-// requests arrive: after a connection was made, which takes a while, and before the
-// answer begins. Where it redirects to is asked for in a turn of its own.
+// traced returns ctx for a request that was counted. The source counts requests when they
+// arrive, which is after the connection was made, which may take a while, and before the
+// answer begins: the pacer moves its count there. A redirect is followed only after
+// another wait, since it is one more request.
 func (p *pacer) traced(ctx context.Context) context.Context {
 	if p.ownServer {
 		return ctx
 	}
 	ctx = client.BeforeRedirect(ctx, p.wait)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest:         func(httptrace.WroteRequestInfo) { p.arrives(0) },
-		GotFirstResponseByte: func() { p.arrives(maxTransit) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { p.noteSent() },
+		GotFirstResponseByte: func() { p.noteAnswered() },
 	})
 }
 
-// arrives notes that the last request was sent just now, or that it has arrived by
-// now, but within so long after it was sent.
-func (p *pacer) arrives(within time.Duration) {
+// noteSent notes that the last request was sent just now.
+func (p *pacer) noteSent() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now().UnixMilli() + 1 // never too early by what is cut off
-	if within == 0 {
-		p.sentAt = now
-	}
-	p.last[2] = max(p.last[2], min(now, p.sentAt+within.Milliseconds()))
+	p.sentAt = nowRoundedUp()
+	p.last[2] = max(p.last[2], p.sentAt)
 }
 
-// pause waits for so many milliseconds.
+// noteAnswered notes that the last request has been answered, so that it arrived by now,
+// though no later than maxTransit after it was sent.
+func (p *pacer) noteAnswered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[2] = max(p.last[2], min(nowRoundedUp(), p.sentAt+maxTransit.Milliseconds()))
+}
+
+// nowRoundedUp returns the time in Unix milliseconds, never earlier than it is.
+func nowRoundedUp() int64 { return time.Now().UnixMilli() + 1 }
+
+// pause waits for ms milliseconds, or until ctx ends.
 func pause(ctx context.Context, ms int64) error {
 	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
 	defer timer.Stop()
@@ -166,7 +173,7 @@ func pause(ctx context.Context, ms int64) error {
 	}
 }
 
-// currentPace is the pace as it is now.
+// currentPace returns the pace as it is now, after slowDown.
 func (p *pacer) currentPace() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,14 +189,14 @@ func (p *pacer) delay(d time.Duration) {
 	}
 }
 
-// slowDown lowers the pace for the rest of the run.
+// slowDown lengthens the time between requests for the rest of the run.
 func (p *pacer) slowDown() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pace = min(p.slowest, p.pace+max(p.pace/4, 100*time.Millisecond))
 }
 
-// inherit makes the pace go on from another's requests too.
+// inherit counts the last requests of another pacer too.
 func (p *pacer) inherit(other *pacer) {
 	last, _ := other.snapshot()
 	p.mu.Lock()
@@ -197,7 +204,7 @@ func (p *pacer) inherit(other *pacer) {
 	p.last = latest(p.last, last)
 }
 
-// latest is the last three of two paces' requests.
+// latest returns the last three of two pacers' requests, oldest first.
 func latest(a, b [3]int64) (last [3]int64) {
 	i, j := 2, 2
 	for n := 2; n >= 0; n-- {
@@ -210,7 +217,8 @@ func latest(a, b [3]int64) (last [3]int64) {
 	return last
 }
 
-// snapshot is what must be kept for the next run, and when the next request may pass.
+// snapshot returns the last requests, which are saved for the next run, and when the next
+// one may be made.
 func (p *pacer) snapshot() (last [3]int64, next int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

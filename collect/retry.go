@@ -10,41 +10,42 @@ import (
 	"callvault/client"
 )
 
-// backoffs are the waits before a transient failure is tried again.
+// backoffs are the waits between tries of a request that fails transiently.
 var backoffs = []time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
 
-// The bounds of patience: how often one request is made again after 429, how many
-// lists and how many recordings of a tenant in a row may fail before they are left
-// for this run.
+// The bounds of patience: how often one request is repeated after 429, and how many
+// lists, or recordings of a tenant, may fail in a row before the run gives up on the
+// source, or on the tenant.
 const (
 	tooManyTries  = 30
 	listFailures  = 5
 	audioFailures = 20
 )
 
-// keepPatience is how long a turn goes on while the archive's store takes nothing: each
-// recording that it fetches meanwhile is fetched for nothing.
-const keepPatience = time.Minute
+// storePatience is how long a turn goes on while the archive's store takes nothing: every
+// recording fetched meanwhile is fetched in vain.
+const storePatience = time.Minute
 
-// patience counts how often one request was tried.
+// patience counts the tries of one request.
 type patience struct {
 	failed  int
-	tooMany int           // answered 429, which is no failure
-	delayed time.Duration // how long the source has said in all that it is to be left alone
+	tooMany int           // answers 429, which are not failures
+	delayed time.Duration // the sum of the waits that the source asked for
 }
 
-// spent tells whether the source has put the request off for longer than a run waits
-// for anything, be it a little at a time.
+// spent reports whether the source has put the request off for longer than maxWait in
+// all.
 func (n *patience) spent() bool { return n.delayed > maxWait }
 
-// localFault is a failure on this side, which trying again does not mend.
+// localFault is a failure on our side, such as of the database or the archive, which
+// asking the source again does not repair.
 type localFault struct{ error }
 
-// Unwrap is the failure.
+// Unwrap returns the failure.
 func (f localFault) Unwrap() error { return f.error }
 
-// again tells whether a request that failed is worth another try, and makes the
-// pacer wait as long as it should.
+// again reports whether a failed request is worth another try, and delays the pacer
+// until then.
 func (n *patience) again(p *pacer, err error) bool {
 	var code callvault.Code
 	refused := errors.As(err, &code)

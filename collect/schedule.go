@@ -13,14 +13,14 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Schedule says when runs begin: a cron expression in a time zone.
+// Schedule says when runs begin: by a cron expression in a time zone.
 type Schedule struct {
 	cron cron.Schedule
 	zone *time.Location
 }
 
-// ParseSchedule reads a cron expression of five fields, or @daily and the like,
-// and the IANA name of a time zone; "" is UTC.
+// ParseSchedule parses a cron expression, which has five fields or is @daily or the
+// like, and the IANA name of a time zone; "" is UTC.
 func ParseSchedule(expression, zone string) (*Schedule, error) {
 	location, err := time.LoadLocation(zone)
 	if err != nil || zone == "Local" {
@@ -39,11 +39,11 @@ func ParseSchedule(expression, zone string) (*Schedule, error) {
 	return &Schedule{cron: parsed, zone: location}, nil
 }
 
-// Next is the first time after t at which a run begins. Where the clocks are set
-// on over a time, the run begins as much later; where they are set back, it begins
-// once.
+// Next returns the first time after t at which a run begins; zero if there is none.
+// When the clocks are set forward past a time, its run begins that much later; when they
+// are set back, it begins once.
 func (s *Schedule) Next(t time.Time) time.Time {
-	// The parser's own way leaves a night out in spring and runs twice in autumn.
+	// Left to itself, the cron library skips a night in spring and runs twice in autumn.
 	at := wallClock(t.In(s.zone))
 	for {
 		if at = s.cron.Next(at); at.IsZero() {
@@ -55,9 +55,10 @@ func (s *Schedule) Next(t time.Time) time.Time {
 	}
 }
 
-// inZone is when a clock in the zone shows what at does. Where the clocks are set
-// on over that, it is as much later: some zones have days without a midnight. Where
-// they are set back over it, it is the first time: others have days with two.
+// inZone returns when a wall clock in the zone shows the date and time of at. When the
+// clocks are set forward past it, that is as much later: some zones have days without a
+// midnight. When they are set back past it, that is the first time: others have days with
+// two.
 func inZone(at time.Time, zone *time.Location) time.Time {
 	t := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, zone)
 	if since, _ := t.ZoneBounds(); !since.IsZero() {
@@ -70,15 +71,15 @@ func inZone(at time.Time, zone *time.Location) time.Time {
 	return t.Add(max(0, at.Sub(wallClock(t))))
 }
 
-// wallClock is what the clock on the wall shows, as if it were in UTC.
+// wallClock returns what a clock on the wall shows at t, as a time in UTC.
 func wallClock(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
 }
 
-// Serve runs over a source by its schedule until ctx ends, and in between when a
-// tenant opens again that was closed. A time that was missed is made up for at
-// once, one at which another run is at work after that. Each report is given to tell.
-func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedule, tell func(*Report)) error {
+// Serve runs over a source by its schedule until ctx ends, and in between whenever a
+// closed tenant opens again. If the last scheduled time was missed, a run begins at once;
+// if another run is under way, the run begins after it. Serve passes each report to report.
+func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedule, report func(*Report)) error {
 	last, err := c.SourceStatus(ctx, source.Name)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 		if err := sleepUntil(ctx, at); err != nil {
 			return nil
 		}
-		report, err := c.runScheduled(ctx, source)
+		done, err := c.runScheduled(ctx, source)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -101,13 +102,13 @@ func (c *Collector) Serve(ctx context.Context, source *Source, schedule *Schedul
 		case err != nil:
 			c.log.Error("scheduled run", "source", source.Name, "error", err)
 		default:
-			tell(report)
+			report(done)
 		}
 		at = c.nextRunAt(ctx, source, schedule.Next(time.Now()))
 	}
 }
 
-// runScheduled does one run that ends soon when ctx ends.
+// runScheduled does one run, which it stops when ctx ends.
 func (c *Collector) runScheduled(ctx context.Context, source *Source) (*Report, error) {
 	r, err := c.Start(ctx, source, Always)
 	if err != nil {
@@ -120,8 +121,8 @@ func (c *Collector) runScheduled(ctx context.Context, source *Source) (*Report, 
 // Always is the span of a run over everything that a source has.
 var Always = callvault.Span{From: 0, To: callvault.MaxTime}
 
-// nextRunAt is when the next run begins: as planned, or as the first closed tenant
-// opens again of which something is due.
+// nextRunAt returns when the next run begins: as planned, or when the first closed tenant
+// that has recordings due opens again.
 func (c *Collector) nextRunAt(ctx context.Context, source *Source, planned time.Time) time.Time {
 	all := func(string) bool { return true }
 	tenants, err := c.Glances(ctx, &GlanceQuery{Source: source, Include: all}, time.Now())
@@ -139,7 +140,7 @@ func (c *Collector) nextRunAt(ctx context.Context, source *Source, planned time.
 	return planned
 }
 
-// sleepUntil waits in steps, so that a clock that is set on is followed.
+// sleepUntil waits until at, in steps, so that it notices a clock that is set forward.
 func sleepUntil(ctx context.Context, at time.Time) error {
 	for {
 		left := time.Until(at.Round(0))

@@ -27,18 +27,19 @@ type Turn struct {
 	Began  int64  `json:"began"`
 }
 
-// ErrUnfinished says that a part of a run was stopped; somebody must go on with it.
+// ErrUnfinished says that a part of a run was stopped and must be continued.
 var ErrUnfinished = errors.New("stopped before it was done")
 
-// StartShared begins a run, or goes on with one, whose turns others take. It
-// counts as begun at began, in Unix milliseconds, however often it is gone on
-// with. Wait ends with ErrUnfinished when Stop ended it.
+// StartShared begins or continues a run whose turns workers take. The run counts as begun
+// at began, in Unix milliseconds, however often it is continued. Wait returns
+// ErrUnfinished if Stop ended it.
 func (c *Collector) StartShared(ctx context.Context, source *Source, began int64, share *Queue) (*Run, error) {
 	return c.start(ctx, &Run{source: source, began: began, span: Always, queue: share})
 }
 
-// enqueue hands a turn to the others: as in a run that takes its turns itself, not
-// before the lists have told which recordings are the most urgent (turn.awaitLists).
+// enqueue hands a turn to the workers, but not before the lists have shown which
+// recordings are the most urgent, as in a run that takes its turns itself
+// (turn.awaitLists).
 func (r *Run) enqueue(ctx context.Context, t *turn) error {
 	waits := r.source.Pace > 0 && time.Now().UnixMilli() < r.began+maxWait.Milliseconds()
 	if waits && !r.lists.allListed.Load() {
@@ -47,7 +48,7 @@ func (r *Run) enqueue(ctx context.Context, t *turn) error {
 	return r.queue.Enqueue(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
 }
 
-// enqueueAll hands out all turns: the lists are over.
+// enqueueAll hands out all turns once the lists are done.
 func (r *Run) enqueueAll(ctx context.Context) error {
 	r.lists.allListed.Store(true)
 	r.mu.Lock()
@@ -60,12 +61,12 @@ func (r *Run) enqueueAll(ctx context.Context) error {
 	return nil
 }
 
-// awaitTurns waits until the others have taken all turns, or found that the source
-// refuses everything.
+// awaitTurns waits until the workers are done with all turns, or have found that the
+// source refuses everything.
 func (r *Run) awaitTurns(ctx context.Context) (err error) {
 	defer func() {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			err = context.Cause(ctx) // which has only cut off what was asked just then
+			err = context.Cause(ctx) // the query was only interrupted
 		}
 	}()
 	for {
@@ -87,14 +88,14 @@ func (r *Run) awaitTurns(ctx context.Context) (err error) {
 }
 
 // TakeTurn takes a tenant's turn of a shared run: it fetches what is due until nothing
-// more can be had within the run, or for as long as it is given. ErrUnfinished says
-// that ctx, or the time, has ended before; what was under way was finished.
+// more can be fetched within the run, for atMost. ErrUnfinished says that ctx or that time
+// ended first; requests in flight were finished.
 func (c *Collector) TakeTurn(ctx context.Context, source *Source, which Turn, atMost time.Duration) error {
 	if why, err := c.halted(ctx, source.Name); err != nil || why != "" {
 		return err
 	}
-	// A turn that failed since nothing could be kept is taken again and again: nothing is
-	// asked of the source for nothing.
+	// A turn that fails because nothing can be kept is taken again and again: then make no
+	// requests in vain.
 	if err := c.archive.Ready(ctx); err != nil {
 		return fmt.Errorf("nothing can be kept: %w", err)
 	}
@@ -117,7 +118,7 @@ func (c *Collector) TakeTurn(ctx context.Context, source *Source, which Turn, at
 	return err
 }
 
-// sharedTurn is a turn that is taken apart from the rest of its run.
+// sharedTurn returns the turn of one tenant, within a Run of its own.
 func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) (*turn, error) {
 	sites, err := c.sites(ctx, source.Name)
 	if err != nil {
@@ -127,7 +128,7 @@ func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) 
 	if r.keyErr != nil {
 		return nil, fmt.Errorf("source %s: %w", source.Name, r.keyErr)
 	}
-	close(r.lists.done) // more may be listed; then the turn is handed out again
+	close(r.lists.done) // if more is listed, the leading run queues the turn again
 	for _, s := range sites {
 		if s.tenant != which.Tenant {
 			continue
@@ -150,8 +151,7 @@ func (c *Collector) sharedTurn(ctx context.Context, source *Source, which Turn) 
 	return nil, fmt.Errorf("source %s has no tenant %s: %w", source.Name, which.Tenant, callvault.NotFound)
 }
 
-// putBack lets those be tried again in this run that were to be fetched once more
-// at the end of the turn.
+// putBack makes the postponed recordings of an unfinished turn due again in this run.
 func (t *turn) putBack(ctx context.Context) error {
 	if len(t.postponed) == 0 {
 		return nil
@@ -167,7 +167,7 @@ func (t *turn) putBack(ctx context.Context) error {
 	})
 }
 
-// halt ends the run at work over a source, for everybody.
+// halt ends the current run over a source in every process.
 func (c *Collector) halt(ctx context.Context, source, why string) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE sources SET halted = $1 WHERE name = $2`, why, source)
@@ -179,7 +179,7 @@ func (c *Collector) halt(ctx context.Context, source, why string) error {
 	return nil
 }
 
-// halted is why the run at work over a source must end; "" when it may go on.
+// halted returns why the current run over a source must end; "" if it may go on.
 func (c *Collector) halted(ctx context.Context, source string) (why string, err error) {
 	err = c.db.Reader.QueryRowContext(ctx, `SELECT halted FROM sources WHERE name = $1`, source).Scan(&why)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -188,15 +188,15 @@ func (c *Collector) halted(ctx context.Context, source string) (why string, err 
 	return why, nil
 }
 
-// sharedPace is a pace that is kept in the database, by its clock, so that it holds
-// for all who ask, and after whatever becomes of them.
+// sharedPace counts the requests of a pace in the database, by the database's clock, so
+// that the pace holds across processes and crashes.
 type sharedPace struct {
 	c               *Collector
 	source, subject string
 }
 
-// sharedPacer returns the pacer of a subject for one of those who share it. A pace
-// that is new goes on from that of the source's lists.
+// sharedPacer returns a pacer that shares a subject's pace with other processes. A new
+// pace continues from that of the source's lists.
 func (c *Collector) sharedPacer(ctx context.Context, source *Source, subject string) (*pacer, error) {
 	p := newPacer(source, [3]int64{})
 	p.shared = &sharedPace{c, source.Name, subject}
@@ -213,19 +213,19 @@ func (c *Collector) sharedPacer(ctx context.Context, source *Source, subject str
 	return p, nil
 }
 
-// take takes the next request's turn, if that has come, and tells otherwise in how
-// many milliseconds it will.
-func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (left int64, err error) {
-	apart := burstWindow
-	if own {
-		apart = 0
+// take counts a request, if one may be made now; else left is in how many milliseconds one
+// may be.
+func (s *sharedPace) take(ctx context.Context, pace time.Duration, ownServer bool) (left int64, err error) {
+	window := burstWindow
+	if ownServer {
+		window = 0
 	}
-	ctx = context.WithoutCancel(ctx) // whether a turn was taken must be known
+	ctx = context.WithoutCancel(ctx) // it must be known whether the request was counted
 	clock := s.c.db.Clock()
 	err = s.c.db.Tx(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `UPDATE paces SET first_ms = second_ms, second_ms = third_ms, third_ms = `+clock+`
 			WHERE source = $1 AND subject = $2 AND third_ms + CAST($3 AS BIGINT) <= `+clock+` AND first_ms + CAST($4 AS BIGINT) <= `+clock,
-			s.source, s.subject, pace.Milliseconds(), apart.Milliseconds())
+			s.source, s.subject, pace.Milliseconds(), window.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -234,14 +234,14 @@ func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (le
 		}
 		var third, first int64
 		err = tx.QueryRowContext(ctx, `SELECT third_ms + CAST($3 AS BIGINT) - `+clock+`, first_ms + CAST($4 AS BIGINT) - `+clock+`
-			FROM paces WHERE source = $1 AND subject = $2`, s.source, s.subject, pace.Milliseconds(), apart.Milliseconds()).Scan(&third, &first)
+			FROM paces WHERE source = $1 AND subject = $2`, s.source, s.subject, pace.Milliseconds(), window.Milliseconds()).Scan(&third, &first)
 		left = max(1, third, first)
 		if err != nil || third <= pace.Milliseconds() {
 			return err
 		}
-		// The last request is in time to come: the clock was set back, as by a standby that
-		// takes over. That must not stop the pace until it is there again.
-		left = max(1, pace.Milliseconds(), apart.Milliseconds())
+		// The last request lies in the future: the database's clock was set back, as by a
+		// standby that takes over. Do not wait until the clock has caught up.
+		left = max(1, pace.Milliseconds(), window.Milliseconds())
 		_, err = tx.ExecContext(ctx, `UPDATE paces SET first_ms = `+clock+`, second_ms = `+clock+`, third_ms = `+clock+`
 			WHERE source = $1 AND subject = $2`, s.source, s.subject)
 		return err
@@ -252,8 +252,8 @@ func (s *sharedPace) take(ctx context.Context, pace time.Duration, own bool) (le
 	return left, nil
 }
 
-// resetPaces makes the shared paces of a source as if three requests had been made
-// just now: the last run did not share them, and did not end in order.
+// resetPaces sets the shared paces of a source as if three requests had been made just
+// now: the last run was not a shared one, and did not end in order.
 func (c *Collector) resetPaces(ctx context.Context, source string) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		clock := c.db.Clock()
