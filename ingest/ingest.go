@@ -203,11 +203,8 @@ func (m *metadata) fillCall(in *archive.Intake) error {
 // decode reads one JSON object, whose unknown fields are passed over.
 func decode(what string, text []byte, into any) error {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	if !utf8.Valid(text) {
-		return fmt.Errorf("the %s cannot be read: it is not UTF-8: %w", what, callvault.InvalidParameter)
-	}
-	if halfCharacter(text) {
-		return fmt.Errorf("the %s cannot be read: an escape such as \\ud83d is half of a character, whose other half is missing: %w", what, callvault.InvalidParameter)
+	if err := checkUnicode(text); err != nil {
+		return fmt.Errorf("the %s cannot be read: %w: %w", what, err, callvault.InvalidParameter)
 	}
 	err := json.Unmarshal(text, into)
 	if err == nil {
@@ -223,8 +220,20 @@ func decode(what string, text []byte, into any) error {
 	return fmt.Errorf("the %s cannot be read: %w: %w", what, err, callvault.InvalidParameter)
 }
 
-// halfCharacter tells whether a JSON text escapes one half of a surrogate pair alone
-// (RFC 8259 8.2). json.Unmarshal makes U+FFFD of any: two keys would become one.
+// checkUnicode returns an error if a JSON text has something in it that is not Unicode.
+// json.Unmarshal would replace it with U+FFFD, so that two keys could become one.
+func checkUnicode(text []byte) error {
+	switch {
+	case !utf8.Valid(text):
+		return errors.New("it is not UTF-8")
+	case halfCharacter(text):
+		return errors.New(`an escape such as \ud83d is half of a character, whose other half is missing`)
+	}
+	return nil
+}
+
+// halfCharacter reports whether a JSON text escapes one half of a surrogate pair without
+// the other (RFC 8259 8.2).
 func halfCharacter(text []byte) bool {
 	for at := 0; at < len(text); {
 		if text[at] != '\\' {

@@ -52,10 +52,17 @@ func (s *scan) readTable(path string) error {
 func (s *scan) readLines(dir string, text io.Reader) error {
 	lines := json.NewDecoder(text)
 	for n := 1; ; n++ {
-		var line map[string]json.RawMessage
-		err := lines.Decode(&line)
+		var text json.RawMessage
+		err := lines.Decode(&text)
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		var line map[string]json.RawMessage
+		if err == nil {
+			err = checkUnicode(text)
+		}
+		if err == nil {
+			err = json.Unmarshal(text, &line)
 		}
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)

@@ -48,3 +48,17 @@ func TestRowsWithoutAudioAndKeys(t *testing.T) {
 		t.Errorf("%+v\n%+v", list, calls)
 	}
 }
+
+// TestLinesThatAreNotUnicode: a line whose text cannot be kept exactly is refused, as
+// in a CSV, a sidecar or an upload, and not stored with U+FFFD in its place.
+func TestLinesThatAreNotUnicode(t *testing.T) {
+	for _, agent := range []string{"J\xfcrgen", `J\ud83d`, `J\ude00`} {
+		w := newWorld(t)
+		w.write("a.opus", second)
+		w.write("list.jsonl", []byte(`{"file":"a.opus","agent":"Ann"}`+"\n"+`{"file":"b.opus","agent":"`+agent+`"}`))
+		_, refused := w.imported(filepath.Join(w.dir, "in"))
+		if err := refused["list.jsonl"]; err == nil || !strings.Contains(err.Error(), "line 2") {
+			t.Errorf("%q: refused %v", agent, refused)
+		}
+	}
+}
