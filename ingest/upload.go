@@ -172,5 +172,8 @@ func bodyError(err error) error {
 	if errors.As(err, &tooLarge) {
 		return fmt.Errorf("the body has over %d bytes, which is the most that is taken: %w", tooLarge.Limit, callvault.PayloadTooLarge)
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) { // the text of which names our address
+		return fmt.Errorf("the multipart body arrived too slowly; send it again: %w", callvault.InvalidParameter)
+	}
 	return fmt.Errorf("the multipart body cannot be read: %w: %w", err, callvault.InvalidParameter)
 }

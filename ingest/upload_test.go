@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -401,6 +403,21 @@ func TestSentAgainIsNotEncodedAgain(t *testing.T) {
 	if encode("acme-ns", "one") != first {
 		t.Error("what was lost is not encoded again")
 	}
+}
+
+// TestStalledBody: the client learns that its body was too slow, and not the addresses
+// that net names in its error.
+func TestStalledBody(t *testing.T) {
+	w := newWorld(t)
+	stalled := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 8080}, Err: os.ErrDeadlineExceeded}
+	whole := body(part{"recording", recordingJSON}, part{"audio", string(second)})
+	for _, n := range []int{0, len(whole) / 2} {
+		_, _, err := w.send(io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(stalled)))
+		if !errors.Is(err, callvault.InvalidParameter) || strings.Contains(err.Error(), "10.1.2.3") || !strings.Contains(err.Error(), "too slowly") {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+	}
+	w.nothingStaged()
 }
 
 // TestHalfCharacters: a key with half of a character would be the same as one with
