@@ -66,14 +66,14 @@ type Archive struct {
 }
 
 // New returns the archive over a database and the blobs that belong to it. If the
-// database was opened with OpenAsIs, the archive can only be read.
+// database was opened with OpenReadOnly, the archive can only be read.
 func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
 	statements, err := prepareStatements(ctx, db.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	a := &Archive{db: db, blobs: blobs, statements: statements, measurers: make(chan struct{}, peaksAtOnce)}
-	if db.AsIs() {
+	if db.ReadOnly() {
 		return a, nil
 	}
 	if err := a.markAll(ctx); err != nil {

@@ -257,7 +257,7 @@ func unreadable(ctx context.Context, cause error) (fault string, err error) {
 }
 
 func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time) error {
-	if len(entries) == 0 || a.db.AsIs() {
+	if len(entries) == 0 || a.db.ReadOnly() {
 		return nil
 	}
 	err := a.alter(ctx, foldersOf(entries, ofEntry), func(tx *sql.Tx) error {

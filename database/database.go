@@ -41,12 +41,12 @@ type DB struct {
 	// are given: planning takes longer than they do. It is nil unless Shared.
 	Relaxed *sql.DB
 
-	writer *sql.DB
-	turn   *semaphore.Weighted // to write, in this process; nil when Shared
-	locks  *sql.DB             // a connection for each lock that is held; nil unless Shared
-	path   string              // of the file; empty when Shared
-	asIs   bool                // nothing can be written
-	name   string
+	writer   *sql.DB
+	turn     *semaphore.Weighted // to write, in this process; nil when Shared
+	locks    *sql.DB             // a connection for each lock that is held; nil unless Shared
+	path     string              // of the file; empty when Shared
+	readOnly bool                // nothing can be written
+	name     string
 }
 
 // Open opens the SQLite database in the file at place, which is made if there is
@@ -60,13 +60,13 @@ func Open(ctx context.Context, place string) (*DB, error) {
 	return openSQLite(ctx, place)
 }
 
-// OpenAsIs opens the SQLite database in the file at path where nothing can be written,
+// OpenReadOnly opens the SQLite database in the file at path where nothing can be written,
 // as in a snapshot, nor is written by anybody: it must have the schema that this program
 // knows. Whatever would write is refused.
-func OpenAsIs(ctx context.Context, path string) (*DB, error) { return openAsIs(ctx, path) }
+func OpenReadOnly(ctx context.Context, path string) (*DB, error) { return openReadOnly(ctx, path) }
 
-// AsIs tells whether the database was opened as it is.
-func (db *DB) AsIs() bool { return db.asIs }
+// ReadOnly reports whether the database was opened with OpenReadOnly.
+func (db *DB) ReadOnly() bool { return db.readOnly }
 
 // Shared tells whether other machines may work on the database too: whether it
 // is PostgreSQL.

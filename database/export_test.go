@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Waiting is how many wait to be asked for.
-func (t *Together[T]) Waiting() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.queue)
+// Waiting returns how many requests wait to be served.
+func (b *Batcher[T]) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
 }
 
-// LookSooner returns ctx for patient statements of a test: it is looked sooner whether
-// PostgreSQL answers meanwhile, and it stands still sooner.
+// LookSooner returns ctx for the patient statements of a test: whether PostgreSQL answers
+// is checked sooner, and it counts as hung sooner.
 func LookSooner(ctx context.Context, look, still time.Duration) context.Context {
 	return context.WithValue(ctx, pulseKey{}, pulse{look, still})
 }

@@ -24,8 +24,8 @@ type Shared struct {
 	// told makes it decide by the time that callers name, for tests.
 	told bool
 
-	asking    *database.Together[*decision]
-	reserving *database.Together[*reserving]
+	asking    *database.Batcher[*decision]
+	reserving *database.Batcher[*reserving]
 
 	mu        sync.Mutex
 	counts    map[string]*Counts // as Memory's
@@ -46,7 +46,7 @@ const (
 // NewShared returns the meter of a shared database.
 func NewShared(db *database.DB) *Shared {
 	m := &Shared{db: db.Relaxed, opened: time.Now(), counts: map[string]*Counts{}, running: map[int64]charge{}}
-	m.asking, m.reserving = database.NewTogether(m.decideAll), database.NewTogether(m.reserveAll)
+	m.asking, m.reserving = database.NewBatcher(m.decideAll), database.NewBatcher(m.reserveAll)
 	return m
 }
 
@@ -80,7 +80,7 @@ const refused = `SELECT subject, first_ms, second_ms, third_ms, ` + clock + ` FR
 func (m *Shared) Admit(ctx context.Context, subject string, now time.Time) (Standing, error) {
 	for range 3 {
 		d := &decision{subject: subject, at: m.at(now)}
-		m.asking.Ask(ctx, d)
+		m.asking.Do(ctx, d)
 		err := d.err
 		if err == nil && d.window[2] > d.ms {
 			err = m.bringBack(ctx, d)
@@ -136,7 +136,7 @@ func (m *Shared) Reserve(ctx context.Context, tenant *callvault.Tenant, bytes in
 	if most, limited := tenant.EgressLimit(); limited {
 		r.limit = &most
 	}
-	m.reserving.Ask(ctx, r)
+	m.reserving.Do(ctx, r)
 	if r.err != nil {
 		return nil, fmt.Errorf("egress of %s: %w", tenant.Name, r.err)
 	}

@@ -51,8 +51,8 @@ func Open(root string) (*Store, error) {
 	return &Store{root: root, staging: staging, lock: lock}, nil
 }
 
-// OpenAsIs opens a folder in which nothing can be written.
-func OpenAsIs(root string) (*Store, error) {
+// OpenReadOnly opens a folder in which nothing can be written.
+func OpenReadOnly(root string) (*Store, error) {
 	s := &Store{root: root, staging: filepath.Join(root, stagingDir)}
 	return s, s.Ready(context.Background())
 }

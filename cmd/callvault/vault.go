@@ -24,7 +24,7 @@ type place struct {
 	data     string // folder
 	database string // postgres://…; "" is in the folder
 	audio    string // s3://…; "" is in the folder
-	asIs     bool   // what of the folder cannot be written is only read
+	readOnly bool   // what of the folder cannot be written is only read
 	rows     bool   // what is wanted is in the database: a store is asked for nothing
 }
 
@@ -81,8 +81,8 @@ func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
 		return database.Open(ctx, at.database)
 	}
 	open := database.Open
-	if at.asIs && frozen(at.data) {
-		open = database.OpenAsIs
+	if at.readOnly && frozen(at.data) {
+		open = database.OpenReadOnly
 	}
 	db, err := open(ctx, filepath.Join(at.data, "callvault.db"))
 	if err != nil {
@@ -95,8 +95,8 @@ func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
 func (at place) openAudio(ctx context.Context) (blobStore, error) {
 	if at.audio == "" {
 		open, folder := disk.Open, filepath.Join(at.data, "audio")
-		if at.asIs && frozen(folder) {
-			open = disk.OpenAsIs
+		if at.readOnly && frozen(folder) {
+			open = disk.OpenReadOnly
 		}
 		blobs, err := open(folder)
 		if err != nil {
@@ -169,7 +169,7 @@ func withMade(ctx context.Context, o *options, fn func(*vault) error) error {
 		}
 	}
 	at := o.place
-	at.asIs = true
+	at.readOnly = true
 	if at.database == "" && frozen(at.data) {
 		fmt.Fprintf(os.Stderr, "%s cannot be written: it is read as it is, and that it was read is not remembered\n", at.data)
 	}

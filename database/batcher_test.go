@@ -10,13 +10,13 @@ import (
 	"callvault/database"
 )
 
-// Those who come while others are asked for are asked for together, each once, and
-// not by more at once than may.
-func TestTogether(t *testing.T) {
+// Requests that arrive while others are being served are served in groups, each request
+// once, and by no more callers at once than allowed.
+func TestBatcher(t *testing.T) {
 	var mu sync.Mutex
 	var groups [][]int
 	held, released := make(chan int, 1000), make(chan struct{})
-	all := database.NewTogether(func(_ context.Context, group []int) {
+	all := database.NewBatcher(func(_ context.Context, group []int) {
 		held <- len(group)
 		<-released
 		mu.Lock()
@@ -25,10 +25,10 @@ func TestTogether(t *testing.T) {
 	})
 	const first, rest = 2, 300
 	var wait sync.WaitGroup
-	ask := func(i int) { wait.Go(func() { all.Ask(t.Context(), i) }) }
+	ask := func(i int) { wait.Go(func() { all.Do(t.Context(), i) }) }
 	for i := range first {
 		ask(i)
-		<-held // alone: nobody waits for company
+		<-held // alone: no request waits for others
 	}
 	for i := range rest {
 		ask(first + i)
@@ -38,7 +38,7 @@ func TestTogether(t *testing.T) {
 	}
 	select {
 	case n := <-held:
-		t.Errorf("a third group, of %d, is asked for beside two", n)
+		t.Errorf("a third group, of %d, is served beside two", n)
 	default:
 	}
 	close(released)
@@ -53,16 +53,16 @@ func TestTogether(t *testing.T) {
 		want[i] = i
 	}
 	if !slices.Equal(asked, want) {
-		t.Errorf("asked %v", asked)
+		t.Errorf("served %v", asked)
 	}
 	if len(groups) > first+3+1 { // 300 in three, and one more where the third took few
 		t.Errorf("%d groups for %d", len(groups), len(want))
 	}
 }
 
-// What goes wrong with one group leaves the way free for the next.
-func TestTogetherOutlivesAPanic(t *testing.T) {
-	all := database.NewTogether(func(_ context.Context, group []string) {
+// A panic in one group does not block the next.
+func TestBatcherOutlivesAPanic(t *testing.T) {
+	all := database.NewBatcher(func(_ context.Context, group []string) {
 		if group[0] == "bad" {
 			panic("bad")
 		}
@@ -71,11 +71,11 @@ func TestTogetherOutlivesAPanic(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Error("who asked is not told")
+					t.Error("the caller did not panic")
 				}
 			}()
-			all.Ask(t.Context(), "bad")
+			all.Do(t.Context(), "bad")
 		}()
 	}
-	all.Ask(t.Context(), "good")
+	all.Do(t.Context(), "good")
 }

@@ -10,9 +10,9 @@ import (
 	"callvault/database"
 )
 
-// TestAsIs: a database is read where nothing may be written, with what stands in its log
+// TestReadOnly: a database is read where nothing may be written, with what stands in its log
 // alone too, and nothing is made beside it.
-func TestAsIs(t *testing.T) {
+func TestReadOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "callvault.db")
 	db := open(t, path)
 	if err := db.Tx(t.Context(), func(tx *sql.Tx) error { return raise(db, tx) }); err != nil {
@@ -25,14 +25,14 @@ func TestAsIs(t *testing.T) {
 			}
 		}
 		before := namesIn(t, filepath.Dir(path))
-		still, err := database.OpenAsIs(t.Context(), path)
+		still, err := database.OpenReadOnly(t.Context(), path)
 		if err != nil {
 			t.Fatal(state, err)
 		}
 		if got := revision(t, still); got != 2 {
 			t.Errorf("%s: the revision is %d, want 2", state, got)
 		}
-		if err := still.Tx(t.Context(), func(tx *sql.Tx) error { return raise(still, tx) }); err == nil || !still.AsIs() {
+		if err := still.Tx(t.Context(), func(tx *sql.Tx) error { return raise(still, tx) }); err == nil || !still.ReadOnly() {
 			t.Errorf("%s: it was written to", state)
 		}
 		if err := still.Close(); err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// openAsIs opens the database in the file at path without writing anything.
-func openAsIs(ctx context.Context, path string) (*DB, error) {
+// openReadOnly opens the database in the file at path without writing anything.
+func openReadOnly(ctx context.Context, path string) (*DB, error) {
 	options := "&mode=ro&_pragma=query_only(1)"
 	if !logged(path) {
 		options += "&immutable=1" // SQLite would make a log, if only to find nothing in it
@@ -22,7 +22,7 @@ func openAsIs(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{Reader: pool, writer: pool, path: path, turn: semaphore.NewWeighted(1), name: "database " + path, asIs: true}
+	db := &DB{Reader: pool, writer: pool, path: path, turn: semaphore.NewWeighted(1), name: "database " + path, readOnly: true}
 	if err := db.known(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), pool.Close())
 	}
