@@ -62,7 +62,7 @@ func TestReadyMeansWritable(t *testing.T) {
 		_, err := tx.Exec(`UPDATE account_revision SET revision = revision`)
 		return err
 	})
-	if !database.IsBusy(err) || !strings.Contains(err.Error(), "takes no writes, as a standby does") {
+	if !database.IsBusy(err) || !strings.Contains(err.Error(), "refuses writes, as a standby does") {
 		t.Errorf("a write there: %v", err)
 	}
 	writes("off")

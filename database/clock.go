@@ -1,7 +1,7 @@
 package database
 
-// Clock is the SQL expression of the time now in Unix milliseconds, by the one
-// clock that all who work on the database share.
+// Clock returns the SQL expression for the current time in Unix milliseconds, by the one
+// clock that all processes working on the database share.
 func (db *DB) Clock() string {
 	if db.Shared() {
 		return `CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)`

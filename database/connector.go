@@ -14,8 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// connector fails at once for a while after a connection failed, so that those
-// who wait for one while PostgreSQL is away are not served one after the other.
+// connector makes connections to PostgreSQL. For pauseTime after one failed, it refuses
+// all others at once, so that callers do not each wait for their own attempt to fail, one
+// after the other, while PostgreSQL is away.
 type connector struct {
 	driver.Connector
 	mu     sync.Mutex
@@ -23,7 +24,7 @@ type connector struct {
 	err    error
 }
 
-// errUnreached marks a connection that was not tried.
+// errUnreached marks a connection that was not attempted.
 var errUnreached = errors.New("the database could not be reached a moment ago")
 
 // Connect implements driver.Connector.
@@ -46,11 +47,11 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return session{conn.(*stdlib.Conn)}, nil
 }
 
-// session is a connection that takes statements as SQLite does.
+// session is a connection that takes statements as they are written for SQLite.
 type session struct{ *stdlib.Conn }
 
-// indexHint is what SQLite must be told where there is an order. PostgreSQL
-// chooses its indexes itself.
+// indexHint matches what SQLite needs where there is an ORDER BY. PostgreSQL chooses its
+// indexes itself.
 var indexHint = regexp.MustCompile(`\s+INDEXED BY \w+`)
 
 func translate(query string) string {
@@ -60,15 +61,15 @@ func translate(query string) string {
 	return indexHint.ReplaceAllString(query, "")
 }
 
-// ResetSession implements driver.SessionResetter. pgx asks a connection that was
-// idle whether it is still there, which is no statement that limits could bound.
+// ResetSession implements driver.SessionResetter. pgx pings a connection that was idle;
+// since that is not a statement, limits does not bound it.
 func (s session) ResetSession(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wordTime)
 	defer cancel()
 	return s.Conn.ResetSession(ctx)
 }
 
-// Ping implements driver.Pinger: pgx's is no statement either.
+// Ping implements driver.Pinger. limits does not bound it either.
 func (s session) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wordTime)
 	defer cancel()
@@ -84,12 +85,13 @@ func (s session) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 	return lasting{stmt.(*stdlib.Stmt)}, nil
 }
 
-// lasting is a prepared statement that lasts as long as its connection; prepared
-// again, it is the same one.
+// lasting is a prepared statement that lasts as long as its connection. Preparing the same
+// text again returns the same statement.
 type lasting struct{ *stdlib.Stmt }
 
-// Close implements driver.Stmt. To end a statement pgx waits for PostgreSQL: for
-// each of each connection, one after the other, as a pool is closed.
+// Close implements driver.Stmt. It does nothing: to close a statement, pgx waits for
+// PostgreSQL, and closing a pool would wait for every statement of every connection in
+// turn.
 func (lasting) Close() error { return nil }
 
 // ExecContext implements driver.ExecerContext.
@@ -112,8 +114,8 @@ func (s session) CheckNamedValue(v *driver.NamedValue) error {
 	return s.Conn.CheckNamedValue(v)
 }
 
-// BeginTx implements driver.ConnBeginTx. What a transaction only reads is of one
-// moment, as it is on SQLite.
+// BeginTx implements driver.ConnBeginTx. A read-only transaction sees a single snapshot,
+// as it does on SQLite.
 func (s session) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	if options.ReadOnly {
 		options.Isolation = driver.IsolationLevel(sql.LevelRepeatableRead)

@@ -1,16 +1,17 @@
-// Package database opens the database that the other packages keep their tables
-// in, brings its schema up to date, and runs transactions and locks on it. It is
+// Package database opens the database in which the other packages keep their tables,
+// brings its schema up to date, and provides transactions and locks. The database is
 // SQLite, in a file, for one machine; or PostgreSQL, for many.
 //
-// Statements are written once, for both: with parameters $1 and so on, and with
-// SQLite's INDEXED BY where there is an order. What differs is told here alone.
+// Statements are written once, for both: with parameters $1, $2 and so on, and with
+// SQLite's INDEXED BY where there is an ORDER BY. The differences are handled here and
+// nowhere else.
 //
-// It knows no table by name: migrations/ holds the whole schema in one place,
-// and each table belongs to the package that uses it. SQLite's driver is chosen
-// by the program: it must have imported modernc.org/sqlite.
+// It knows no table by name: migrations/ holds the whole schema in one place, and each
+// table belongs to the package that uses it. The program chooses SQLite's driver: it
+// must import modernc.org/sqlite.
 //
-// It promises that a committed transaction survives a power cut, that readers
-// never wait for a writer, and that several processes can work on one database.
+// It promises that a committed transaction survives a power cut, that readers never
+// wait for a writer, and that several processes can work on one database.
 package database
 
 import (
@@ -34,11 +35,12 @@ var migrations embed.FS
 
 // DB is an open database.
 type DB struct {
-	// Reader serves reads; it is refused every write.
+	// Reader serves reads; every write is refused.
 	Reader *sql.DB
-	// Relaxed serves single statements of which the last second may be lost when
-	// the database's machine loses its power. They are planned once, whatever they
-	// are given: planning takes longer than they do. It is nil unless Shared.
+	// Relaxed serves single statements whose effects within the last second may be
+	// lost when the database's machine loses power. They are planned once, whatever
+	// their arguments: planning would take longer than running them. It is nil unless
+	// the database is Shared.
 	Relaxed *sql.DB
 
 	writer   *sql.DB
@@ -49,10 +51,9 @@ type DB struct {
 	name     string
 }
 
-// Open opens the SQLite database in the file at place, which is made if there is
-// none, or the PostgreSQL database that the URL at place names (postgres://…),
-// and applies the migrations that it lacks. A database of a newer Callvault is
-// an error.
+// Open opens a database and applies the migrations that it lacks. place is the path of
+// a SQLite file, which is created if it does not exist, or the URL of a PostgreSQL
+// database (postgres://…). Opening the database of a newer Callvault is an error.
 func Open(ctx context.Context, place string) (*DB, error) {
 	if strings.HasPrefix(place, "postgres://") || strings.HasPrefix(place, "postgresql://") {
 		return openPostgreSQL(ctx, place)
@@ -60,23 +61,24 @@ func Open(ctx context.Context, place string) (*DB, error) {
 	return openSQLite(ctx, place)
 }
 
-// OpenReadOnly opens the SQLite database in the file at path where nothing can be written,
-// as in a snapshot, nor is written by anybody: it must have the schema that this program
-// knows. Whatever would write is refused.
+// OpenReadOnly opens the SQLite database in the file at path without writing anything, as
+// for a snapshot on a read-only disk. Nobody else may be writing to it, and its schema must
+// be the one that this program knows. Every write is refused.
 func OpenReadOnly(ctx context.Context, path string) (*DB, error) { return openReadOnly(ctx, path) }
 
 // ReadOnly reports whether the database was opened with OpenReadOnly.
 func (db *DB) ReadOnly() bool { return db.readOnly }
 
-// Shared tells whether other machines may work on the database too: whether it
-// is PostgreSQL.
+// Shared reports whether other machines may work on the database too, that is, whether
+// it is PostgreSQL.
 func (db *DB) Shared() bool { return db.path == "" }
 
-// Name names the database for people, without secrets.
+// Name returns the database's name for people, without secrets.
 func (db *DB) Name() string { return db.name }
 
-// Text is s as both databases keep it: valid UTF-8 without NUL. PostgreSQL is
-// given no other text; what must come back byte for byte is made so beforehand.
+// Text returns s as both databases store it: as valid UTF-8 without NUL. On PostgreSQL
+// it is applied to every argument; a caller that must read back exactly what it wrote
+// applies it before writing.
 func Text(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 }
@@ -93,7 +95,7 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS
 	return nil
 }
 
-// lacking tells whether a database lacks migrations, and has what applies them.
+// lacking reports whether a database lacks migrations, and returns what applies them.
 func lacking(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption) (provider *goose.Provider, lacks bool, err error) {
 	if provider, err = goose.NewProvider(dialect, db, files, options...); err != nil {
 		return nil, false, fmt.Errorf("migrations: %w", err)
@@ -103,12 +105,12 @@ func lacking(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS
 		return nil, false, fmt.Errorf("schema version: %w", err)
 	}
 	if current > target {
-		return nil, false, fmt.Errorf("its schema is version %d, this program knows %d: use a newer callvault", current, target)
+		return nil, false, fmt.Errorf("its schema is version %d, but this program only knows version %d: use a newer callvault", current, target)
 	}
 	return provider, current < target, nil
 }
 
-// Close closes the database. What was committed stays.
+// Close closes the database.
 func (db *DB) Close() error {
 	err := errors.Join(db.Reader.Close(), db.writer.Close())
 	if db.Shared() {
@@ -117,15 +119,14 @@ func (db *DB) Close() error {
 	return err
 }
 
-// maxTries is how often a transaction is run that met another one.
+// maxTries is how often a transaction is run that conflicts with others.
 const maxTries = 6
 
-// Tx runs fn in a write transaction, commits it when fn returns nil and rolls it
-// back otherwise. On SQLite only one write transaction runs at a time, over all
-// processes: what fn reads cannot change before it writes. On PostgreSQL many
-// run side by side: fn must call Exclude before it reads what it then writes.
-// There fn runs again from its beginning when it and another transaction waited
-// for each other.
+// Tx runs fn in a write transaction, and commits it if fn returns nil or rolls it back
+// otherwise. On SQLite only one write transaction runs at a time, across all processes:
+// what fn reads cannot change before it writes. On PostgreSQL many run side by side:
+// fn must call Exclude before it reads what it is going to write. There, fn is run
+// again from its beginning after a deadlock with another transaction.
 func (db *DB) Tx(ctx context.Context, fn func(*sql.Tx) error) error {
 	for try := 1; ; try++ {
 		err := db.tryTx(ctx, fn)
@@ -160,15 +161,15 @@ func (db *DB) tryTx(ctx context.Context, fn func(*sql.Tx) error) error {
 	return nil
 }
 
-// Exclude keeps out, until tx ends, every other transaction that names one of
-// these names to Exclude, and waits for one that has; what is read after it
-// cannot be changed by them. All names of a transaction go into one call. On
-// SQLite a transaction excludes all others anyway.
+// Exclude waits for every other transaction that has excluded one of these names, and
+// keeps out, until tx ends, those that try to: what tx reads afterwards, they cannot
+// change. A transaction must pass all its names in one call. On SQLite a transaction
+// excludes all others anyway.
 func (db *DB) Exclude(ctx context.Context, tx *sql.Tx, names ...string) error {
 	if !db.Shared() {
 		return nil
 	}
-	slices.Sort(names) // so that no two wait for each other
+	slices.Sort(names) // so that no two transactions wait for each other
 	for _, name := range slices.Compact(names) {
 		if _, err := tx.ExecContext(Within(ctx, excludeTime), `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
 			return fmt.Errorf("keep others from %s: %w", name, err)

@@ -30,7 +30,7 @@ func open(t *testing.T, path string) *database.DB {
 	return db
 }
 
-// onBoth runs a test over each kind of database, at a place of its own.
+// onBoth runs a test on each kind of database, in a place of its own.
 func onBoth(t *testing.T, test func(t *testing.T, place string)) {
 	t.Run("SQLite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "a b%20?#", "callvault.db")) })
 	t.Run("PostgreSQL", func(t *testing.T) { test(t, databasetest.PostgreSQL(t)) })
@@ -61,7 +61,7 @@ func twoWritersLoseNothing(t *testing.T, place string) {
 	}
 }
 
-// raise reads the revision, and writes one more.
+// raise increments the revision.
 func raise(db *database.DB, tx *sql.Tx) error {
 	if err := db.Exclude(context.Background(), tx, "revision", "another", "revision"); err != nil {
 		return err
@@ -130,7 +130,7 @@ func lock(t *testing.T, place string) {
 	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := second.WaitLock(soon, "source/../x", nil); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("waiting for what is held ended with %v", err)
+		t.Errorf("waiting for a held lock ended with %v", err)
 	}
 	release()
 	again, err := second.WaitLock(t.Context(), "source/../x", nil)
@@ -152,7 +152,7 @@ func newerSchemaIsRefused(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	if _, err := database.Open(t.Context(), path); err == nil {
-		t.Error("a database of a newer program was opened")
+		t.Error("the database of a newer program was opened")
 	}
 }
 
@@ -166,8 +166,8 @@ func TestFileIsMadeForLists(t *testing.T) {
 	}
 }
 
-// TestStatementsAreKept: a statement that is run again and again, also while its
-// own rows are read, and after the schema has changed, answers as a new one does.
+// A statement that is run again, even while its own rows are being read or after the schema
+// has changed, returns what a new one would.
 func TestStatementsAreKept(t *testing.T) { onBoth(t, statementsAreKept) }
 
 func statementsAreKept(t *testing.T, place string) {
@@ -234,8 +234,8 @@ func numbers(t *testing.T, tx *sql.Tx, query string, args ...any) (list []int) {
 	return list
 }
 
-// TestStatementWhileItIsRead: SQLite's connections run a query also while its
-// own rows are read; PostgreSQL's read one at a time.
+// SQLite's connections can run a query while its own rows are being read; PostgreSQL's
+// cannot.
 func TestStatementWhileItIsRead(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
 	const query = `WITH RECURSIVE s(n) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT n + 1 FROM s WHERE n < $2) SELECT n FROM s`
@@ -265,9 +265,8 @@ func TestStatementWhileItIsRead(t *testing.T) {
 	}
 }
 
-// TestTurnsToWriteHaveAnEnd: who waits to write behind another who does not come to
-// an end is told so after a while, unless nobody waits for him.
-func TestTurnsToWriteHaveAnEnd(t *testing.T) {
+// A write that waits for another one fails after a while, unless it is patient.
+func TestWaitForATurnToWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "callvault.db"))
 		if err != nil {
@@ -285,7 +284,7 @@ func TestTurnsToWriteHaveAnEnd(t *testing.T) {
 		synctest.Wait()
 		writers.Go(func() {
 			if err := db.Tx(database.Patient(t.Context()), nothing); err != nil {
-				t.Errorf("who is patient: %v", err)
+				t.Errorf("a patient write: %v", err)
 			}
 		})
 		synctest.Wait()
@@ -298,7 +297,7 @@ func TestTurnsToWriteHaveAnEnd(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := db.Tx(gone, nothing); !errors.Is(err, context.Canceled) {
-			t.Errorf("who is gone: %v", err)
+			t.Errorf("a write whose caller is gone: %v", err)
 		}
 		time.Sleep(time.Hour)
 		close(held)
@@ -309,8 +308,8 @@ func TestTurnsToWriteHaveAnEnd(t *testing.T) {
 	})
 }
 
-// TestManyOpenAtOnce: of those who open a database together that lacks migrations, one
-// applies them, and the others wait.
+// If several processes open a database that lacks migrations, one applies them while the
+// others wait.
 func TestManyOpenAtOnce(t *testing.T) {
 	for range 5 {
 		place := filepath.Join(t.TempDir(), "callvault.db")
@@ -330,8 +329,8 @@ func TestManyOpenAtOnce(t *testing.T) {
 	}
 }
 
-// TestDamagedFile: a file of which pages are another database's, as when a log of
-// SQLite's was left beside one that was put back, is told to be damaged, with what to do.
+// A file with pages of another database, as when SQLite's log was left beside a restored
+// file, is reported as damaged, with what to do about it.
 func TestDamagedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "callvault.db")
 	db := open(t, path)
@@ -345,8 +344,8 @@ func TestDamagedFile(t *testing.T) {
 	}
 	overwrite(t, path, before+16<<10)
 	err = open(t, path).Check(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "damaged; put it back from a backup") {
-		t.Errorf("pages of a table are another's: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "damaged; restore it from a backup") {
+		t.Errorf("pages of a table were overwritten: %v", err)
 	}
 }
 
@@ -359,7 +358,7 @@ func size(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// overwrite writes over some pages of a file.
+// overwrite overwrites some pages of a file.
 func overwrite(t *testing.T, path string, from int64) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)

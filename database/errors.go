@@ -20,30 +20,31 @@ const (
 	sqliteNotADB   = 26
 )
 
-// damaged says what to do about a file that is a database no more. SQLite writes a log
-// that belongs to another state of the file over it, as it does after a crash.
-const damaged = "the file is damaged; put it back from a backup, with none that end in -wal and -shm beside it, or move all three away and make it again with rebuild"
+// damaged says what to do about a damaged file. The log must not stay beside a restored
+// one: SQLite would apply it, as it does after a crash, though it belongs to another state
+// of the file.
+const damaged = "the file is damaged; restore it from a backup, without the files beside it that end in -wal and -shm, or move all three away and make it again with rebuild"
 
-// explain says of an error of SQLite what an operator can do about it.
+// explain adds to an error from SQLite what an operator can do about it.
 func explain(err error) error {
 	why := ""
 	switch resultCode(err) {
 	case sqliteBusy:
-		why = "another process has been writing to it for long; try again when that is done"
+		why = "another process has been writing to it for a long time; try again when it is done"
 	case sqlitePerm, sqliteReadOnly, sqliteCantOpen:
-		why = "this user may not read and write there; run as the one to whom the folder belongs, or name another folder"
+		why = "this user may not read and write there; run as the owner of the folder, or name another folder"
 	case sqliteCorrupt:
 		why = damaged
 	case sqliteNotADB:
-		why = "the file is no database; put it back from a backup, or move it away and make it again with rebuild"
+		why = "the file is not a database; restore it from a backup, or move it away and make it again with rebuild"
 	default:
 		return err
 	}
 	return fmt.Errorf("%s: %w", why, err)
 }
 
-// Error codes of PostgreSQL (its manual, appendix A): codes, and the first
-// letters of classes of them.
+// Error codes of PostgreSQL (its manual, appendix A): whole codes, or the first characters
+// that the codes of a class share.
 var (
 	postgresFull     = []string{"53100"}          // disk_full
 	postgresConflict = []string{"40001", "40P01"} // serialization_failure, deadlock_detected
@@ -52,23 +53,23 @@ var (
 	postgresAway = []string{"08", "53300", "57014", "57P", "25P03", readOnly}
 )
 
-// readOnly is read_only_sql_transaction: to one who writes, PostgreSQL is a standby,
-// or has become one.
+// readOnly is read_only_sql_transaction, the answer to a write when the server is a
+// standby, or has become one.
 const readOnly = "25006"
 
-// explainReadOnly says of an error of a standby what an operator can do about it.
+// explainReadOnly adds to an error from a standby what an operator can do about it.
 func (db *DB) explainReadOnly(err error) error {
 	if !hasState(err, []string{readOnly}) {
 		return err
 	}
-	return fmt.Errorf("%s takes no writes, as a standby does; name the server that does, or both with target_session_attrs=read-write: %w", db.name, err)
+	return fmt.Errorf("%s refuses writes, as a standby does; name the server that does, or both with target_session_attrs=read-write: %w", db.name, err)
 }
 
-// IsFull tells whether err says that the database's disk is full.
+// IsFull reports whether err says that the database's disk is full.
 func IsFull(err error) bool { return resultCode(err) == sqliteFull || hasState(err, postgresFull) }
 
-// IsBusy tells whether err says that the database could not be reached, or did
-// not answer, for now.
+// IsBusy reports whether err says that, for now, the database could not be reached or
+// did not answer.
 func IsBusy(err error) bool {
 	var network net.Error
 	switch {
@@ -82,11 +83,11 @@ func IsBusy(err error) bool {
 	return errors.As(err, &network) || isCut(err)
 }
 
-// isConflict tells whether two transactions waited for each other, and this one
-// was ended so that the other can go on.
+// isConflict reports whether PostgreSQL ended a transaction because it conflicted with
+// another, as in a deadlock, so that the other could go on.
 func isConflict(err error) bool { return hasState(err, postgresConflict) }
 
-// resultCode is the primary result code of an error of SQLite, 0 when it has none.
+// resultCode returns the primary result code of an error from SQLite, 0 when it has none.
 func resultCode(err error) int {
 	var coded interface{ Code() int }
 	if errors.As(err, &coded) {
@@ -95,8 +96,8 @@ func resultCode(err error) int {
 	return 0
 }
 
-// hasState tells whether an error of PostgreSQL has one of the codes, or is of one
-// of the classes.
+// hasState reports whether an error from PostgreSQL has one of the codes, or belongs to
+// one of the classes.
 func hasState(err error, codes []string) bool {
 	var coded interface{ SQLState() string }
 	if !errors.As(err, &coded) {

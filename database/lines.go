@@ -6,21 +6,21 @@ import (
 	"sync"
 )
 
-// Lines gives what a query finds, in its one column, which is called line and has
-// text without newlines: a line each, with newlines between them. It is read so
-// that a line costs as little as can be: from SQLite all lines as one text, for a
-// row takes longer to pass through the driver than to find; from PostgreSQL row by
-// row, as they come from the connection, for there it is the one text that costs.
+// Lines returns the result of a query as text, one row per line, separated by newlines.
+// The query must have one column, called line, whose text contains no newlines. Rows are
+// read as cheaply as possible: from SQLite all at once, as one text, because a row costs
+// more to pass through the driver than to find; from PostgreSQL row by row, as they come
+// from the connection, because there building one text would cost more.
 func (db *DB) Lines(ctx context.Context, query string, args ...any) (string, error) {
 	if db.Shared() {
 		return db.rawLines(ctx, query, args)
 	}
-	var lines sql.NullString // into which the driver's own copy goes, and no other
+	var lines sql.NullString // takes the driver's string without another copy
 	err := db.Reader.QueryRowContext(ctx, `SELECT string_agg(line, char(10)) FROM (`+query+`) AS page`, args...).Scan(&lines)
 	return lines.String, err
 }
 
-// rawLines is Lines of PostgreSQL.
+// rawLines implements Lines on PostgreSQL.
 func (db *DB) rawLines(ctx context.Context, query string, args []any) (string, error) {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok {
@@ -50,9 +50,9 @@ func (db *DB) rawLines(ctx context.Context, query string, args []any) (string, e
 		return rows.Err()
 	})
 	*buffer = lines
-	return string(lines), err
+	return string(lines), unanswered(ctx, err)
 }
 
-// pages are buffers in which rows become a page: one that grows anew for each would
-// be cleared and copied so often that it took longer than all else.
+// pages are the buffers in which rows are joined into a page. A buffer that grew anew for
+// each page would be cleared and copied so often that this took longer than anything else.
 var pages = sync.Pool{New: func() any { return new([]byte) }}

@@ -36,7 +36,7 @@ func TestLines(t *testing.T) {
 				t.Errorf("%q of no rows", got)
 			}
 			if _, err := db.Lines(t.Context(), `SELECT line FROM nowhere`); err == nil {
-				t.Error("no error of a table that is not there")
+				t.Error("no error for a table that does not exist")
 			}
 			if got := lines(query, `{"a": true}`, "b", nil); got != "a" {
 				t.Errorf("%q after an error", got)
@@ -45,7 +45,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Who stalls between two pages holds no connection: there are fewer than lists.
+// A list that stalls between two pages holds no connection: there may be more lists than
+// connections.
 func TestLinesHoldNoConnection(t *testing.T) {
 	db := open(t, databasetest.PostgreSQL(t))
 	if _, err := db.Lines(t.Context(), `SELECT 'a' AS line`); err != nil {

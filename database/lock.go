@@ -14,7 +14,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Held is the error of a lock that somebody else holds.
+// Held is the error that Lock returns when somebody else holds the lock.
 type Held struct {
 	Name   string
 	Holder string // who holds it, in words
@@ -23,11 +23,11 @@ type Held struct {
 // Error names the lock and its holder.
 func (h Held) Error() string { return fmt.Sprintf("%s is taken by %s", h.Name, h.Holder) }
 
-// Lock takes the lock called name, over all processes that work on this
-// database, or returns Held at once. The lock ends with release, or with the
-// process, however it ends. On PostgreSQL it can be lost before: with the
-// connection to it, or when the process stands still for half a minute. Then lost
-// is called, which may be nil, and others may have the lock already.
+// Lock takes the lock called name, which excludes all other processes that work on this
+// database, or returns Held at once. The lock lasts until release is called or the
+// process ends, however it ends. On PostgreSQL it can be lost earlier: when the
+// connection breaks, or the process is suspended for half a minute. Then lost, which may
+// be nil, is called, and others may have taken the lock already.
 func (db *DB) Lock(name string, lost func()) (release func(), err error) {
 	if db.Shared() {
 		return db.lockSession(context.Background(), name, lost)
@@ -71,10 +71,10 @@ func (db *DB) lockFile(name string) (*flock.Flock, error) {
 	return flock.New(path), nil
 }
 
-// hold writes who holds the lock into its file, for those who meet it.
+// hold writes the lock's holder into its file, for the errors of others that want it.
 func hold(lock *flock.Flock) (release func()) {
 	who := fmt.Sprintf("process %d since %s", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
-	_ = os.WriteFile(lock.Path(), []byte(who), 0o600) // only words for people: the lock is the kernel's
+	_ = os.WriteFile(lock.Path(), []byte(who), 0o600) // only for people: the kernel holds the lock itself
 	return func() { _ = lock.Unlock() }
 }
 

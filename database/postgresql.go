@@ -18,23 +18,22 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// How long PostgreSQL is waited for, so that a request meets its end also when
-// the database stands still.
+// How long to wait for PostgreSQL, so that requests end even when the database hangs.
 const (
 	answerTime  = 10 * time.Second // for the answer to a statement
-	connectTime = 5 * time.Second  // for a connection; connect_timeout in the URL sets another
-	wordTime    = 3 * time.Second  // for word from a connection that nothing else is asked of
+	connectTime = 5 * time.Second  // for a connection; connect_timeout in the URL overrides it
+	wordTime    = 3 * time.Second  // for a sign of life from an idle connection
 	excludeTime = time.Minute      // for other transactions to end
-	pauseTime   = time.Second      // after a connection failed, before the next is tried
+	pauseTime   = time.Second      // after a connection failed, before the next attempt
 )
 
-// idleParameter is what lets PostgreSQL end a session that is not heard of. The URL
-// may set another time for those of locks.
+// idleParameter makes PostgreSQL end a session that sends nothing for so long. The URL
+// may set it for the connections of locks.
 const idleParameter = "idle_session_timeout"
 
-// The connections of a process to PostgreSQL: pool_max_conns in the URL sets
-// another number. Half of them read, a quarter write, and a quarter are relaxed.
-// Each lock that is held has one more.
+// How many connections a process has to PostgreSQL; pool_max_conns in the URL overrides
+// the default. Half of them read, a quarter write, and a quarter are relaxed. Each lock
+// that is held has one more.
 const (
 	defaultConns = 24
 	minConns     = 4
@@ -49,7 +48,7 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 	lockIdle := idleTime.String()
 	if given, is := config.RuntimeParams[idleParameter]; is {
 		lockIdle = given
-		delete(config.RuntimeParams, idleParameter) // other connections may be idle
+		delete(config.RuntimeParams, idleParameter) // the other connections may be idle for longer
 	}
 	db := &DB{
 		Reader:  pool(reading(config), conns-2*(conns/4), nil),
@@ -61,14 +60,14 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 	db.locks.SetMaxIdleConns(-1)
 	if err := migratePostgreSQL(Patient(ctx), db.writer); err != nil {
 		if unconnected := new(pgconn.ConnectError); errors.As(err, &unconnected) {
-			err = fmt.Errorf("%w; see that PostgreSQL answers there, and that --database (CALLVAULT_DATABASE) names it and its user", unconnected)
+			err = fmt.Errorf("%w; check that PostgreSQL answers there, and that --database (CALLVAULT_DATABASE) names the right server and user", unconnected)
 		}
 		return nil, errors.Join(fmt.Errorf("%s: %w", db.name, err), db.Close())
 	}
 	return db, nil
 }
 
-// server names where PostgreSQL is. Two on one machine differ in their ports.
+// server names the PostgreSQL server: by its host, and by its port if that is not 5432.
 func server(config *pgx.ConnConfig) string {
 	if config.Port == 5432 {
 		return config.Host
@@ -76,16 +75,16 @@ func server(config *pgx.ConnConfig) string {
 	return fmt.Sprintf("%s, port %d", config.Host, config.Port)
 }
 
-// parsePostgreSQL reads the URL; errors do not repeat its password.
+// parsePostgreSQL parses the URL. Its errors do not contain the password.
 func parsePostgreSQL(place string) (*pgx.ConnConfig, int, error) {
 	address, err := url.Parse(place)
 	if err != nil {
-		return nil, 0, errors.New("the URL of the database cannot be read; it looks like postgres://USER:PASSWORD@HOST:5432/NAME")
+		return nil, 0, errors.New("the URL of the database is not valid; it should look like postgres://USER:PASSWORD@HOST:5432/NAME")
 	}
 	conns, query := defaultConns, address.Query()
 	if given := query.Get("pool_max_conns"); given != "" {
 		if conns, err = strconv.Atoi(given); err != nil || conns < minConns {
-			return nil, 0, fmt.Errorf("pool_max_conns of the database's URL is %q; it is a number of connections, at least %d", given, minConns)
+			return nil, 0, fmt.Errorf("pool_max_conns in the database's URL is %q; it must be a number of connections, at least %d", given, minConns)
 		}
 		query.Del("pool_max_conns")
 		address.RawQuery = query.Encode()
@@ -102,14 +101,15 @@ func parsePostgreSQL(place string) (*pgx.ConnConfig, int, error) {
 	return config, conns, nil
 }
 
-// Introduce gives connections what all of a process have, also those that are not made
-// here: a name, an end when the machine vanishes, and with it what they had locked, and
-// another server when theirs takes no writes any more.
+// Introduce configures what all connections of a process have in common, including those
+// that are made elsewhere: the name of the process; keepalives, so that PostgreSQL ends
+// them, and releases their locks, when the machine vanishes; and that they are dropped
+// when their server no longer takes writes.
 func Introduce(config *pgx.ConnConfig) {
 	host, _ := os.Hostname()
 	parameters := map[string]string{
 		"application_name": fmt.Sprintf("callvault process %d on %.30s", os.Getpid(), host),
-		// A machine that vanishes loses its locks within half a minute.
+		// The locks of a machine that vanishes are released within half a minute.
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
 	}
 	for name, value := range parameters {
@@ -119,13 +119,13 @@ func Introduce(config *pgx.ConnConfig) {
 	}
 	usual := config.OnPgError
 	config.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
-		return usual(conn, err) && err.Code != readOnly // another may lead to where can be written
+		return usual(conn, err) && err.Code != readOnly // the next connection may reach a server that takes writes
 	}
 }
 
-// reading is for connections that are refused every write. They are told so when
-// they are there: as they are made, the URL may ask for servers that take writes
-// (target_session_attrs=read-write), and that is what those would be asked.
+// reading returns config for connections that refuse every write. They are made read-only
+// only after they are established: with target_session_attrs=read-write in the URL, pgx
+// would otherwise take every server for one that refuses writes.
 func reading(config *pgx.ConnConfig) *pgx.ConnConfig {
 	mine := config.Copy()
 	mine.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
@@ -136,8 +136,8 @@ func reading(config *pgx.ConnConfig) *pgx.ConnConfig {
 	return mine
 }
 
-// pool makes a pool of at most size connections, any number when it is 0, with
-// parameters of their own.
+// pool returns a pool of at most size connections (0 means no limit) with additional
+// parameters.
 func pool(config *pgx.ConnConfig, size int, parameters map[string]string) *sql.DB {
 	mine := config.Copy()
 	for name, value := range parameters {
@@ -150,8 +150,8 @@ func pool(config *pgx.ConnConfig, size int, parameters map[string]string) *sql.D
 	return p
 }
 
-// migratePostgreSQL applies the migrations that the database lacks. Of many
-// processes that start together one does it, and the others wait.
+// migratePostgreSQL applies the migrations that the database lacks. If several processes
+// start together, one does this while the others wait.
 func migratePostgreSQL(ctx context.Context, writer *sql.DB) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 3600))
 	if err != nil {
@@ -164,7 +164,8 @@ func migratePostgreSQL(ctx context.Context, writer *sql.DB) error {
 	return migrate(ctx, writer, goose.DialectPostgres, files, goose.WithSessionLocker(locker))
 }
 
-// limits bounds how long statements wait for their answers. It is a pgx.Tracer.
+// limits bounds how long statements wait for their answers. It is a pgx.QueryTracer and a
+// pgx.PrepareTracer.
 type limits struct{}
 
 type (
@@ -172,15 +173,15 @@ type (
 	cancelKey   struct{}
 )
 
-// Patient lifts the limit on how long PostgreSQL may take to answer a statement,
-// for work that nobody waits for in a browser: counting all there is takes
-// minutes where there is much. It must answer others meanwhile.
+// Patient lifts the limit on how long PostgreSQL may take to answer a statement, for work
+// that nobody waits for in a browser: counting everything in a large database takes
+// minutes. Such a statement ends only if the server stops answering altogether.
 func Patient(ctx context.Context) context.Context { return Within(ctx, 0) }
 
-// Impatient sets the usual limit again.
+// Impatient restores the usual limit.
 func Impatient(ctx context.Context) context.Context { return Within(ctx, answerTime) }
 
-// Within sets the limit; 0 is none.
+// Within sets the limit; 0 means none.
 func Within(ctx context.Context, limit time.Duration) context.Context {
 	return context.WithValue(ctx, patienceKey{}, limit)
 }
@@ -222,7 +223,7 @@ func (limits) TracePrepareEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TracePrepa
 	finished(ctx)
 }
 
-// isCut tells whether the connection broke off.
+// isCut reports whether the connection failed or broke.
 func isCut(err error) bool {
 	var unconnected *pgconn.ConnectError
 	return errors.Is(err, pgconn.ErrConnClosed) || errors.As(err, &unconnected) || pgconn.SafeToRetry(err)

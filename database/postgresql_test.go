@@ -35,8 +35,7 @@ func TestManyStartTogether(t *testing.T) {
 	wait.Wait()
 }
 
-// Both databases have the same tables and columns; triggers and indexes are
-// theirs.
+// Both databases have the same tables and columns. Triggers and indexes may differ.
 func TestSchemasAgree(t *testing.T) {
 	sqlite := open(t, filepath.Join(t.TempDir(), "callvault.db"))
 	postgres := open(t, databasetest.PostgreSQL(t))
@@ -72,11 +71,11 @@ func TestSchemasAgree(t *testing.T) {
 		JOIN pg_collation k ON k.oid = a.attcollation JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = 'public' AND c.relkind = 'r' AND a.attnum > 0 AND k.collname <> 'C'`).Scan(&lax)
 	if err != nil || lax > 0 {
-		t.Errorf("%d columns are ordered otherwise than by their bytes, %v", lax, err)
+		t.Errorf("%d columns are not ordered by their bytes, %v", lax, err)
 	}
 }
 
-// Two transactions that wait for each other both come to their end.
+// Two transactions that wait for each other both complete.
 func TestTxRunsAgainAfterADeadlock(t *testing.T) {
 	db := open(t, databasetest.PostgreSQL(t))
 	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
@@ -118,7 +117,7 @@ func TestTxRunsAgainAfterADeadlock(t *testing.T) {
 	}
 }
 
-// A database that goes and comes back is busy meanwhile, and then as before.
+// A database that goes away and comes back is busy meanwhile, and then works as before.
 func TestPostgreSQLRestarts(t *testing.T) {
 	server := databasetest.Start(t)
 	db := open(t, server.Database(t))
@@ -151,9 +150,9 @@ func TestPostgreSQLRestarts(t *testing.T) {
 	}
 }
 
-// The URL may say how soon a lock is taken from who is not heard of; it says nothing
-// of other connections.
-func TestLockOfTheUnheard(t *testing.T) {
+// The URL may set how soon the lock of a silent process is released. That does not apply
+// to other connections.
+func TestLockOfASilentProcess(t *testing.T) {
 	t.Parallel()
 	place := databasetest.PostgreSQL(t)
 	silent, other := open(t, place+"&idle_session_timeout=300ms"), open(t, place)
@@ -171,8 +170,8 @@ func TestLockOfTheUnheard(t *testing.T) {
 	}
 }
 
-// A lock ends with the connection that took it, and its holder hears of it. One
-// that is released is not lost.
+// A lock ends with the connection that took it, and its holder is told. A lock that was
+// released does not count as lost.
 func TestLockIsLost(t *testing.T) {
 	t.Parallel()
 	place := databasetest.PostgreSQL(t)
@@ -202,20 +201,20 @@ func TestLockIsLost(t *testing.T) {
 	select {
 	case <-lost["cut"]:
 	case <-time.After(time.Minute):
-		t.Error("its holder does not hear that it is lost")
+		t.Error("its holder is not told that it is lost")
 	}
 	select {
 	case <-lost["released"]:
 		t.Error("what was released counts as lost")
 	default:
 	}
-	release["cut"]() // does nothing any more
+	release["cut"]() // does nothing now
 	if _, err := mine.Lock("cut", nil); !errors.As(err, new(database.Held)) {
 		t.Errorf("%v, want held", err)
 	}
 }
 
-// Who waits for a lock has one connection for it, however long that takes.
+// A process that waits for a lock uses one connection, however long it waits.
 func TestWaitingTakesOneConnection(t *testing.T) {
 	t.Parallel()
 	place := databasetest.PostgreSQL(t)
@@ -241,7 +240,7 @@ func TestWaitingTakesOneConnection(t *testing.T) {
 		return pids
 	}
 	var first string
-	for len(strings.Fields(first)) < 2 { // that of the holder, and that of who waits
+	for len(strings.Fields(first)) < 2 { // those of the holder and of the waiter
 		first = waiting()
 	}
 	time.Sleep(2 * time.Second)
@@ -252,15 +251,15 @@ func TestWaitingTakesOneConnection(t *testing.T) {
 	waits.Wait()
 }
 
-// A database that stands still is given up, by all who wait for it, whether their
-// connections are new or were idle for a while.
-func TestPostgreSQLStandsStill(t *testing.T) {
+// All callers give up waiting for a database that hangs, whether their connections are new
+// or were idle for a while.
+func TestPostgreSQLHangs(t *testing.T) {
 	server := databasetest.Start(t)
 	db := open(t, server.Database(t)+"&pool_max_conns=4")
 	if err := db.Reader.Ping(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(1500 * time.Millisecond) // pgx trusts one that was idle for a second
+	time.Sleep(1500 * time.Millisecond) // pgx trusts a connection that was idle for less than a second
 	server.Freeze(t)
 	var wait sync.WaitGroup
 	for range 20 {
@@ -281,9 +280,9 @@ func TestPostgreSQLStandsStill(t *testing.T) {
 	}
 }
 
-// A statement that may take long takes as long as it takes while PostgreSQL answers
-// others, and is given up when it stands still.
-func TestPatientWhileItStandsStill(t *testing.T) {
+// A patient statement may take as long as it needs while PostgreSQL answers others, and is
+// given up when PostgreSQL hangs.
+func TestPatientWhileItHangs(t *testing.T) {
 	server := databasetest.Start(t)
 	db := open(t, server.Database(t)+"&pool_max_conns=4&connect_timeout=1")
 	ctx := database.LookSooner(database.Patient(t.Context()), 200*time.Millisecond, time.Second)
@@ -310,7 +309,7 @@ func TestPatientWhileItStandsStill(t *testing.T) {
 				t.Errorf("%v, want busy", err)
 			}
 		case <-time.After(time.Minute):
-			t.Fatal("it waits for ever")
+			t.Fatal("it waits forever")
 		}
 		server.Thaw(t)
 		for deadline := time.Now().Add(time.Minute); db.Reader.Ping() != nil; time.Sleep(50 * time.Millisecond) {
@@ -321,9 +320,8 @@ func TestPatientWhileItStandsStill(t *testing.T) {
 	}
 }
 
-// Whether the database is there is answered also when it stands still under
-// connections that were in use just before.
-func TestPingWhileItStandsStill(t *testing.T) {
+// A ping is answered even if the database hangs and the connection was in use just before.
+func TestPingWhileItHangs(t *testing.T) {
 	server := databasetest.Start(t)
 	db := open(t, server.Database(t)+"&pool_max_conns=4")
 	for range 2 { // pgx does not trust a new one either
@@ -339,9 +337,9 @@ func TestPingWhileItStandsStill(t *testing.T) {
 	}
 }
 
-// Closing a database that stands still does not wait for it, however many of its
-// connections have prepared statements.
-func TestCloseWhileItStandsStill(t *testing.T) {
+// Closing a database that hangs does not wait for it, however many connections have
+// prepared statements.
+func TestCloseWhileItHangs(t *testing.T) {
 	server := databasetest.Start(t)
 	db := open(t, server.Database(t)+"&pool_max_conns=80")
 	stmt, err := db.Reader.PrepareContext(t.Context(), `SELECT revision FROM account_revision`)
@@ -363,14 +361,14 @@ func TestCloseWhileItStandsStill(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- db.Close() }()
 	select {
-	case <-closed: // what could not be told to it is no matter
+	case <-closed: // its error does not matter
 	case <-time.After(time.Minute):
 		t.Error("it is still being closed")
 	}
 }
 
-// Who writes to a server that has become a standby is told that the database is away,
-// and gets another connection, which may lead to the one that took its place.
+// A write to a server that has become a standby fails as if the database were away, and
+// the next gets a new connection, which may reach the server that took its place.
 func TestServerThatBecomesAStandby(t *testing.T) {
 	db := open(t, databasetest.PostgreSQL(t)+"&pool_max_conns=4") // one of them writes
 	write := func(statement string) error {
@@ -391,7 +389,7 @@ func TestServerThatBecomesAStandby(t *testing.T) {
 	}
 }
 
-// The URL may ask for a server that takes writes, as those of several hosts do.
+// The URL may ask for a server that takes writes, as URLs with several hosts do.
 func TestServerThatTakesWrites(t *testing.T) {
 	db := open(t, databasetest.PostgreSQL(t)+"&target_session_attrs=read-write")
 	var n int
@@ -407,9 +405,9 @@ func TestURLOfTheDatabase(t *testing.T) {
 	for place, want := range map[string]string{
 		"postgres://user:secret@host/db?pool_max_conns=3":   "at least 4",
 		"postgres://user:secret@host/db?pool_max_conns=all": "at least 4",
-		"postgres://user:secret@ho st/db":                   "looks like",
+		"postgres://user:secret@ho st/db":                   "should look like",
 		"postgres://user:secret@host/db?sslmode=perhaps":    "sslmode",
-		"postgres://user:secret@127.0.0.1:1/db":             "see that PostgreSQL answers there",
+		"postgres://user:secret@127.0.0.1:1/db":             "check that PostgreSQL answers there",
 		"postgres://user:secret@127.0.0.1:2/db":             "database db on 127.0.0.1, port 2: ", // not the one above
 	} {
 		_, err := database.Open(t.Context(), place)

@@ -16,31 +16,31 @@ import (
 func openReadOnly(ctx context.Context, path string) (*DB, error) {
 	options := "&mode=ro&_pragma=query_only(1)"
 	if !logged(path) {
-		options += "&immutable=1" // SQLite would make a log, if only to find nothing in it
+		options += "&immutable=1" // otherwise SQLite would create a log, even if only to find it empty
 	}
 	pool, err := connect(path, options, max(4, 2*runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{Reader: pool, writer: pool, path: path, turn: semaphore.NewWeighted(1), name: "database " + path, readOnly: true}
-	if err := db.known(ctx); err != nil {
+	if err := db.checkSchema(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), pool.Close())
 	}
 	return db, nil
 }
 
-// logged tells whether there is a log to be read beside a database, as in a snapshot: none
-// is left of one that was closed in order.
+// logged reports whether there is a log beside a database that must be read too, as in a
+// snapshot. A database that was closed properly leaves none.
 func logged(path string) bool {
 	log, err := os.Stat(path + "-wal")
 	if err == nil && log.Size() == 0 {
-		_, err = os.Stat(path + "-shm") // by which those find each other who have it open
+		_, err = os.Stat(path + "-shm") // exists while a process has the database open
 	}
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// known tells whether the schema is the one that this program knows.
-func (db *DB) known(ctx context.Context) error {
+// checkSchema returns an error unless the schema is the one that this program knows.
+func (db *DB) checkSchema(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations/sqlite")
 	if err != nil {
 		return err
@@ -48,9 +48,9 @@ func (db *DB) known(ctx context.Context) error {
 	_, lacks, err := lacking(ctx, db.Reader, goose.DialectSQLite3, files)
 	switch {
 	case err != nil:
-		return fmt.Errorf("it cannot be read where nothing can be written; copy the folder to where it can be: %w", err)
+		return fmt.Errorf("it cannot be read in a read-only folder; copy the folder to a disk that can be written to: %w", err)
 	case lacks:
-		return errors.New("it is of an older callvault, and cannot be brought up to date where nothing can be written; copy the folder to where it can be")
+		return errors.New("it was made by an older callvault, and cannot be brought up to date in a read-only folder; copy the folder to a disk that can be written to")
 	}
 	return nil
 }

@@ -10,15 +10,15 @@ import (
 	"callvault/database"
 )
 
-// TestReadOnly: a database is read where nothing may be written, with what stands in its log
-// alone too, and nothing is made beside it.
+// A database is read without writing anything, including what is only in its log, and no
+// file is created beside it.
 func TestReadOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "callvault.db")
 	db := open(t, path)
 	if err := db.Tx(t.Context(), func(tx *sql.Tx) error { return raise(db, tx) }); err != nil {
 		t.Fatal(err)
 	}
-	for _, state := range []string{"with its log", "closed in order", "with an empty log"} {
+	for _, state := range []string{"with its log", "closed properly", "with an empty log"} {
 		if state == "with an empty log" {
 			if err := os.WriteFile(path+"-wal", nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -33,7 +33,7 @@ func TestReadOnly(t *testing.T) {
 			t.Errorf("%s: the revision is %d, want 2", state, got)
 		}
 		if err := still.Tx(t.Context(), func(tx *sql.Tx) error { return raise(still, tx) }); err == nil || !still.ReadOnly() {
-			t.Errorf("%s: it was written to", state)
+			t.Errorf("%s: it was written to, or is not read-only", state)
 		}
 		if err := still.Close(); err != nil {
 			t.Error(state, err)

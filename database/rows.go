@@ -6,13 +6,13 @@ import (
 	"strconv"
 )
 
-// rowCounts is how many rows one statement has: few numbers, so that few statements
-// are prepared for however many rows; and no large one, for SQLite copies each page
-// that a statement of many rows changes, so that it can take the statement back.
+// rowCounts are the numbers of rows that one statement may have. There are few of them,
+// so that few statements are prepared; and they are small, because SQLite copies each
+// page that a statement of many rows changes, in order to be able to undo it.
 var rowCounts = []int{32, 4, 1}
 
-// Rows yields VALUES clauses, of numbered parameters, that hold all rows together,
-// each with its arguments. Both databases call the columns column1 and so on.
+// Rows yields VALUES clauses with numbered parameters, each with its arguments, that
+// together hold all rows. Both databases call the columns column1, column2 and so on.
 func Rows(all [][]any) iter.Seq2[string, []any] {
 	return func(yield func(string, []any) bool) {
 		for _, n := range rowCounts {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestRows: however many rows there are, each is written once, with few statements.
+// However many rows there are, each is written once, with few distinct statements.
 func TestRows(t *testing.T) {
 	for _, n := range []int{0, 1, 3, 4, 5, 31, 32, 33, 100, 500} {
 		db, err := Open(t.Context(), filepath.Join(t.TempDir(), "rows.db"))

@@ -10,26 +10,25 @@ import (
 	"time"
 )
 
-// A lock of PostgreSQL is its holder's as long as he says every keepTime that he
-// is there. From one who has not for idleTime, because his process or his machine
-// stands still, PostgreSQL takes it by itself.
+// The holder of a lock in PostgreSQL must show every keepTime that it is alive. If it does
+// not for idleTime, because its process or its machine is suspended, PostgreSQL ends its
+// session and so releases the lock.
 const (
 	keepTime = 10 * time.Second
 	idleTime = 30 * time.Second
 )
 
-// sessionLock is a lock of PostgreSQL that is held, with the connection that it
-// lasts as long as.
+// sessionLock is a lock in PostgreSQL. It lasts as long as its connection.
 type sessionLock struct {
 	session *sql.Conn
 	key     string
 	lost    func()
 
 	mu   sync.Mutex
-	next *time.Timer // for keep; nil when the lock is held no more
+	next *time.Timer // for keep; nil when the lock is not held
 }
 
-// lockSession takes a lock of PostgreSQL.
+// lockSession implements Lock on PostgreSQL.
 func (db *DB) lockSession(ctx context.Context, name string, lost func()) (release func(), err error) {
 	l, err := db.openLock(ctx, name, lost)
 	if err != nil {
@@ -45,8 +44,8 @@ func (db *DB) lockSession(ctx context.Context, name string, lost func()) (releas
 	return nil, errors.Join(err, l.session.Close())
 }
 
-// waitSession waits for a lock of PostgreSQL. It tries again and again: a
-// statement that waited would keep PostgreSQL from clearing away what is deleted.
+// waitSession implements WaitLock on PostgreSQL. It tries again and again, because a
+// statement that waits would keep PostgreSQL from vacuuming deleted rows.
 func (db *DB) waitSession(ctx context.Context, name string, lost func()) (release func(), err error) {
 	l, err := db.openLock(ctx, name, lost)
 	if err != nil {
@@ -70,7 +69,7 @@ func (db *DB) waitSession(ctx context.Context, name string, lost func()) (releas
 	}
 }
 
-// openLock makes the connection for a lock that is not taken yet.
+// openLock opens the connection for a lock, without taking the lock.
 func (db *DB) openLock(ctx context.Context, name string, lost func()) (*sessionLock, error) {
 	session, err := db.locks.Conn(ctx)
 	if err != nil {
@@ -93,19 +92,19 @@ func (l *sessionLock) try(ctx context.Context) (taken bool, err error) {
 	return taken, nil
 }
 
-// keep says that the holder is there. When that does not get through, the lock is
-// lost, or will be.
+// keep tells PostgreSQL that the holder is alive. When that fails, the lock is lost, or
+// soon will be.
 func (l *sessionLock) keep() {
 	if l.kept() {
 		return
 	}
-	_ = l.session.Close() // it has failed already
+	_ = l.session.Close() // the connection has failed already
 	if l.lost != nil {
 		l.lost()
 	}
 }
 
-// kept tells whether the lock is still held, or was released.
+// kept reports whether the lock is still held, or was released on purpose.
 func (l *sessionLock) kept() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,8 +119,8 @@ func (l *sessionLock) kept() bool {
 	return true
 }
 
-// release gives the lock back. Were the connection only closed, as it is by this
-// pool, the lock would be free a moment later.
+// release releases the lock. It does not leave that to the closing of the connection,
+// which would free the lock only a moment later.
 func (l *sessionLock) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,11 +132,11 @@ func (l *sessionLock) release() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, _ = l.session.ExecContext(ctx, `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, l.key)
-	_ = l.session.Close() // which frees it in any case
+	_ = l.session.Close() // frees the lock in any case
 }
 
-// holder says who has the lock, by the name that he gave PostgreSQL. A connection
-// is made for one lock: it is as old as that, or as the wait for it.
+// holder returns who holds the lock, by the name that its process gave PostgreSQL, and
+// since when: a connection is made for one lock, and is as old as the wait for it.
 func (l *sessionLock) holder(ctx context.Context) string {
 	var who string
 	err := l.session.QueryRowContext(ctx, `SELECT coalesce(a.application_name, '') || ' since ' ||
@@ -151,8 +150,8 @@ func (l *sessionLock) holder(ctx context.Context) string {
 	return strings.TrimPrefix(who, "callvault ")
 }
 
-// Others names another Callvault that has a connection to the database, in words,
-// or is empty. On SQLite nobody can tell; there locks do.
+// Others returns the name, in words, of another Callvault process that is connected to the
+// database, or "". On SQLite it is always "": there, locks must do.
 func (db *DB) Others(ctx context.Context) (who string, err error) {
 	if !db.Shared() {
 		return "", nil
@@ -161,7 +160,7 @@ func (db *DB) Others(ctx context.Context) (who string, err error) {
 		WHERE datname = current_database() AND application_name LIKE 'callvault process %'
 		AND application_name <> current_setting('application_name')`).Scan(&who)
 	if err != nil {
-		return "", fmt.Errorf("who works on the database: %w", err)
+		return "", fmt.Errorf("other processes on the database: %w", err)
 	}
 	return who, nil
 }

@@ -24,7 +24,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := owner.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("database folder: %w", err)
 	}
-	owner.Touch(path) // the files that SQLite makes beside it belong to whom this one does
+	owner.Touch(path) // SQLite gives the files that it creates beside this one to the same owner
 	writer, err := connect(path, "&_txlock=immediate", 1)
 	if err != nil {
 		return nil, err
@@ -42,10 +42,10 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
-// prepare settles what belongs to the file and not to a connection. WAL lets
-// readers and the writer work side by side; a page of 8 KiB holds a recording's
-// row without an overflow page, and must be chosen before anything is written. Of
-// many processes that start together one does it, and the others wait.
+// prepare sets what belongs to the file rather than to a connection, and migrates the
+// schema. WAL lets readers and the writer work side by side; a page of 8 KiB holds a
+// recording's row without an overflow page, and must be chosen before anything is
+// written. If several processes start together, one does this while the others wait.
 func (db *DB) prepare(ctx context.Context) error {
 	release, err := db.WaitLock(ctx, "schema", nil)
 	if err != nil {
@@ -64,8 +64,9 @@ func (db *DB) prepare(ctx context.Context) error {
 	return migrate(ctx, db.writer, goose.DialectSQLite3, files)
 }
 
-// Check reads a file of SQLite through and tells whether it holds together: one that
-// does not can answer for long without an error. A server is its own to look after.
+// Check reads a whole SQLite file and returns an error if it is damaged: a damaged file
+// can go unnoticed for a long time. A PostgreSQL server has checks of its own, and is not
+// checked.
 func (db *DB) Check(ctx context.Context) error {
 	if db.Shared() {
 		return nil
@@ -81,15 +82,15 @@ func (db *DB) Check(ctx context.Context) error {
 	return nil
 }
 
-// busyTime is how long a transaction waits for another process that writes, and
-// before that for its turn in this one.
+// busyTime is how long a transaction waits for another process that writes, and before
+// that for its turn among those of this process.
 const busyTime = 15 * time.Second
 
-var errTurn = errors.New("others here have been waiting for long to write; try again in a while")
+var errTurn = errors.New("too many writes have been waiting here for too long; try again in a while")
 
-// takeTurn waits until no other transaction of this process writes. While another
-// process does not let go of SQLite's lock, each waits for that in its turn: who
-// came last would wait for all of them.
+// takeTurn waits until no other transaction of this process writes, for at most busyTime
+// unless ctx is Patient. Without that limit, if another process held SQLite's lock, the
+// last transaction in the queue would wait for busyTime times the length of the queue.
 func (db *DB) takeTurn(ctx context.Context) (end func(), err error) {
 	if db.Shared() {
 		return func() {}, nil
@@ -99,7 +100,7 @@ func (db *DB) takeTurn(ctx context.Context) (end func(), err error) {
 		return end, nil
 	}
 	waiting := ctx
-	if limit, given := ctx.Value(patienceKey{}).(time.Duration); !given || limit > 0 { // not Patient
+	if limit, given := ctx.Value(patienceKey{}).(time.Duration); !given || limit > 0 { // unless Patient
 		var cancel context.CancelFunc
 		waiting, cancel = context.WithTimeout(ctx, busyTime)
 		defer cancel()
@@ -113,9 +114,9 @@ func (db *DB) takeTurn(ctx context.Context) (end func(), err error) {
 	return end, nil
 }
 
-// connect opens a pool of at most size connections; synchronous=FULL makes each
-// commit durable. What is written often is written back once: 32 MB of log, of
-// pages of 8 KiB, may pile up before.
+// connect opens a pool of at most size connections. synchronous=FULL makes each commit
+// durable. The log is written back only when it has some 32 MB, 4000 pages of 8 KiB, so
+// that pages which change often are written back once.
 func connect(path, options string, size int) (*sql.DB, error) {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(" + strconv.FormatInt(busyTime.Milliseconds(), 10) + ")&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=wal_autocheckpoint(4000)" + options

@@ -14,9 +14,9 @@ type sqlite struct {
 	dsn    string
 }
 
-// newSQLite finds the driver that the program has chosen.
+// newSQLite finds the driver that the program has imported.
 func newSQLite(dsn string) (*sqlite, error) {
-	pool, err := sql.Open("sqlite", dsn) // which connects to nothing yet
+	pool, err := sql.Open("sqlite", dsn) // does not connect yet
 	if err != nil {
 		return nil, err
 	}
@@ -55,14 +55,14 @@ type statement interface {
 	driver.StmtQueryContext
 }
 
-// prepared is a connection that keeps its statements prepared: a row takes less
-// time to write than its statement to compile. pgx does so for PostgreSQL.
+// prepared is a connection that keeps its statements prepared, because compiling a
+// statement takes longer than writing a row. pgx does the same for PostgreSQL.
 type prepared struct {
 	sqliteConn
 	idle map[string]statement // by their text
 }
 
-// maxPrepared is how many statements a connection keeps.
+// maxPrepared is how many statements a connection keeps prepared.
 const maxPrepared = 256
 
 // PrepareContext implements driver.ConnPrepareContext.
@@ -94,8 +94,8 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args []driver
 	return &preparedRows{rows, p, query, stmt}, nil
 }
 
-// take takes a statement for one use: the same query may run again while its
-// rows are read.
+// take takes a statement out of idle for one use, because the same query may run again
+// while its rows are being read.
 func (p *prepared) take(ctx context.Context, query string) (statement, error) {
 	if stmt, ok := p.idle[query]; ok {
 		delete(p.idle, query)
@@ -108,16 +108,16 @@ func (p *prepared) take(ctx context.Context, query string) (statement, error) {
 	return stmt.(statement), nil
 }
 
-// give gives a statement back.
+// give returns a statement to idle, or closes it.
 func (p *prepared) give(query string, stmt statement) {
 	if _, ok := p.idle[query]; ok || len(p.idle) == maxPrepared {
-		_ = stmt.Close() // it tells again what its last use told
+		_ = stmt.Close() // only repeats the error of its last use
 		return
 	}
 	p.idle[query] = stmt
 }
 
-// Close closes the connection with its statements.
+// Close closes the connection and its statements.
 func (p *prepared) Close() error {
 	for _, stmt := range p.idle {
 		_ = stmt.Close() // as above
@@ -125,7 +125,7 @@ func (p *prepared) Close() error {
 	return p.sqliteConn.Close()
 }
 
-// preparedRows are rows that give their statement back.
+// preparedRows are rows that return their statement when they are closed.
 type preparedRows struct {
 	driver.Rows
 	conn  *prepared
@@ -140,12 +140,12 @@ func (r *preparedRows) Close() error {
 	return err
 }
 
-// parameter is one as both databases take it. To SQLite it is a name, which it
-// looks for among all others of the statement.
+// parameter matches a parameter in the form that both databases take. SQLite takes it as a
+// name, which it must find among all others of the statement.
 var parameter = regexp.MustCompile(`\$(\d+)`)
 
-// positional has a statement's parameters in SQLite's own form: without numbers,
-// where they stand in order.
+// positional returns a statement with its parameters in SQLite's own form, which is faster:
+// without numbers, if they are used once each and in order.
 func positional(query string) string {
 	for i, p := range parameter.FindAllString(query, -1) {
 		if p != "$"+strconv.Itoa(i+1) {

@@ -12,15 +12,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A patient statement may take long, but not from a server that stands still: it is
-// looked after lookTime, and again, whether PostgreSQL answers anybody, and ended when it
-// has not for stillTime.
+// A patient statement (Patient) may take long, but not because the server hangs. Every
+// lookTime a second connection checks whether PostgreSQL answers at all; the statement is
+// ended when it has not answered for stillTime.
 const (
 	lookTime  = 30 * time.Second
 	stillTime = time.Minute
 )
 
-// pulse is those two times, of which a context can have others.
+// pulse holds those two times; tests put others into a context.
 type pulse struct{ look, still time.Duration }
 
 type pulseKey struct{}
@@ -31,14 +31,14 @@ type patient struct {
 	cancel context.CancelFunc
 	conn   *pgx.Conn
 	pulse  pulse
-	still  atomic.Bool // PostgreSQL stands still
+	still  atomic.Bool // PostgreSQL does not answer
 
 	mu       sync.Mutex
 	look     *time.Timer // nil when the statement is over
 	answered time.Time
 }
 
-// watchOver begins to watch over a statement of the connection.
+// watchOver begins to watch over a statement on the connection.
 func watchOver(ctx context.Context, conn *pgx.Conn) *patient {
 	p := &patient{conn: conn, pulse: pulse{lookTime, stillTime}, answered: time.Now()}
 	if given, ok := ctx.Value(pulseKey{}).(pulse); ok {
@@ -51,7 +51,7 @@ func watchOver(ctx context.Context, conn *pgx.Conn) *patient {
 	return p
 }
 
-// Err implements context.Context: a server that stands still is a deadline that passed.
+// Err implements context.Context: a server that hangs counts as a passed deadline.
 func (p *patient) Err() error {
 	if err := p.Context.Err(); err == nil || !p.still.Load() {
 		return err
@@ -59,7 +59,8 @@ func (p *patient) Err() error {
 	return context.DeadlineExceeded
 }
 
-// ask asks whether PostgreSQL answers, with a connection of its own.
+// ask checks whether PostgreSQL answers, and ends the statement if it has not for too
+// long.
 func (p *patient) ask() {
 	answers := p.answers()
 	p.mu.Lock()
@@ -77,8 +78,8 @@ func (p *patient) ask() {
 	}
 }
 
-// answers tells whether PostgreSQL answers. That it takes no more connections is an
-// answer too.
+// answers reports whether PostgreSQL answers a new connection. That it takes no more
+// connections is an answer too.
 func (p *patient) answers() bool {
 	config := p.conn.Config()
 	config.Tracer = nil
@@ -88,11 +89,11 @@ func (p *patient) answers() bool {
 	}
 	ctx, cancel := context.WithTimeout(p.Context, wordTime)
 	defer cancel()
-	_ = conn.Close(ctx) // it has answered
+	_ = conn.Close(ctx) // PostgreSQL has answered
 	return true
 }
 
-// over ends the watch.
+// over ends the watch when the statement ends.
 func (p *patient) over() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +102,7 @@ func (p *patient) over() {
 	p.cancel()
 }
 
-// unanswered says of a statement that was given up before ctx ended what that means.
+// unanswered explains the error of a statement that was given up though ctx had not ended.
 func unanswered(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err

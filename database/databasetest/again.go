@@ -13,12 +13,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// folder tells a test binary, and the processes that it starts, which server's
-// databases take the place of SQLite's files.
+// folder is the environment variable that tells a test binary, and the processes that it
+// starts, in which folder the server is whose databases replace SQLite's files.
 const folder = "CALLVAULT_TEST_POSTGRES"
 
-// Again runs all other tests of the package once more, over PostgreSQL: those
-// that open what Place returns for the file of a database.
+// Again runs all other tests of the package once more, over PostgreSQL. This works for
+// tests that open what Place returns for the file of a database.
 func Again(t *testing.T) {
 	if Second() {
 		t.Skip("this is the second time")
@@ -35,13 +35,12 @@ func Again(t *testing.T) {
 	}
 }
 
-// Second tells whether Again runs the tests, over PostgreSQL: for those of how
-// SQLite works.
+// Second reports whether this is the run over PostgreSQL that Again has started: tests of
+// how SQLite works skip it.
 func Second() bool { return os.Getenv(folder) != "" }
 
-// Place is where the tests that open the SQLite database in the file at path are
-// to find it: there, or, when Again runs them, a PostgreSQL database that goes by
-// that path.
+// Place returns what tests are to open instead of the SQLite file at path: the file itself,
+// or, in the run that Again has started, a PostgreSQL database that belongs to that path.
 func Place(path string) string {
 	dir := os.Getenv(folder)
 	if dir == "" {
@@ -52,12 +51,12 @@ func Place(path string) string {
 	if err := s.make(name); err != nil {
 		panic(err) // a test cannot go on
 	}
-	// In a bubble of testing/synctest the time of who holds a lock stands still while
-	// he works, and PostgreSQL's does not.
+	// In a bubble of testing/synctest the lock holder's time stands still while it works,
+	// but PostgreSQL's does not.
 	return s.url(name) + "&pool_max_conns=8&idle_session_timeout=0"
 }
 
-// make makes a database, unless it is there.
+// make creates a database, unless it exists.
 func (s *Server) make(name string) error {
 	db, err := sql.Open("pgx", s.url("postgres"))
 	if err != nil {

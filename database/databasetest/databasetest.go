@@ -1,10 +1,9 @@
-// Package databasetest gives tests a real PostgreSQL: a server that the test
-// binary starts, with a database for each test.
+// Package databasetest gives tests a real PostgreSQL: a server that the test binary
+// starts, with a database for each test.
 //
-// It needs PostgreSQL's own binaries, in PATH or where Debian installs them, and
-// knows none of our tables. Where they are missing, tests are skipped, or fail
-// where CALLVAULT_TEST_ALL is set. The server does not outlive the test binary,
-// however that ends.
+// It needs PostgreSQL's own binaries, in PATH or where Debian installs them. If they are
+// missing, tests are skipped, or fail if CALLVAULT_TEST_ALL is set. It knows none of our
+// tables. The server does not outlive the test binary, however that ends.
 package databasetest
 
 import (
@@ -25,10 +24,10 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 )
 
-// shared is the server of all tests of the binary.
+// shared is the server that all tests of the binary share.
 var shared = sync.OnceValues(func() (*Server, error) { return start("passing=yes") })
 
-// PostgreSQL returns the URL of an empty database of the test's own.
+// PostgreSQL returns the URL of an empty database for this test alone.
 func PostgreSQL(t testing.TB) string {
 	t.Helper()
 	s, err := shared()
@@ -44,7 +43,7 @@ type Server struct {
 	leash         *os.File // closed, it ends the server
 }
 
-// Start starts a server of the test's own, which is ended with the test.
+// Start starts a server for this test alone, which ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	s, err := start()
@@ -62,7 +61,7 @@ func (s *Server) Database(t testing.TB) string {
 	return s.database(t)
 }
 
-// errMissing says that PostgreSQL is not installed.
+// errMissing is the error when PostgreSQL is not installed.
 var errMissing = errors.New("PostgreSQL is not installed here (apt-get install postgresql)")
 
 func need(t testing.TB, err error) {
@@ -76,8 +75,8 @@ func need(t testing.TB, err error) {
 	}
 }
 
-// findBinaries is the folder of initdb and postgres; the newest where there are
-// several.
+// findBinaries returns the folder of initdb and postgres: the one in PATH, or else the
+// newest.
 func findBinaries() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	slices.Sort(found)
@@ -92,7 +91,7 @@ func findBinaries() (string, error) {
 	return filepath.Dir(found[len(found)-1]), nil
 }
 
-// start makes a database cluster in a temporary folder and starts its server.
+// start creates a database cluster in a temporary folder and starts its server.
 func start(environment ...string) (*Server, error) {
 	binaries, err := findBinaries()
 	if err != nil {
@@ -118,13 +117,13 @@ func start(environment ...string) (*Server, error) {
 	return s, nil
 }
 
-// keeper runs the server until its standard input ends, as it does when the test
-// binary is gone; then it ends the server, also one that was stopped, at once; a
-// passing one with its folder.
+// keeper is a shell script that runs the server until its own standard input ends, as it
+// does when the test binary is gone. Then it ends the server at once, even one that is
+// frozen, and removes its folder if $passing is set.
 const keeper = `"$0" "$@" >>"$PWD/log" 2>&1 & echo $! >"$PWD/pid"; cat >/dev/null
 kill -QUIT $!; kill -CONT $!; wait $!; [ -z "$passing" ] || rm -rf "$PWD"`
 
-// start starts the server, and waits until it answers.
+// start starts the server and waits until it answers.
 func (s *Server) start() error {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -176,7 +175,7 @@ func (s *Server) url(name string) string {
 
 var databases atomic.Int64
 
-// database makes an empty database. Databases go with their server.
+// database creates an empty database, which lasts as long as the server.
 func (s *Server) database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", databases.Add(1))
@@ -186,7 +185,7 @@ func (s *Server) database(t testing.TB) string {
 	return s.url(name)
 }
 
-// pids are the server's processes.
+// pids returns the ids of the server's processes.
 func (s *Server) pids(t testing.TB) []string {
 	t.Helper()
 	pid, err := os.ReadFile(filepath.Join(s.dir, "pid"))
@@ -196,7 +195,7 @@ func (s *Server) pids(t testing.TB) []string {
 	main := strings.TrimSpace(string(pid))
 	children, err := os.ReadFile(filepath.Join("/proc", main, "task", main, "children"))
 	if err != nil {
-		t.Skipf("the server's processes are not told here: %v", err)
+		t.Skipf("this system does not list the server's processes: %v", err)
 	}
 	return append([]string{main}, strings.Fields(string(children))...)
 }

@@ -11,8 +11,8 @@ func asUser() *syscall.SysProcAttr { return nil }
 
 func own(string) error { return nil }
 
-// Freeze is not to be had on this system.
+// Freeze skips the test: this system cannot freeze processes.
 func (s *Server) Freeze(t testing.TB) { t.Skip("processes cannot be stopped and go on here") }
 
-// Thaw is not to be had on this system.
+// Thaw does nothing: nothing is frozen.
 func (s *Server) Thaw(testing.TB) {}

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// asUser is how PostgreSQL is started: it refuses to run as root.
+// asUser makes PostgreSQL start as another user when the tests run as root, because it
+// refuses to run as root.
 func asUser() *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the tests
 	if os.Getuid() == 0 {
@@ -21,7 +22,7 @@ func asUser() *syscall.SysProcAttr {
 	return attributes
 }
 
-// nobody is the user who owns nothing.
+// nobody returns the id of the user that owns nothing.
 func nobody() int {
 	if found, err := user.Lookup("nobody"); err == nil {
 		if id, err := strconv.Atoi(found.Uid); err == nil {
@@ -31,7 +32,7 @@ func nobody() int {
 	return 65534
 }
 
-// own makes the folder PostgreSQL's own.
+// own gives the folder to the user that PostgreSQL runs as.
 func own(dir string) error {
 	if os.Getuid() != 0 {
 		return nil
@@ -39,8 +40,8 @@ func own(dir string) error {
 	return os.Chown(dir, nobody(), nobody())
 }
 
-// Freeze stops the server's processes without ending them: to those who ask it,
-// it is a machine behind a network that was cut. Thaw lets them go on.
+// Freeze suspends the server's processes. To its clients, the server is like a machine
+// behind a broken network. Thaw resumes them.
 func (s *Server) Freeze(t testing.TB) {
 	t.Helper()
 	t.Cleanup(func() { s.signal(t, syscall.SIGCONT) })
