@@ -1,7 +1,7 @@
 -- +goose Up
 
--- What became of the runs over each source. resting is true when the last run
--- ended in order and left its paces in the table below.
+-- The last run over each source, and when a run was last complete. resting is true
+-- when the last run ended properly and saved its paces in the table paces.
 CREATE TABLE sources (
     name        TEXT COLLATE "C"    NOT NULL PRIMARY KEY,
     started_ms  BIGINT  NOT NULL,
@@ -12,8 +12,8 @@ CREATE TABLE sources (
     resting     BOOLEAN NOT NULL
 );
 
--- The tenants that sources yield: their names here and there, until when the
--- source has closed them for their egress, and the limit that this taught.
+-- The tenants of the sources: their names here and there (remote), until when the
+-- source has closed them because of their egress, and the limit learned from that.
 CREATE TABLE collected_tenants (
     tenant      TEXT COLLATE "C"   NOT NULL PRIMARY KEY,
     source      TEXT COLLATE "C"   NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE listed (
     PRIMARY KEY (source, from_ms)
 );
 
--- The last three requests of each pace, oldest first.
+-- The last three requests of each pace, oldest first, in Unix milliseconds.
 CREATE TABLE paces (
     source    TEXT COLLATE "C"   NOT NULL,
     subject   TEXT COLLATE "C"   NOT NULL,
@@ -50,10 +50,10 @@ CREATE TABLE fetched (
     PRIMARY KEY (tenant, hour)
 );
 
--- Every recording that a source has listed, and how it stands. status is the
--- source's; urgency is 0 for what is about to be deleted there; digest is of all
--- that is told of it but its status; failed_ms is when it was first denied,
--- missing or refused.
+-- Every recording that a source has listed, and its state here. status is the
+-- source's; urgency is 0 for recordings about to be deleted there; digest is the
+-- hash of all its metadata except the status; failed_ms is when it was first
+-- denied, missing or refused.
 CREATE TABLE items (
     tenant        TEXT COLLATE "C"   NOT NULL,
     recording_key TEXT COLLATE "C"   NOT NULL,
@@ -74,7 +74,7 @@ CREATE TABLE items (
     failed_ms     BIGINT NOT NULL,
     PRIMARY KEY (tenant, recording_key)
 );
--- What is not held of what is offered, in the order of a tenant's turn.
+-- Recordings that are offered but not held, in the order of a tenant's turn.
 CREATE INDEX items_lacking ON items (tenant, urgency, start_ms DESC, recording_key)
     WHERE state IN ('due', 'quarantined', 'denied', 'missing');
 CREATE INDEX items_by_start ON items (source, start_ms);
@@ -92,7 +92,7 @@ CREATE TABLE malformed (
     PRIMARY KEY (source, from_ms, place)
 );
 
--- What an operator has decided about a recording that could not be mended.
+-- What an operator has decided about a recording that could not be fetched whole.
 CREATE TABLE settlements (
     tenant        TEXT COLLATE "C"   NOT NULL,
     recording_key TEXT COLLATE "C"   NOT NULL,

@@ -1,8 +1,8 @@
 -- +goose Up
 
--- Those who sign in to the pages with names of their own. password is an
--- argon2id hash in PHC form, empty until one is set; grants is a callvault.Grant
--- in JSON. No name is both here and in service_users.
+-- People who sign in to the pages with a name of their own. password is an argon2id
+-- hash in PHC form, empty until one is set; grants is a callvault.Grant in JSON. No
+-- name is both here and in service_users.
 CREATE TABLE people (
     name         TEXT COLLATE "C"    NOT NULL PRIMARY KEY,
     password     TEXT COLLATE "C"    NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE people (
     last_used_ms BIGINT  NOT NULL
 );
 
--- One-time links: the SHA-256 of each ticket, whose it is and what it is for.
+-- One-time links: the SHA-256 of each ticket, who it is for and what it is for.
 CREATE TABLE tickets (
     hash     BYTEA   NOT NULL PRIMARY KEY,
     name     TEXT COLLATE "C"   NOT NULL,
@@ -24,7 +24,7 @@ CREATE INDEX tickets_by_name ON tickets (name, purpose, until_ms);
 CREATE INDEX tickets_by_end ON tickets (until_ms);
 
 -- Who is signed in to the pages: the SHA-256 of each session's token, and the
--- SHA-256 of the credential that it lives and dies with.
+-- SHA-256 of the credential that opened it and whose change ends it.
 CREATE TABLE sessions (
     hash       BYTEA   NOT NULL PRIMARY KEY,
     name       TEXT COLLATE "C"   NOT NULL,
@@ -43,14 +43,14 @@ CREATE TABLE guesses (
 );
 CREATE INDEX guesses_by_last ON guesses (last_ms);
 
--- What session tokens are signed with: one row, made when it is first needed.
+-- The secret that session tokens are signed with: one row, made when first needed.
 CREATE TABLE session_secret (
     one    BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
     secret BYTEA   NOT NULL
 );
 
--- Who did what, when and from where. hash is the SHA-256 of the hash before and
--- the entry; account/audit.go says of what exactly.
+-- Who did what, when and from where. hash is the SHA-256 of the previous hash and
+-- the entry; account/audit.go defines it exactly.
 CREATE TABLE audit (
     seq           BIGINT NOT NULL PRIMARY KEY,
     at_ms         BIGINT NOT NULL,
@@ -80,8 +80,8 @@ $$;
 CREATE TRIGGER audit_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION audit_stays();
 
--- The last entry: whoever adds one takes this row first, so that there is one
--- chain however many processes write.
+-- The last entry. A process locks this row before it adds an entry, so that there
+-- is one chain however many processes write.
 CREATE TABLE audit_head (
     seq  BIGINT NOT NULL,
     hash BYTEA   NOT NULL

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- What a calendar counts is answered from indexes alone.
+-- A calendar counts in indexes alone.
 DROP INDEX items_by_day;
 CREATE INDEX items_by_day ON items (tenant, start_ms, state);
 DROP INDEX items_lacking;
@@ -8,7 +8,7 @@ CREATE INDEX items_lacking ON items (tenant, urgency, start_ms DESC, recording_k
     WHERE state IN ('due', 'quarantined', 'denied', 'missing');
 CREATE INDEX items_pending ON items (tenant) WHERE state = 'noted' AND status = 'PENDING';
 
--- What certificates count and hash, likewise.
+-- So do certificates, and hash what they count.
 CREATE INDEX recordings_counted ON recordings (tenant, start_ms, status, sha256, bytes, audio_ms);
 
 -- +goose Down

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Egress that is set aside for downloads which run now, on any of many services,
--- until it is settled, or until that time.
+-- Egress that is reserved for downloads under way on any of the services, until it
+-- is settled or until_ms has passed.
 CREATE TABLE reservations (
     id       BIGINT NOT NULL PRIMARY KEY,
     tenant   TEXT COLLATE "C"   NOT NULL,
@@ -11,7 +11,8 @@ CREATE TABLE reservations (
 );
 CREATE INDEX reservations_by_tenant ON reservations (tenant, epoch);
 
--- Rows that change with every request: room beside them, so that no index does.
+-- These rows change with every request. With free space in each page they can be
+-- updated without changing an index.
 ALTER TABLE request_windows SET (fillfactor = 50);
 ALTER TABLE egress SET (fillfactor = 50);
 
@@ -20,11 +21,11 @@ ALTER TABLE egress SET (fillfactor = 50);
 CREATE FUNCTION clock_ms() RETURNS BIGINT LANGUAGE sql VOLATILE
     AS $$ SELECT CAST(floor(date_part('epoch', clock_timestamp()) * 1000) AS BIGINT) $$;
 
--- Sets egress aside for a download, or tells that there is no room for it: the
--- bytes that count (of an hour until 121 hours after its beginning) and those of
--- other downloads leave too little of the limit, which is null where there is
--- none. The lock lets one download of a tenant decide at a time; each statement
--- after it sees what the one before has set aside.
+-- Reserves egress for a download, and returns false if there is no room for it: if
+-- the bytes that count (an hour counts until 121 hours after its beginning) and the
+-- reservations of other downloads leave too little of the limit. The limit is null
+-- where there is none. The lock makes downloads of one tenant decide one at a time,
+-- so that each sees what the one before it has reserved.
 -- +goose StatementBegin
 CREATE FUNCTION reserve_egress(reservation BIGINT, of_tenant TEXT, of_epoch BIGINT, wanted BIGINT, at_most BIGINT,
     now_ms BIGINT, hold_ms BIGINT) RETURNS BOOLEAN LANGUAGE plpgsql AS $$

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- What was only noted has no upload to be found by, and need not be written here.
+-- A recording that was only noted has no upload to be found by: leave it out.
 DROP INDEX recordings_by_upload;
 CREATE INDEX recordings_by_upload ON recordings (tenant, upload_sha256) WHERE length(upload_sha256) > 0;
 

@@ -1,19 +1,18 @@
 -- +goose Up
 
--- A reservation is found by whose it is and its number, in one index: it is written
--- and deleted with each download.
+-- A reservation is found by tenant, epoch and id in a single index, because it is
+-- written and deleted with each download.
 ALTER TABLE reservations DROP CONSTRAINT reservations_pkey, ADD PRIMARY KEY (tenant, epoch, id);
 DROP INDEX reservations_by_tenant;
 
--- What these functions read is a small part of a table that has just been emptied or
--- is about to be, in which the planner cannot see that most rows are dead: it would
--- read all of them. Looked for one by one in the index they are also marked there as
--- dead, and not met again.
+-- These functions read few rows of a table most of whose rows may be dead. The planner
+-- cannot see that, and would read all of them. Therefore rows are looked up one by one
+-- in the index, which also marks the dead ones there, so that they are not met again.
 
--- Sets egress aside for downloads that begin together, as reserve_egress does for
--- one, which services of an earlier version call; and returns for which there was
--- room. They come in the order of tenant and epoch, so that no two calls wait for each
--- other. at_ms is 0 where the time is the database's now.
+-- Reserves egress for downloads that begin together, and returns those for which there
+-- was room. (reserve_egress does it for one; services of an earlier version call it.)
+-- The downloads must be in the order of tenant and epoch, so that no two calls wait for
+-- each other. at_ms is the time; 0 means now, by the database's clock.
 -- +goose StatementBegin
 CREATE FUNCTION reserve_together(ids BIGINT[], tenants TEXT[], epochs BIGINT[], wanted BIGINT[], at_most BIGINT[],
     at_ms BIGINT[], hold_ms BIGINT) RETURNS SETOF BIGINT LANGUAGE plpgsql
@@ -55,8 +54,8 @@ $$;
 -- +goose StatementEnd
 
 -- Ends reservations and charges what was sent, once, however often it is called:
--- those that are not there any more are charged already. Rows of the egress are taken
--- in their order, so that no two calls wait for each other. at_ms as above.
+-- reservations that no longer exist have been charged already. Rows of egress are locked
+-- in their order, so that no two calls wait for each other. at_ms is as above.
 -- +goose StatementBegin
 CREATE FUNCTION settle_together(ids BIGINT[], tenants TEXT[], epochs BIGINT[], sent BIGINT[], at_ms BIGINT[])
     RETURNS VOID LANGUAGE plpgsql

@@ -1,9 +1,9 @@
 -- +goose Up
 
--- How many items of a tenant stand how, and their bytes: counted as they are written,
--- for metrics ask again and again, and to count them then is to read them all.
--- standing is the state, and for what is noted pending or deleted, where the source
--- says so.
+-- How many items a tenant has in each standing, and their bytes. They are counted as
+-- they are written, because metrics ask every few seconds, and counting then would read
+-- every row. standing is the state, except that noted items are pending or deleted where
+-- the source says so.
 CREATE TABLE tallies (
     tenant     TEXT COLLATE "C" NOT NULL,
     standing   TEXT COLLATE "C" NOT NULL,
@@ -13,13 +13,13 @@ CREATE TABLE tallies (
     recordings BIGINT  NOT NULL,
     bytes      BIGINT  NOT NULL,
     PRIMARY KEY (tenant, standing, doubtful, changed, vanished)
-) WITH (fillfactor = 50); -- rows that change again and again, in their place
+) WITH (fillfactor = 50); -- for rows that change often, to be updated in place
 
 CREATE FUNCTION standing_of(state TEXT, status TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN state <> 'noted' THEN state WHEN status = 'PENDING' THEN 'pending' WHEN starts_with(status, 'DELETED') THEN 'deleted' ELSE 'noted' END;
 
--- What a statement changes of a tally is written once, however many items it
--- changes. Tallies are taken in one order by all.
+-- A statement writes each tally once, however many items it changes. All statements
+-- lock tallies in the same order.
 -- +goose StatementBegin
 CREATE FUNCTION tally_items() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN

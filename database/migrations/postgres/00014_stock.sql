@@ -1,16 +1,16 @@
 -- +goose Up
 
--- How many recordings of a tenant are known and held, and the bytes of their audio:
--- counted as they are written, for metrics ask again and again.
+-- How many recordings of a tenant are known and how many are held, and the bytes of
+-- their audio, counted as rows are written, because metrics ask every few seconds.
 CREATE TABLE stock (
     tenant     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     recordings BIGINT NOT NULL,
     held       BIGINT NOT NULL,
     bytes      BIGINT NOT NULL
-) WITH (fillfactor = 50); -- rows that change again and again, in their place
+) WITH (fillfactor = 50); -- for rows that change often, to be updated in place
 
--- What a statement changes of a tenant is written once, however many recordings it
--- changes. Tenants are taken in one order by all.
+-- A statement writes each tenant's row once, however many recordings it changes. All
+-- statements lock these rows in the same order.
 -- +goose StatementBegin
 CREATE FUNCTION count_stock() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Sites. usage_epoch counts the times an operator reset the tenant's egress.
+-- Sites. usage_epoch counts how often an operator has reset the tenant's egress.
 CREATE TABLE tenants (
     name            TEXT    NOT NULL PRIMARY KEY,
     title           TEXT    NOT NULL,
@@ -27,17 +27,17 @@ CREATE TABLE service_users (
     last_used_ms  BIGINT  NOT NULL
 ) WITHOUT ROWID;
 
--- One row, raised by every change of tenants and service_users, so that a
+-- One row, incremented by every change of tenants and service_users, so that a
 -- service that keeps them in memory sees each change on its next request.
 CREATE TABLE account_revision (
     revision BIGINT NOT NULL
 );
 INSERT INTO account_revision VALUES (1);
 
--- What is known of each recording, clustered in the order of a tenant's own
--- list. json is the recording as the API publishes it. path names its files,
--- without their endings. sha256 is empty while no audio is held; upload_sha256
--- is the hash of what was sent in, before it was encoded.
+-- What is known about each recording, clustered in the order of a tenant's own
+-- list. json is the recording as the API publishes it. path is the path of its
+-- files, without their endings. sha256 is empty while no audio is held;
+-- upload_sha256 is the hash of what was uploaded, before it was encoded.
 CREATE TABLE recordings (
     tenant        TEXT   NOT NULL,
     start_ms      BIGINT NOT NULL,
@@ -62,10 +62,10 @@ CREATE INDEX recordings_by_upload ON recordings (tenant, upload_sha256);
 -- The list over all tenants, answered from the index alone.
 CREATE INDEX recordings_by_start ON recordings (start_ms, recording_key, tenant, agent, skill, json);
 
--- Calls, without their recordings. given is false for one that was made from a
--- recording. lead_ms and reach_ms say how far before the call's start its first
--- and after it its last recording starts, so that the calls of a span of
--- recordings are found in a bounded stretch of calls_by_start.
+-- Calls, without their recordings. given is false for a call that was made from
+-- its recordings. lead_ms is how long before the call's start its first recording
+-- starts, and reach_ms how long after it its last one does, so that the calls of a
+-- span of recordings are found in a bounded range of calls_by_start.
 CREATE TABLE calls (
     tenant     TEXT    NOT NULL,
     call_key   TEXT    NOT NULL,

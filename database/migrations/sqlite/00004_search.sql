@@ -1,9 +1,9 @@
 -- +goose Up
 
--- What recordings are looked for by. A mark is the hash of a tenant, a kind (such
--- as agent) and a value; each recording has one for each of its values, so that
--- one search reads few, the newest first. There may be more marks than a
--- recording has, never fewer: what they lead to is looked at before it is shown.
+-- What recordings are searched by. A mark is the hash of a tenant, a kind (such as
+-- agent) and a value. Each recording has one for each of its values, so that a
+-- search reads few rows, the newest first. There may be marks left that a recording
+-- no longer has, but none is ever missing: results are checked before they are shown.
 CREATE TABLE marks (
     mark          BIGINT NOT NULL,
     start_ms      BIGINT NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE marks (
     PRIMARY KEY (mark, start_ms, recording_key, tenant)
 ) WITHOUT ROWID;
 
--- What the marks stand for, once each, and the words by which they are found.
+-- The value of each mark, and the words by which it is found.
 CREATE TABLE marked_values (
     mark   BIGINT NOT NULL PRIMARY KEY,
     tenant TEXT   NOT NULL,
@@ -27,7 +27,8 @@ CREATE TABLE marked_words (
     PRIMARY KEY (kind, tenant, word, mark)
 ) WITHOUT ROWID;
 
--- One row while recordings from before there were marks lack theirs: those after it.
+-- One row while recordings that are older than this table lack their marks: those
+-- after this place.
 CREATE TABLE unmarked (
     tenant        TEXT   NOT NULL,
     start_ms      BIGINT NOT NULL,

@@ -1,13 +1,13 @@
 -- +goose Up
 
--- For runs of which several processes take the tenants' turns. halted is why the
--- run at work over a source must end, as found by one of them; '' while it may go
--- on. reopens_ms is when there is something to fetch again after the last run,
--- because a tenant opens that was closed for its egress; 0 when nothing waits.
+-- For runs whose tenants' turns are shared by several processes. halted is why the
+-- current run over a source must end, as one of them has found; '' while it may go
+-- on. reopens_ms is when a tenant that was closed because of its egress reopens, so
+-- that there is something to fetch after the last run; 0 when nothing waits.
 ALTER TABLE sources ADD COLUMN halted TEXT NOT NULL DEFAULT '';
 ALTER TABLE sources ADD COLUMN reopens_ms BIGINT NOT NULL DEFAULT 0;
 
--- Those processes, and when each was last heard of.
+-- Those processes, and when each last reported that it is alive.
 CREATE TABLE workers (
     name    TEXT   NOT NULL PRIMARY KEY,
     seen_ms BIGINT NOT NULL

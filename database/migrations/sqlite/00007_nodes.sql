@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Egress that is set aside for downloads which run now, on any of many services,
--- until it is settled, or until that time.
+-- Egress that is reserved for downloads under way on any of the services, until it
+-- is settled or until_ms has passed.
 CREATE TABLE reservations (
     id       BIGINT NOT NULL PRIMARY KEY,
     tenant   TEXT   NOT NULL,

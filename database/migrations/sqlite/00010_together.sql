@@ -1,6 +1,6 @@
 -- +goose Up
 
--- As on PostgreSQL.
+-- The same key as on PostgreSQL.
 DROP TABLE reservations;
 CREATE TABLE reservations (
     id       BIGINT NOT NULL,

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- What could not be read of a list is known by what it was, so that an operator can
--- give it up: the same again is passed over then.
+-- An item of a list that could not be read is identified by its content (mark), so
+-- that an operator can give it up: the same item is then ignored when it comes again.
 ALTER TABLE malformed ADD COLUMN mark TEXT NOT NULL DEFAULT '';
 CREATE TABLE given_up (
     source     TEXT   NOT NULL,

@@ -1,9 +1,9 @@
 -- +goose Up
 
--- How many items of a tenant stand how, and their bytes: counted as they are written,
--- for metrics ask again and again, and to count them then is to read them all.
--- standing is the state, and for what is noted pending or deleted, where the source
--- says so.
+-- How many items a tenant has in each standing, and their bytes. They are counted as
+-- they are written, because metrics ask every few seconds, and counting then would read
+-- every row. standing is the state, except that noted items are pending or deleted where
+-- the source says so.
 CREATE TABLE tallies (
     tenant     TEXT    NOT NULL,
     standing   TEXT    NOT NULL,

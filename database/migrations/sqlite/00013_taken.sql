@@ -1,7 +1,7 @@
 -- +goose Up
 
--- What came of the latest turn of a tenant that was taken apart from its run: how many
--- recordings became held in it, and their bytes. began_ms is when the run began.
+-- The result of the latest turn of a tenant that another process took for a run: how
+-- many recordings became held in it, and their bytes. began_ms is when the run began.
 CREATE TABLE taken (
     tenant     TEXT NOT NULL PRIMARY KEY,
     began_ms   BIGINT NOT NULL,

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- How many recordings of a tenant are known and held, and the bytes of their audio:
--- counted as they are written, for metrics ask again and again.
+-- How many recordings of a tenant are known and how many are held, and the bytes of
+-- their audio, counted as rows are written, because metrics ask every few seconds.
 CREATE TABLE stock (
     tenant     TEXT   NOT NULL PRIMARY KEY,
     recordings BIGINT NOT NULL,
