@@ -35,7 +35,7 @@ func auditListCommand(o *options) *cobra.Command {
 			if q.Span, err = spanOf(since, until); err != nil {
 				return err
 			}
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				events, err := v.accounts.Events(c.Context(), &q)
 				if err != nil {
 					return err
@@ -88,7 +88,7 @@ Exit status 3: the chain is broken.`,
 		Example: "  callvault audit verify",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withMade(c.Context(), o, func(v *vault) error {
+			return withExisting(c.Context(), o, func(v *vault) error {
 				var found chain
 				var outcome error
 				var broken account.Broken
@@ -120,7 +120,7 @@ func auditExportCommand(o *options) *cobra.Command {
 		Example: "  callvault audit export --to audit.jsonl",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				if to == "" {
 					return writeEvents(c, v, c.OutOrStdout())
 				}

@@ -21,7 +21,7 @@ import (
 )
 
 // newCollector makes a collector into a data folder. close ends its quarantine.
-func newCollector(v *vault, log *slog.Logger) (c *collect.Collector, closeIt func() error, err error) {
+func newCollector(v *vault, log *slog.Logger) (c *collect.Collector, closeQuarantine func() error, err error) {
 	quarantine, err := v.openQuarantine()
 	if err != nil {
 		return nil, nil, err
@@ -44,7 +44,7 @@ func withCollector(ctx context.Context, o *options, names []string, fn func(*vau
 	}
 	sources, err := config.sources(names)
 	if err == nil {
-		err = keyed(sources)
+		err = requireAnyKey(sources)
 	}
 	if err != nil {
 		return err
@@ -54,11 +54,11 @@ func withCollector(ctx context.Context, o *options, names []string, fn func(*vau
 
 // overSources runs fn with a collector and these sources.
 func overSources(v *vault, sources []scheduled, fn func(*vault, *collect.Collector, []scheduled) error) error {
-	c, closeIt, err := newCollector(v, slog.New(slog.NewTextHandler(console, nil)))
+	c, closeQuarantine, err := newCollector(v, slog.New(slog.NewTextHandler(console, nil)))
 	if err != nil {
 		return err
 	}
-	return errors.Join(fn(v, c, sources), closeIt())
+	return errors.Join(fn(v, c, sources), closeQuarantine())
 }
 
 // collectFlags say what a run is over.
@@ -110,7 +110,7 @@ be read; each is named, with the reason.`,
 				}
 				reports, err := waitRuns(c.Context(), runs, c.ErrOrStderr())
 				outcome := errors.Join(printReports(c.OutOrStdout(), o, reports), err, interrupted(c.Context(), reports))
-				tellAll(c.Context(), alerts, reports)
+				sendAlerts(c.Context(), alerts, reports)
 				return outcome
 			})
 		},
@@ -202,9 +202,9 @@ func alertsOf(o *options) (*collect.Alerts, error) {
 	return config.alerts(slog.New(slog.NewTextHandler(console, nil)))
 }
 
-// tellAll sends the alerts of runs; none once ctx has ended, for who interrupts a
+// sendAlerts sends the alerts of runs; none once ctx has ended, for who interrupts a
 // run knows of it.
-func tellAll(ctx context.Context, alerts *collect.Alerts, reports []*collect.Report) {
+func sendAlerts(ctx context.Context, alerts *collect.Alerts, reports []*collect.Report) {
 	for _, report := range reports {
 		if report != nil && ctx.Err() == nil {
 			alerts.SendReport(ctx, report)
@@ -284,7 +284,7 @@ func planAll(ctx context.Context, c *collect.Collector, sources []scheduled) (*c
 		if err != nil {
 			return nil, err
 		}
-		one, err := planTold(ctx, s.Name, run)
+		one, err := planWithProgress(ctx, s.Name, run)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("source %s: %w", s.Name, err))
 			plan.Problems = append(plan.Problems, collect.Problem{Reason: failed[len(failed)-1].Error()})

@@ -92,13 +92,13 @@ func noArguments(c *cobra.Command, args []string) error {
 	if c.HasSubCommands() {
 		return usageError{fmt.Errorf("there is no command %q", c.CommandPath()+" "+args[0])}
 	}
-	return usageError{fmt.Errorf("%s takes no arguments, and was given %q", words(c), args)}
+	return usageError{fmt.Errorf("%s takes no arguments, and was given %q", commandName(c), args)}
 }
 
 func oneArgument(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usageError{fmt.Errorf("%s takes one argument, %s, and was given %d", words(c), what, len(args))}
+			return usageError{fmt.Errorf("%s takes one argument, %s, and was given %d", commandName(c), what, len(args))}
 		}
 		return nil
 	}
@@ -107,17 +107,19 @@ func oneArgument(what string) cobra.PositionalArgs {
 func someArguments(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usageError{fmt.Errorf("%s needs %s", words(c), what)}
+			return usageError{fmt.Errorf("%s needs %s", commandName(c), what)}
 		}
 		return nil
 	}
 }
 
-// words is a command as it is called, without the program's name.
-func words(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ") }
+// commandName is a command as it is called, without the program's name.
+func commandName(c *cobra.Command) string {
+	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
+}
 
-// setsNothing tells whether none of a command's own flags was given.
-func setsNothing(c *cobra.Command) bool {
+// noFlagsSet tells whether none of a command's own flags was given.
+func noFlagsSet(c *cobra.Command) bool {
 	nothing := true
 	c.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) { nothing = nothing && !flag.Changed })
 	return nothing

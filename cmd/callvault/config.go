@@ -117,18 +117,18 @@ type scheduled struct {
 // sources makes the sources of those names, or of all when there are none. One whose key
 // cannot be read is without a Client: a run over it fails and says why, and no other does.
 func (c *config) sources(names []string) ([]scheduled, error) {
-	all, err := c.described(names)
+	all, err := c.withoutClients(names)
 	if err != nil {
 		return nil, err
 	}
 	for i := range all {
 		all[i].Client, _ = all[i].Renew()
 	}
-	return all, allNamed(all, names)
+	return all, checkNames(all, names)
 }
 
-// keyed tells why none of the sources can be asked for anything; nil when one can.
-func keyed(sources []scheduled) error {
+// requireAnyKey tells why none of the sources can be asked for anything; nil when one can.
+func requireAnyKey(sources []scheduled) error {
 	if slices.ContainsFunc(sources, func(s scheduled) bool { return s.Client != nil }) {
 		return nil
 	}
@@ -136,9 +136,9 @@ func keyed(sources []scheduled) error {
 	return fmt.Errorf("source %s: %w", sources[0].Name, err)
 }
 
-// described makes those of them that there are without a Client, for what asks them
+// withoutClients makes those of them that there are without a Client, for what asks them
 // nothing: their keys are not read.
-func (c *config) described(names []string) ([]scheduled, error) {
+func (c *config) withoutClients(names []string) ([]scheduled, error) {
 	var all []scheduled
 	for i := range c.Source {
 		if len(names) > 0 && !slices.Contains(names, c.Source[i].Name) {
@@ -148,23 +148,23 @@ func (c *config) described(names []string) ([]scheduled, error) {
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", c.Source[i].Name, err)
 		}
-		s.Renew = c.Source[i].renewing(c.dir)
+		s.Renew = c.Source[i].clientMaker(c.dir)
 		all = append(all, s)
 	}
 	return all, nil
 }
 
-// withoutSchedules are the sources, for those who do not ask when they are collected
+// collectSources are the sources, for those who do not ask when they are collected
 // from.
-func withoutSchedules(all []scheduled) (sources []*collect.Source) {
+func collectSources(all []scheduled) (sources []*collect.Source) {
 	for _, s := range all {
 		sources = append(sources, s.Source)
 	}
 	return sources
 }
 
-// allNamed tells whether those of these names are there, and any at all.
-func allNamed(all []scheduled, names []string) error {
+// checkNames tells whether those of these names are there, and any at all.
+func checkNames(all []scheduled, names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(s scheduled) bool { return s.Name == name }) {
 			return usageError{fmt.Errorf("the configuration has no source %q", name)}
@@ -176,10 +176,10 @@ func allNamed(all []scheduled, names []string) error {
 	return nil
 }
 
-// renewing makes the client of the source, and another when the key is another by
+// clientMaker makes the client of the source, and another when the key is another by
 // now: a service need not be started again when a key was refreshed. The file of a key
 // is relative to dir.
-func (c *sourceConfig) renewing(dir string) func() (*client.Client, error) {
+func (c *sourceConfig) clientMaker(dir string) func() (*client.Client, error) {
 	var mu sync.Mutex // workers begin many turns at a time
 	var made *client.Client
 	var shown string

@@ -68,7 +68,7 @@ func TestEmptySecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &config{dir: dir, Alerts: alertsConfig{Webhook: "https://hook.example", SecretFile: "hook.secret"}}
-	if alerts, err := c.alerts(quiet()); err == nil || alerts != nil {
+	if alerts, err := c.alerts(warningLog()); err == nil || alerts != nil {
 		t.Errorf("a secret that is empty: %+v, %v", alerts, err)
 	}
 }

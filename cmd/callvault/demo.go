@@ -91,7 +91,7 @@ func (d *demonstration) collect(ctx context.Context, v *vault) error {
 	if err := loadSample(ctx, source); err != nil {
 		return err
 	}
-	s, err := newService(ctx, source, server.DefaultMaxUpload, quiet())
+	s, err := newService(ctx, source, server.DefaultMaxUpload, warningLog())
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,11 @@ func (d *demonstration) collect(ctx context.Context, v *vault) error {
 // pull runs the collector over the sources, shows how far it is and how complete
 // the result.
 func (d *demonstration) pull(ctx context.Context, v *vault) error {
-	collector, closeIt, err := newCollector(v, quiet())
+	collector, closeQuarantine, err := newCollector(v, warningLog())
 	if err != nil {
 		return err
 	}
-	defer closeIt()
+	defer closeQuarantine()
 	runs, err := startRuns(ctx, collector, d.sources, collect.Always, false)
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func pacedSince(now time.Time) int64 {
 
 // serve starts the service over what was collected and tells what to try.
 func (d *demonstration) serve(ctx context.Context, v *vault) error {
-	s, err := newService(ctx, v, server.DefaultMaxUpload, quiet())
+	s, err := newService(ctx, v, server.DefaultMaxUpload, warningLog())
 	if err != nil {
 		return err
 	}
@@ -224,13 +224,13 @@ func (d *demonstration) serve(ctx context.Context, v *vault) error {
 
 // prepare makes what the service answers with, and what the demo tells of it.
 func (d *demonstration) prepare(ctx context.Context, s *service, url string) (http.Handler, *demoText, error) {
-	collector, closeIt, err := newCollector(s.vault, quiet())
+	collector, closeQuarantine, err := newCollector(s.vault, warningLog())
 	if err != nil {
 		return nil, nil, err
 	}
 	s.jobs = append(s.jobs, func(ctx context.Context) error {
 		<-ctx.Done()
-		return closeIt()
+		return closeQuarantine()
 	})
 	if err := s.show(ctx, collector, d.sources); err != nil {
 		return nil, nil, err

@@ -30,11 +30,11 @@ type exported struct {
 	Tenant     string         `json:"tenant"`
 	Recordings int            `json:"recordings"`
 	Bytes      int64          `json:"bytes"`
-	Missing    []withoutAudio `json:"missing"`
+	Missing    []missingAudio `json:"missing"`
 }
 
-// withoutAudio is a recording whose audio could not be exported.
-type withoutAudio struct {
+// missingAudio is a recording whose audio could not be exported.
+type missingAudio struct {
 	RecordingKey string `json:"recordingKey"`
 	Reason       string `json:"reason"`
 }
@@ -73,7 +73,7 @@ Exit status 3: the audio of some recordings is not held, or is damaged; each is 
 				if err != nil {
 					return err
 				}
-				e := exporter{vault: v, dir: to, format: format, done: exported{Tenant: tenant, Missing: []withoutAudio{}}}
+				e := exporter{vault: v, dir: to, format: format, done: exported{Tenant: tenant, Missing: []missingAudio{}}}
 				err = e.run(c.Context(), span)
 				told := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
 					Action: account.ActionExport, Tenant: tenant, Bytes: e.done.Bytes,
@@ -113,8 +113,8 @@ func (e *exporter) run(ctx context.Context, span callvault.Span) error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(e.dir, "recordings.jsonl"), func(lines *os.File) error {
-		return writeWhole(filepath.Join(e.dir, "recordings.csv"), func(table *os.File) error {
+	return writeAtomically(filepath.Join(e.dir, "recordings.jsonl"), func(lines *os.File) error {
+		return writeAtomically(filepath.Join(e.dir, "recordings.csv"), func(table *os.File) error {
 			e.lines, e.table = lines, csv.NewWriter(table)
 			e.table.UseCRLF = true // RFC 4180 2.1
 			return e.exportAll(ctx, span)
@@ -144,8 +144,8 @@ func (e *exporter) exportAll(ctx context.Context, span callvault.Span) error {
 	return e.table.Error()
 }
 
-// writeWhole writes a file that has its name only when it is whole.
-func writeWhole(path string, write func(*os.File) error) error {
+// writeAtomically writes a file that has its name only when it is whole.
+func writeAtomically(path string, write func(*os.File) error) error {
 	file, err := os.Create(path + ".part")
 	if err != nil {
 		return err
@@ -171,14 +171,14 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 			if fault := (*audio.Fault)(nil); errors.As(err, &fault) {
 				reason = fault.Finding()
 			}
-			e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, reason})
+			e.done.Missing = append(e.done.Missing, missingAudio{r.RecordingKey, reason})
 			name = ""
 		} else if err != nil {
 			return err
 		}
 		e.done.Bytes += n
 	} else if !r.Status.Deleted() {
-		e.done.Missing = append(e.done.Missing, withoutAudio{r.RecordingKey, "its status is " + string(r.Status)})
+		e.done.Missing = append(e.done.Missing, missingAudio{r.RecordingKey, "its status is " + string(r.Status)})
 	}
 	e.done.Recordings++
 	call, err := e.call(ctx, r)
@@ -234,7 +234,7 @@ func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path st
 	if err != nil {
 		return 0, err
 	}
-	size, same, err := isThere(path, content)
+	size, same, err := sameContent(path, content)
 	if err != nil {
 		return 0, err
 	}
@@ -248,7 +248,7 @@ func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path st
 	if content, err = e.content(from, sum); err != nil { // from its beginning
 		return 0, err
 	}
-	err = writeWhole(path, func(file *os.File) (err error) {
+	err = writeAtomically(path, func(file *os.File) (err error) {
 		if n, err = io.Copy(file, content); err == nil && !sound() {
 			return errDamaged
 		}
@@ -272,9 +272,9 @@ func (e *exporter) content(from io.ReadSeeker, sum hash.Hash) (io.Reader, error)
 	return audio.NewWAV(from, info)
 }
 
-// isThere tells whether a file has that content, and its size. The error is the
+// sameContent tells whether a file has that content, and its size. The error is the
 // content's.
-func isThere(path string, content io.Reader) (size int64, same bool, err error) {
+func sameContent(path string, content io.Reader) (size int64, same bool, err error) {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return 0, false, nil // it is to be written; to open a pipe may take for ever
 	}
@@ -307,7 +307,7 @@ func tableRow(r *callvault.Recording, file, sum string) []string {
 		number(r.RecordingSystemID), string(r.Status), r.CallingParty, r.ReceivingParty, r.TenantName, r.TagData,
 		r.CallDirection, r.Skill, r.Agent, file, sum}
 	for i := range row {
-		row[i] = harmless(lineBreaks.Replace(row[i]))
+		row[i] = escapeFormula(lineBreaks.Replace(row[i]))
 	}
 	return row
 }
@@ -315,10 +315,10 @@ func tableRow(r *callvault.Recording, file, sum string) []string {
 // lineBreaks has one form for all of them: a \r alone would be lost in a table.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// harmless keeps a spreadsheet from taking a text for a formula; some take the wide
+// escapeFormula keeps a spreadsheet from taking a text for a formula; some take the wide
 // forms of the signs that begin one for the signs. A text that looks as if this had been
 // done gets one apostrophe more, so that an import finds each as it was.
-func harmless(text string) string {
+func escapeFormula(text string) string {
 	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, "'"))
 	if text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + text

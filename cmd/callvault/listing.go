@@ -7,13 +7,13 @@ import (
 	"callvault/collect"
 )
 
-// planTold plans a run and tells meanwhile how far its lists are: those of years take an
+// planWithProgress plans a run and tells meanwhile how far its lists are: those of years take an
 // hour at a provider's pace.
-func planTold(ctx context.Context, source string, run *collect.Run) (*collect.Plan, error) {
+func planWithProgress(ctx context.Context, source string, run *collect.Run) (*collect.Plan, error) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		told := listing{what: "plan: lists of " + source}
+		told := listProgress{what: "plan: lists of " + source}
 		defer told.end()
 		look := time.NewTicker(lookEvery)
 		defer look.Stop()
@@ -30,8 +30,8 @@ func planTold(ctx context.Context, source string, run *collect.Run) (*collect.Pl
 	return run.Plan(ctx)
 }
 
-// listing tells how far the lists of a run are.
-type listing struct {
+// listProgress tells how far the lists of a run are.
+type listProgress struct {
 	what string
 	bar  *progress // nil before there is something to tell
 	left int
@@ -39,7 +39,7 @@ type listing struct {
 
 // look tells that so many lists are left. They become more when one is asked for in
 // halves.
-func (l *listing) look(left int) {
+func (l *listProgress) look(left int) {
 	switch {
 	case l.bar == nil && left > 0:
 		l.bar = newProgress(l.what, int64(left))
@@ -52,7 +52,7 @@ func (l *listing) look(left int) {
 	l.left = left
 }
 
-func (l *listing) end() {
+func (l *listProgress) end() {
 	if l.bar != nil {
 		l.bar.end()
 	}

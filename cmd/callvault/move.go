@@ -140,7 +140,7 @@ func (at place) exists() error {
 }
 
 // side opens a side of a move.
-func (at place) side(ctx context.Context) (s *move.Side, closeIt func() error, err error) {
+func (at place) side(ctx context.Context) (s *move.Side, closeQuarantine func() error, err error) {
 	if at.data, err = filepath.Abs(at.data); err != nil {
 		return nil, nil, err
 	}

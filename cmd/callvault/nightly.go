@@ -35,11 +35,11 @@ func openCollecting(v *vault, config *config, log *slog.Logger) (*collecting, er
 	if err != nil {
 		return nil, err
 	}
-	collector, closeIt, err := newCollector(v, log)
+	collector, closeQuarantine, err := newCollector(v, log)
 	if err != nil {
 		return nil, err
 	}
-	return &collecting{collector, sources, alerts, log, closeIt}, nil
+	return &collecting{collector, sources, alerts, log, closeQuarantine}, nil
 }
 
 // schedules runs over each source by its schedule until ctx ends, and watches over
@@ -52,11 +52,11 @@ func (c *collecting) schedules(ctx context.Context) error {
 		}
 		running.Go(func() error {
 			return c.collector.Serve(ctx, source.Source, source.schedule, func(report *collect.Report) {
-				tellOf(ctx, report, c.alerts, c.log)
+				announce(ctx, report, c.alerts, c.log)
 			})
 		})
 	}
-	running.Go(func() error { return c.collector.Watch(ctx, withoutSchedules(c.sources), c.alerts) })
+	running.Go(func() error { return c.collector.Watch(ctx, collectSources(c.sources), c.alerts) })
 	return running.Wait()
 }
 
@@ -64,7 +64,7 @@ func (c *collecting) schedules(ctx context.Context) error {
 // share a database one at a time.
 func (c *collecting) watchOver(ctx context.Context, db *database.DB) error {
 	if !db.Shared() {
-		return c.collector.Watch(ctx, withoutSchedules(c.sources), c.alerts)
+		return c.collector.Watch(ctx, collectSources(c.sources), c.alerts)
 	}
 	for ctx.Err() == nil {
 		if err := c.watchAlone(ctx, db); err != nil && ctx.Err() == nil {
@@ -85,7 +85,7 @@ func (c *collecting) watchAlone(ctx context.Context, db *database.DB) error {
 		return err
 	}
 	defer release()
-	return c.collector.Watch(ctx, withoutSchedules(c.sources), c.alerts)
+	return c.collector.Watch(ctx, collectSources(c.sources), c.alerts)
 }
 
 // collectBySchedule lets the service collect from the sources of the
@@ -102,17 +102,17 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 	if err := s.show(ctx, c.collector, c.sources); err != nil {
 		return errors.Join(err, c.close())
 	}
-	s.server.Register(&ledgerMetrics{collector: c.collector, sources: withoutSchedules(c.sources), failed: map[string]time.Time{}})
+	s.server.Register(&ledgerMetrics{collector: c.collector, sources: collectSources(c.sources), failed: map[string]time.Time{}})
 	work := c.schedules
 	switch {
 	case only: // it may be that nobody collects any more
 		work = func(ctx context.Context) error { return c.watchOver(ctx, s.vault.db) }
 	case s.vault.db.Shared():
-		shift, err := openShift(ctx, s.vault, c, defaultTurns)
+		node, err := joinQueue(ctx, s.vault, c, defaultTurns)
 		if err != nil {
 			return errors.Join(err, c.close())
 		}
-		work = shift.run
+		work = node.run
 	}
 	s.jobs = append(s.jobs, func(ctx context.Context) error {
 		return errors.Join(work(ctx), c.close())
@@ -126,7 +126,7 @@ func (s *service) show(ctx context.Context, collector *collect.Collector, source
 	for _, source := range sources {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
 	}
-	former, err := collector.FormerSources(ctx, withoutSchedules(sources))
+	former, err := collector.FormerSources(ctx, collectSources(sources))
 	for _, source := range former {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source})
 	}
@@ -136,8 +136,8 @@ func (s *service) show(ctx context.Context, collector *collect.Collector, source
 	return err
 }
 
-// tellOf tells what came of a run to the log and to who is to be alerted.
-func tellOf(ctx context.Context, report *collect.Report, alerts *collect.Alerts, log *slog.Logger) {
+// announce tells what came of a run to the log and to who is to be alerted.
+func announce(ctx context.Context, report *collect.Report, alerts *collect.Alerts, log *slog.Logger) {
 	log.Info("run ended", "source", report.Source, "result", report.Result, "fetched", report.Held,
 		"bytes", report.Bytes, "problems", len(report.Problems), "error", report.Error)
 	alerts.SendReport(ctx, report)

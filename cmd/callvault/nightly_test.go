@@ -56,11 +56,11 @@ func TestLedgerPause(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		collector, closeIt, err := newCollector(v, quiet())
+		collector, closeQuarantine, err := newCollector(v, warningLog())
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { closeIt(); v.Close() })
+		t.Cleanup(func() { closeQuarantine(); v.Close() })
 		return v, collector
 	}
 	away, unread := open()
@@ -94,7 +94,7 @@ func TestFormerSourceIsShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { v.Close() })
-		s, err := newService(t.Context(), v, server.DefaultMaxUpload, quiet())
+		s, err := newService(t.Context(), v, server.DefaultMaxUpload, warningLog())
 		if err != nil {
 			t.Fatal(err)
 		}

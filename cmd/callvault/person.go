@@ -21,7 +21,7 @@ func userInviteCommand(o *options) *cobra.Command {
 		Example: "  callvault user invite kelly --url https://calls.example.com",
 		Args:    oneArgument("the person's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				if kind, err := v.accounts.Kind(c.Context(), args[0]); err == nil && kind == account.ServiceUser {
 					return fmt.Errorf("%s is a service user, who has a key and no password: make it anew with user refresh", args[0])
 				}
@@ -48,14 +48,14 @@ func printLink(c *cobra.Command, url, ticket string, err error) error {
 // welcome is a one-time link below the address of the service.
 func welcome(url, ticket string) string { return strings.TrimSuffix(url, "/") + "/welcome/" + ticket }
 
-// setHolder changes the service user or the person of this name.
-func (v *vault) setHolder(ctx context.Context, name string, edit func(h holder, enabled *bool) error) error {
+// editGrantee changes the service user or the person of this name.
+func (v *vault) editGrantee(ctx context.Context, name string, edit func(h grantee, enabled *bool) error) error {
 	kind, err := v.accounts.Kind(ctx, name)
 	if err != nil && !errors.Is(err, callvault.NotFound) {
 		return err
 	}
 	if kind == account.Person {
-		return v.accounts.SetPerson(ctx, name, func(p *callvault.Person) error { return edit(holderPerson(p), &p.Enabled) })
+		return v.accounts.SetPerson(ctx, name, func(p *callvault.Person) error { return edit(personGrantee(p), &p.Enabled) })
 	}
-	return v.accounts.SetUser(ctx, name, func(u *callvault.ServiceUser) error { return edit(holderUser(u), &u.Enabled) })
+	return v.accounts.SetUser(ctx, name, func(u *callvault.ServiceUser) error { return edit(userGrantee(u), &u.Enabled) })
 }

@@ -98,9 +98,9 @@ func reconcile(c *cobra.Command, o *options, v *vault, done *archive.Rebuilt) er
 	for i := range config.Source {
 		sources = append(sources, config.Source[i].Name)
 	}
-	collector, closeIt, err := newCollector(v, quiet())
+	collector, closeQuarantine, err := newCollector(v, warningLog())
 	if err != nil {
 		return err
 	}
-	return errors.Join(collector.Reconcile(c.Context(), sources, done.Recent), closeIt())
+	return errors.Join(collector.Reconcile(c.Context(), sources, done.Recent), closeQuarantine())
 }

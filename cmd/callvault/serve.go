@@ -43,7 +43,7 @@ func serveCommand(o *options) *cobra.Command {
 			if err := flags.check(o); err != nil {
 				return usageError{err}
 			}
-			log := lastingLog()
+			log := serviceLog()
 			config, err := readConfig(o)
 			if err != nil {
 				return err
@@ -170,7 +170,7 @@ func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 			return errors.Join(err, listener.Close())
 		}
 		scheme = "https"
-		s.jobs = append(s.jobs, pair.heed)
+		s.jobs = append(s.jobs, pair.reloadOnHangup)
 		listener = tls.NewListener(listener, &tls.Config{
 			GetCertificate: pair.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		})
@@ -241,17 +241,17 @@ func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handl
 	return errors.Join(err, counters.Wait())
 }
 
-// lastingLog is the log of a process that runs on and on. It is that of the rooms
+// serviceLog is the log of a process that runs on and on. It is that of the rooms
 // too which are handed none, and tell there of what is tried again.
-func lastingLog() *slog.Logger {
+func serviceLog() *slog.Logger {
 	all := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	slog.SetDefault(all)
 	log.SetOutput(io.Discard) // as in run: SetDefault took that over
 	return all
 }
 
-// quiet is a log that only tells of what goes wrong, for the demo.
-func quiet() *slog.Logger {
+// warningLog is a log that only tells of what goes wrong, for the demo.
+func warningLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 

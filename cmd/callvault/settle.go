@@ -47,11 +47,11 @@ and why, is shown by status, and no longer makes a run incomplete.`,
 
 // settle carries out a decision, and notes it in the audit trail.
 func settle(ctx context.Context, v *vault, source string, s *collect.Settlement) error {
-	collector, closeIt, err := newCollector(v, quiet())
+	collector, closeQuarantine, err := newCollector(v, warningLog())
 	if err != nil {
 		return err
 	}
-	defer closeIt()
+	defer closeQuarantine()
 	done := account.Event{Action: account.ActionSettle, Tenant: s.Tenant, Recording: s.Key, Detail: decision(s)}
 	if source == "" {
 		err = collector.Settle(ctx, s)

@@ -49,11 +49,11 @@ listed). Sources that are in the configuration no more are told of too.`,
 			if err != nil {
 				return err
 			}
-			sources, err := config.described(flags.sources)
+			sources, err := config.withoutClients(flags.sources)
 			if err != nil {
 				return err
 			}
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				return overSources(v, sources, func(v *vault, collector *collect.Collector, sources []scheduled) error {
 					sources, err := withFormer(c.Context(), collector, sources, flags.sources)
 					if err != nil {
@@ -77,7 +77,7 @@ listed). Sources that are in the configuration no more are told of too.`,
 // withFormer adds to the configured sources those that are in the configuration no
 // more, of these names or all.
 func withFormer(ctx context.Context, collector *collect.Collector, sources []scheduled, names []string) ([]scheduled, error) {
-	former, err := collector.FormerSources(ctx, withoutSchedules(sources))
+	former, err := collector.FormerSources(ctx, collectSources(sources))
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func withFormer(ctx context.Context, collector *collect.Collector, sources []sch
 			sources = append(sources, scheduled{Source: source})
 		}
 	}
-	return sources, allNamed(sources, names)
+	return sources, checkNames(sources, names)
 }
 
 func gatherStatus(c *cobra.Command, v *vault, collector *collect.Collector, sources []scheduled, flags statusFlags) (*statusReport, error) {
@@ -165,8 +165,8 @@ func (report *statusReport) print(out io.Writer, o *options) error {
 		return err
 	}
 	for i := range report.Tenants {
-		if besides := besides(&report.Tenants[i], time.Now()); besides != "" {
-			fmt.Fprintf(out, "%s: %s\n", report.Tenants[i].Tenant, besides)
+		if remarks := remarks(&report.Tenants[i], time.Now()); remarks != "" {
+			fmt.Fprintf(out, "%s: %s\n", report.Tenants[i].Tenant, remarks)
 		}
 	}
 	for i := range report.Tenants {
@@ -206,8 +206,8 @@ func (report *statusReport) stream(out io.Writer) error {
 	return w.Flush()
 }
 
-// besides is what there is to know of a tenant beside its row; mostly nothing.
-func besides(t *collect.TenantStatus, now time.Time) string {
+// remarks is what there is to know of a tenant beside its row; mostly nothing.
+func remarks(t *collect.TenantStatus, now time.Time) string {
 	var parts []string
 	for _, n := range []struct {
 		count int64

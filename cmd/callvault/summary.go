@@ -36,9 +36,9 @@ func printReport(out io.Writer, r *collect.Report) {
 			fmt.Fprintf(out, "  and %d more tenants; callvault status names all\n", len(lack)-i)
 			break
 		}
-		fmt.Fprintf(out, "  %s: %s\n", t.Tenant, lacks(&t))
+		fmt.Fprintf(out, "  %s: %s\n", t.Tenant, lackLine(&t))
 	}
-	problems := apart(r.Problems)
+	problems := interleave(r.Problems)
 	for i, p := range problems {
 		if i == summaryProblems {
 			fmt.Fprintf(out, "  and %d more; callvault status --days names all\n", len(r.Problems)-i)
@@ -57,9 +57,9 @@ func problemLine(p collect.Problem) string {
 	return reason
 }
 
-// lacks says how much a tenant lacks, and until when its egress limit keeps it from
+// lackLine says how much a tenant lacks, and until when its egress limit keeps it from
 // more.
-func lacks(t *collect.TenantReport) string {
+func lackLine(t *collect.TenantReport) string {
 	text := fmt.Sprintf("%d recordings are missing", t.Lacking)
 	if t.ClosedUntil != nil {
 		text += ", closed for its egress limit until " + moment(*t.ClosedUntil)
@@ -67,9 +67,9 @@ func lacks(t *collect.TenantReport) string {
 	return text
 }
 
-// apart takes from each tenant in turn, so that one that lacks much does not hide
+// interleave takes from each tenant in turn, so that one that lacks much does not hide
 // what others lack; what concerns the whole source comes first.
-func apart(problems []collect.Problem) []collect.Problem {
+func interleave(problems []collect.Problem) []collect.Problem {
 	nth := map[string]int{}
 	place := make(map[collect.Problem]int, len(problems))
 	for _, p := range problems {

@@ -91,7 +91,7 @@ func tenantAddCommand(o *options) *cobra.Command {
 			if err := flags.apply(c.Flags(), &tenant); err != nil {
 				return err
 			}
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				return asUsage(v.accounts.AddTenant(c.Context(), tenant, time.Now()))
 			})
 		},
@@ -108,10 +108,10 @@ func tenantSetCommand(o *options) *cobra.Command {
 		Example: "  callvault tenant set acme-ns --egress-limit off",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if setsNothing(c) {
+			if noFlagsSet(c) {
 				return usageError{fmt.Errorf("say what to change of %s, such as --agents 30", args[0])}
 			}
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				return asUsage(v.accounts.SetTenant(c.Context(), args[0], func(t *callvault.Tenant) error {
 					return flags.apply(c.Flags(), t)
 				}))
@@ -129,7 +129,7 @@ func tenantListCommand(o *options) *cobra.Command {
 		Example: "  callvault tenant list --json",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				tenants, err := v.accounts.Tenants(c.Context())
 				if err != nil {
 					return err
@@ -171,7 +171,7 @@ func tenantUsageCommand(o *options) *cobra.Command {
 		Example: "  callvault tenant usage acme-ns",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				tenant, err := v.accounts.Tenant(c.Context(), args[0])
 				if err != nil {
 					return err
@@ -204,7 +204,7 @@ func tenantResetCommand(o *options) *cobra.Command {
 		Example: "  callvault tenant reset-usage acme-ns",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				return v.accounts.ResetUsage(c.Context(), args[0])
 			})
 		},

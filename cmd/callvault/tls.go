@@ -58,8 +58,8 @@ func (c *tlsCertificate) read() (changed bool, err error) {
 	return true, nil
 }
 
-// lookAgain reads the files if they were replaced, and tells of it.
-func (c *tlsCertificate) lookAgain() {
+// reloadIfChanged reads the files if they were replaced, and tells of it.
+func (c *tlsCertificate) reloadIfChanged() {
 	changed, err := c.read()
 	switch {
 	case err != nil:
@@ -77,14 +77,14 @@ func (c *tlsCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.looked) >= statEvery {
-		c.lookAgain()
+		c.reloadIfChanged()
 	}
 	return c.pair, nil
 }
 
-// heed looks at the files whenever the service gets SIGHUP, which would end it
+// reloadOnHangup looks at the files whenever the service gets SIGHUP, which would end it
 // otherwise, and by systemd's measure in good order.
-func (c *tlsCertificate) heed(ctx context.Context) error {
+func (c *tlsCertificate) reloadOnHangup(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -94,7 +94,7 @@ func (c *tlsCertificate) heed(ctx context.Context) error {
 			return nil
 		case <-hangups:
 			c.mu.Lock()
-			c.lookAgain()
+			c.reloadIfChanged()
 			c.mu.Unlock()
 		}
 	}

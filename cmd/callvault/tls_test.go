@@ -125,7 +125,7 @@ func TestHandshakesLookAtTheCertificate(t *testing.T) {
 		certificate, key := certify(t, int64(i))
 		err := errors.Join(os.WriteFile(names[0], certificate, 0o600), os.WriteFile(names[1], key, 0o600))
 		if err == nil && c == nil {
-			c, err = readCertificate(names[0], names[1], quiet())
+			c, err = readCertificate(names[0], names[1], warningLog())
 		}
 		if err != nil {
 			t.Fatal(err)

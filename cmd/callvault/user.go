@@ -35,24 +35,24 @@ func (f *userFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.requestLimit, "request-limit", "on", "limit of 3 lists in 10 s: on or off; people have none")
 }
 
-// holder is what flags change of a service user or a person.
-type holder struct {
+// grantee is what flags change of a service user or a person.
+type grantee struct {
 	*callvault.Grant
 	can          *[]callvault.Capability
 	parse        func(string) ([]callvault.Capability, error)
 	requestLimit *bool // nil where there is none
 }
 
-func holderUser(u *callvault.ServiceUser) holder {
-	return holder{&u.Grant, &u.Can, callvault.ParseCapabilities, &u.RequestLimit}
+func userGrantee(u *callvault.ServiceUser) grantee {
+	return grantee{&u.Grant, &u.Can, callvault.ParseCapabilities, &u.RequestLimit}
 }
 
-func holderPerson(p *callvault.Person) holder {
-	return holder{&p.Grant, &p.Can, callvault.ParsePersonCapabilities, nil}
+func personGrantee(p *callvault.Person) grantee {
+	return grantee{&p.Grant, &p.Can, callvault.ParsePersonCapabilities, nil}
 }
 
 // apply changes a user or a person as those flags say that were given.
-func (f *userFlags) apply(flags *pflag.FlagSet, u holder) (err error) {
+func (f *userFlags) apply(flags *pflag.FlagSet, u grantee) (err error) {
 	if f.allTenants && len(f.tenants) > 0 {
 		return usageError{fmt.Errorf("--tenant and --all-tenants exclude each other")}
 	}
@@ -62,7 +62,7 @@ func (f *userFlags) apply(flags *pflag.FlagSet, u holder) (err error) {
 		}
 		switch flag.Name {
 		case "tenant":
-			u.Tenants, u.AllTenants = eachOnce(f.tenants), false
+			u.Tenants, u.AllTenants = unique(f.tenants), false
 		case "all-tenants":
 			u.AllTenants = f.allTenants
 			if f.allTenants {
@@ -99,11 +99,11 @@ func narrowing(names []string) ([]string, error) {
 			return nil, errors.New("one of the names is empty")
 		}
 	}
-	return eachOnce(names), nil
+	return unique(names), nil
 }
 
-// eachOnce is the words in their order without those that were there before.
-func eachOnce(words []string) (kept []string) {
+// unique is the words in their order without those that were there before.
+func unique(words []string) (kept []string) {
 	for _, word := range words {
 		if !slices.Contains(kept, word) {
 			kept = append(kept, word)
@@ -139,9 +139,9 @@ once, for three days; user invite makes another.`,
 				Name: args[0], Can: []callvault.Capability{callvault.Read}, Enabled: true, RequestLimit: true,
 			}
 			somebody := callvault.Person{Name: args[0], Can: []callvault.Capability{callvault.Listen}, Enabled: true}
-			who := holderUser(&user)
+			who := userGrantee(&user)
 			if person {
-				who = holderPerson(&somebody)
+				who = personGrantee(&somebody)
 			}
 			if err := flags.apply(c.Flags(), who); err != nil {
 				return err
@@ -149,7 +149,7 @@ once, for three days; user invite makes another.`,
 			if !who.AllTenants && len(who.Tenants) == 0 {
 				return usageError{fmt.Errorf("say which tenants %q may reach: --tenant T, or --all-tenants", args[0])}
 			}
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				if person {
 					ticket, err := v.accounts.AddPerson(c.Context(), somebody, time.Now())
 					return printLink(c, url, ticket, asUsage(err))
@@ -185,11 +185,11 @@ func userSetCommand(o *options) *cobra.Command {
 		Example: "  callvault user set robot --tenant acme-ns --tenant acme-sf --can read,write",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if setsNothing(c) {
+			if noFlagsSet(c) {
 				return usageError{fmt.Errorf("say what to change of %s, such as --can read,write", args[0])}
 			}
-			return withRows(c.Context(), o, func(v *vault) error {
-				return asUsage(v.setHolder(c.Context(), args[0], func(h holder, _ *bool) error { return flags.apply(c.Flags(), h) }))
+			return withDatabase(c.Context(), o, func(v *vault) error {
+				return asUsage(v.editGrantee(c.Context(), args[0], func(h grantee, _ *bool) error { return flags.apply(c.Flags(), h) }))
 			})
 		},
 	}
@@ -204,7 +204,7 @@ func userRefreshCommand(o *options) *cobra.Command {
 		Example: "  callvault user refresh robot > /etc/callvault/robot.key",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				if kind, err := v.accounts.Kind(c.Context(), args[0]); err == nil && kind == account.Person {
 					return fmt.Errorf("%s is a person, who has a password and no key: make a new link with user invite", args[0])
 				}
@@ -226,8 +226,8 @@ func userEnableCommand(o *options, enable bool) *cobra.Command {
 		Example: "  callvault user " + word + " robot",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
-				return v.setHolder(c.Context(), args[0], func(_ holder, enabled *bool) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
+				return v.editGrantee(c.Context(), args[0], func(_ grantee, enabled *bool) error {
 					*enabled = enable
 					return nil
 				})
@@ -243,7 +243,7 @@ func userRemoveCommand(o *options) *cobra.Command {
 		Example: "  callvault user remove robot",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				kind, err := v.accounts.Kind(c.Context(), args[0])
 				if err != nil {
 					return err

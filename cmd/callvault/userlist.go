@@ -19,7 +19,7 @@ func userListCommand(o *options) *cobra.Command {
 		Example: "  callvault user list --json",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
+			return withDatabase(c.Context(), o, func(v *vault) error {
 				list, err := v.listed(c.Context())
 				if err != nil {
 					return err

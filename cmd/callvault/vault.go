@@ -28,8 +28,8 @@ type place struct {
 	rows     bool   // what is wanted is in the database: a store is asked for nothing
 }
 
-// frozen tells whether a folder is on a file system that takes no writes, as a snapshot.
-func frozen(dir string) bool {
+// isReadOnly tells whether a folder is on a file system that takes no writes, as a snapshot.
+func isReadOnly(dir string) bool {
 	probe, err := os.CreateTemp(dir, ".callvault-")
 	if err == nil {
 		_ = errors.Join(probe.Close(), os.Remove(probe.Name())) // it is empty, and hidden
@@ -81,7 +81,7 @@ func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
 		return database.Open(ctx, at.database)
 	}
 	open := database.Open
-	if at.readOnly && frozen(at.data) {
+	if at.readOnly && isReadOnly(at.data) {
 		open = database.OpenReadOnly
 	}
 	db, err := open(ctx, filepath.Join(at.data, "callvault.db"))
@@ -95,7 +95,7 @@ func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
 func (at place) openAudio(ctx context.Context) (blobStore, error) {
 	if at.audio == "" {
 		open, folder := disk.Open, filepath.Join(at.data, "audio")
-		if at.readOnly && frozen(folder) {
+		if at.readOnly && isReadOnly(folder) {
 			open = disk.OpenReadOnly
 		}
 		blobs, err := open(folder)
@@ -145,9 +145,9 @@ func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
 	return errors.Join(fn(v), v.Close())
 }
 
-// withRows is withVault for who needs nothing of the audio: a key can be ended, and told
+// withDatabase is withVault for who needs nothing of the audio: a key can be ended, and told
 // how all stands, while the store is away.
-func withRows(ctx context.Context, o *options, fn func(*vault) error) error {
+func withDatabase(ctx context.Context, o *options, fn func(*vault) error) error {
 	at := o.place
 	at.rows = true
 	v, err := openVault(ctx, at)
@@ -157,10 +157,10 @@ func withRows(ctx context.Context, o *options, fn func(*vault) error) error {
 	return errors.Join(fn(v), v.Close())
 }
 
-// withMade is withVault for who proves something of an archive: it makes none, of which
+// withExisting is withVault for who proves something of an archive: it makes none, of which
 // nothing could be at fault, where the data folder's name is mistyped; and it opens one
 // also that is on a file system that takes no writes.
-func withMade(ctx context.Context, o *options, fn func(*vault) error) error {
+func withExisting(ctx context.Context, o *options, fn func(*vault) error) error {
 	if o.database == "" {
 		_, err := os.Stat(filepath.Join(o.data, "callvault.db"))
 		_, none := os.Stat(filepath.Join(o.data, "audio"))
@@ -170,7 +170,7 @@ func withMade(ctx context.Context, o *options, fn func(*vault) error) error {
 	}
 	at := o.place
 	at.readOnly = true
-	if at.database == "" && frozen(at.data) {
+	if at.database == "" && isReadOnly(at.data) {
 		fmt.Fprintf(os.Stderr, "%s cannot be written: it is read as it is, and that it was read is not remembered\n", at.data)
 	}
 	v, err := openVault(ctx, at)

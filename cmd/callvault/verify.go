@@ -43,7 +43,7 @@ Exit status 3: there are faults.`,
 			if selection.Part, err = partOf(part); err != nil {
 				return err
 			}
-			return withMade(c.Context(), o, func(v *vault) error { return verify(c, o, v, selection) })
+			return withExisting(c.Context(), o, func(v *vault) error { return verify(c, o, v, selection) })
 		},
 	}
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant's recordings")

@@ -41,10 +41,10 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 		for {
 			select {
 			case <-done:
-				tellChanges(plain, runs, told)
+				printChanges(plain, runs, told)
 				return
 			case <-look.C:
-				told = tellChanges(plain, runs, told)
+				told = printChanges(plain, runs, told)
 			case <-tell.C:
 				for _, run := range runs {
 					fmt.Fprintln(plain, totalLine(run.Progress()))
@@ -55,9 +55,9 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// tellChanges writes a line for each tenant whose state is not what was told last,
+// printChanges writes a line for each tenant whose state is not what was told last,
 // by run and tenant. How long a tenant waits changes with each look, and is none.
-func tellChanges(out io.Writer, runs []*collect.Run, told []map[string]string) []map[string]string {
+func printChanges(out io.Writer, runs []*collect.Run, told []map[string]string) []map[string]string {
 	for i, run := range runs {
 		v := run.Progress()
 		if told[i] == nil {

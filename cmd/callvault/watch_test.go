@@ -36,7 +36,7 @@ func TestTenantLines(t *testing.T) {
 
 // TestListing: lists that are halved are more to do, not less that is done.
 func TestListing(t *testing.T) {
-	told := listing{what: "plan"}
+	told := listProgress{what: "plan"}
 	defer told.end()
 	for _, left := range []int{0, 10, 9, 9, 11, 4} {
 		told.look(left)

@@ -22,8 +22,8 @@ While a run over its source is under way it is refused.`,
 		Example: `  callvault reopen acme-ns && callvault collect`,
 		Args:    oneArgument("the TENANT as it is called here"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withRows(c.Context(), o, func(v *vault) error {
-				return atRest(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
+			return withDatabase(c.Context(), o, func(v *vault) error {
+				return changeWhileIdle(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
 					return account.Event{Action: account.ActionReopen, Tenant: args[0]}, collector.Reopen(c.Context(), args[0])
 				})
 			})
@@ -49,15 +49,15 @@ fetches what is not held. While a run over either source is under way it is refu
 			if err != nil {
 				return err
 			}
-			sources, err := config.described([]string{to})
+			sources, err := config.withoutClients([]string{to})
 			if err == nil {
-				err = allNamed(sources, []string{to})
+				err = checkNames(sources, []string{to})
 			}
 			if err != nil {
 				return err
 			}
-			return withRows(c.Context(), o, func(v *vault) error {
-				return atRest(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
+			return withDatabase(c.Context(), o, func(v *vault) error {
+				return changeWhileIdle(c.Context(), v, args[0], func(collector *collect.Collector) (account.Event, error) {
 					from, err := collector.HandOver(c.Context(), args[0], sources[0].Source)
 					return account.Event{Action: account.ActionHandOver, Tenant: args[0], Detail: "from source " + from + " to " + to}, err
 				})
@@ -68,14 +68,14 @@ fetches what is not held. While a run over either source is under way it is refu
 	return c
 }
 
-// atRest changes how a tenant is collected, which no run may be at work for, and notes it
+// changeWhileIdle changes how a tenant is collected, which no run may be at work for, and notes it
 // in the audit trail.
-func atRest(ctx context.Context, v *vault, tenant string, change func(*collect.Collector) (account.Event, error)) error {
-	collector, closeIt, err := newCollector(v, quiet())
+func changeWhileIdle(ctx context.Context, v *vault, tenant string, change func(*collect.Collector) (account.Event, error)) error {
+	collector, closeQuarantine, err := newCollector(v, warningLog())
 	if err != nil {
 		return err
 	}
-	defer closeIt()
+	defer closeQuarantine()
 	done, err := change(collector)
 	var taken database.Held
 	if errors.As(err, &taken) {
