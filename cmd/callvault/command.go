@@ -20,17 +20,17 @@ type options struct {
 	json   bool
 }
 
-// newCommand is the whole command line.
+// newCommand builds the whole command line.
 func newCommand() *cobra.Command {
 	o := &options{}
 	root := &cobra.Command{
 		Use:   "callvault",
-		Short: "Keeps call recordings: serves them by the recordings API, and takes them in",
+		Short: "An archive for call recordings: serves them over the recordings API, collects and imports them",
 		Example: `  callvault demo                                  see it work, with sample calls
-  callvault tenant add acme-ns --agents 25        a site
-  callvault user add robot --tenant acme-ns       a service user; prints its key
+  callvault tenant add acme-ns --agents 25        add a site
+  callvault user add robot --tenant acme-ns       add a service user; prints its key
   callvault import --tenant acme-ns /var/spool/asterisk/monitor
-  callvault serve                                 the service`,
+  callvault serve                                 run the service`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArguments,
@@ -43,9 +43,9 @@ func newCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&o.data, "data", envOr("CALLVAULT_DATA", "callvault-data"), "folder of the archive (CALLVAULT_DATA)")
-	root.PersistentFlags().StringVar(&o.database, "database", os.Getenv("CALLVAULT_DATABASE"), "the database instead: postgres://USER@HOST/NAME (CALLVAULT_DATABASE)")
-	root.PersistentFlags().StringVar(&o.audio, "audio", os.Getenv("CALLVAULT_AUDIO"), "where audio is kept instead: s3://BUCKET/PREFIX?endpoint=URL&region=R (CALLVAULT_AUDIO)")
-	for _, secretive := range []string{"database", "audio"} { // what the environment holds may have a password in it: not for --help
+	root.PersistentFlags().StringVar(&o.database, "database", os.Getenv("CALLVAULT_DATABASE"), "use this database instead of the one in the data folder: postgres://USER@HOST/NAME (CALLVAULT_DATABASE)")
+	root.PersistentFlags().StringVar(&o.audio, "audio", os.Getenv("CALLVAULT_AUDIO"), "store audio here instead of in the data folder: s3://BUCKET/PREFIX?endpoint=URL&region=R (CALLVAULT_AUDIO)")
+	for _, secretive := range []string{"database", "audio"} { // --help must not print a password from the environment
 		root.PersistentFlags().Lookup(secretive).DefValue = ""
 	}
 	root.PersistentFlags().StringVar(&o.config, "config", os.Getenv("CALLVAULT_CONFIG"), "configuration file (CALLVAULT_CONFIG; else callvault.toml in the data folder)")
@@ -67,7 +67,7 @@ func envOr(name, otherwise string) string {
 	return otherwise
 }
 
-// helpCommand is help COMMAND, for which there must be such a command.
+// helpCommand is help COMMAND. Unlike cobra's own it fails when there is no such command.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",
@@ -84,7 +84,8 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// noArguments and the like tell a wrong number of arguments as a wrong usage.
+// noArguments, like oneArgument and someArguments, makes a wrong number of arguments a
+// usage error.
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -113,29 +114,30 @@ func someArguments(what string) cobra.PositionalArgs {
 	}
 }
 
-// commandName is a command as it is called, without the program's name.
+// commandName is the command as it is typed, without the program's name.
 func commandName(c *cobra.Command) string {
 	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 }
 
-// noFlagsSet tells whether none of a command's own flags was given.
+// noFlagsSet reports whether none of a command's own flags was given.
 func noFlagsSet(c *cobra.Command) bool {
 	nothing := true
 	c.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) { nothing = nothing && !flag.Changed })
 	return nothing
 }
 
-// group is a command that only has others below it; the example is of one of them.
-func group(use, short, example string, below ...*cobra.Command) *cobra.Command {
+// group is a command that does nothing itself but has subcommands; the example is one
+// of theirs.
+func group(use, short, example string, subcommands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Example: example, Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(below...)
+	c.AddCommand(subcommands...)
 	return c
 }
 
-// asUsage makes a wrong usage of what is refused because it was given wrongly.
+// asUsage turns an error that wraps callvault.InvalidParameter into a usage error.
 func asUsage(err error) error {
 	if errors.Is(err, callvault.InvalidParameter) {
 		return usageError{err}
@@ -143,13 +145,13 @@ func asUsage(err error) error {
 	return err
 }
 
-// statusNumber is how a callvault.Code stands in the text of an error.
+// statusNumber matches a callvault.Code in the text of an error.
 var (
 	statusNumber = regexp.MustCompile(`: \d{3} [a-z_]+`)
 	asOneLine    = strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ")
 )
 
-// forPeople is an error's text without the status numbers of the API, on one line.
+// forPeople returns an error's text on one line, without the API's status numbers.
 func forPeople(err error) string {
 	text := statusNumber.ReplaceAllString(err.Error(), "")
 	return asOneLine.Replace(text)

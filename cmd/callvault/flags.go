@@ -7,15 +7,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// commandFirst puts the words that name a command before all flags, so that flags
-// may stand anywhere, also where cobra does not know yet whose they are and
-// whether the next word is their value. All commands' flags of one name must
-// agree on that.
+// commandFirst moves the words that name a command before all flags. Flags may then
+// stand anywhere, even before the command, where cobra does not know yet which command
+// they belong to and whether the next word is their value. Flags of the same name must
+// therefore agree, across all commands, on whether they take a value.
 func commandFirst(root *cobra.Command, args []string) []string {
-	bare := map[string]bool{"--help": true, "-h": true}
+	takesValue := map[string]bool{}
 	eachCommand(root, func(c *cobra.Command) {
 		for _, flags := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
-			flags.VisitAll(func(flag *pflag.Flag) { bare["--"+flag.Name] = flag.NoOptDefVal != "" })
+			flags.VisitAll(func(flag *pflag.Flag) { takesValue["--"+flag.Name] = flag.NoOptDefVal == "" })
 		}
 	})
 	var words, rest []string
@@ -31,7 +31,7 @@ func commandFirst(root *cobra.Command, args []string) []string {
 			continue
 		}
 		rest = append(rest, arg)
-		if noValue, known := bare[arg]; known && !noValue && i+1 < len(args) {
+		if takesValue[arg] && i+1 < len(args) {
 			i++
 			rest = append(rest, args[i])
 		}
@@ -42,7 +42,7 @@ func commandFirst(root *cobra.Command, args []string) []string {
 	return append(words, rest...)
 }
 
-// eachCommand calls fn for a command and all below it.
+// eachCommand calls fn for a command and all its subcommands.
 func eachCommand(c *cobra.Command, fn func(*cobra.Command)) {
 	fn(c)
 	for _, below := range c.Commands() {
@@ -50,7 +50,7 @@ func eachCommand(c *cobra.Command, fn func(*cobra.Command)) {
 	}
 }
 
-// child is the command of that name below c, or nil.
+// child returns the subcommand of c with that name, or nil.
 func child(c *cobra.Command, name string) *cobra.Command {
 	for _, below := range c.Commands() {
 		if below.Name() == name {

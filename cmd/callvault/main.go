@@ -1,5 +1,5 @@
-// Callvault keeps call recordings: it serves them by the recordings API, and
-// takes them in.
+// Callvault keeps call recordings: it serves them over the recordings API, and
+// collects and imports them.
 package main
 
 import (
@@ -32,22 +32,22 @@ const (
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }
 
-// errIncomplete says that a command did its work but has faults to tell of, and
-// has told them.
+// errIncomplete says that a command did its work but found faults, and has printed
+// them.
 var errIncomplete = errors.New("incomplete")
 
-// results is standard output, which remembers what kept it from being written: what
-// nobody could read was not told.
-type results struct {
-	to   io.Writer
-	lost error
+// resultWriter is standard output. It remembers the first error of writing to it: a
+// command whose results nobody could read has failed.
+type resultWriter struct {
+	to  io.Writer
+	err error
 }
 
 // Write writes a part of the results.
-func (r *results) Write(part []byte) (int, error) {
-	n, err := r.to.Write(part)
-	if r.lost == nil {
-		r.lost = err
+func (w *resultWriter) Write(part []byte) (int, error) {
+	n, err := w.to.Write(part)
+	if w.err == nil {
+		w.err = err
 	}
 	return n, err
 }
@@ -58,17 +58,17 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program as it stands, unless a command hears it
-	log.SetOutput(io.Discard)    // net/http tells there of what a source sent unasked
-	// Requests at a service have contexts of their own, which are not patient.
+	context.AfterFunc(ctx, stop) // a second signal kills the program, unless a command handles it
+	log.SetOutput(io.Discard)    // net/http logs there what a source sends unasked
+	// The requests of a service have contexts of their own, which are not patient.
 	ctx = database.Patient(ctx)
 	root := newCommand()
-	out := &results{to: os.Stdout}
+	out := &resultWriter{to: os.Stdout}
 	root.SetOut(out)
 	root.SetArgs(commandFirst(root, os.Args[1:]))
 	err := root.ExecuteContext(account.As(ctx, account.Actor{Who: operator(), Via: account.ViaCommandLine}))
-	if out.lost != nil && (err == nil || errors.Is(err, errIncomplete)) {
-		err = fmt.Errorf("the results could not be written: %w", out.lost)
+	if out.err != nil && (err == nil || errors.Is(err, errIncomplete)) {
+		err = fmt.Errorf("the results could not be written: %w", out.err)
 	}
 	if err == nil {
 		return exitDone
@@ -84,7 +84,7 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "callvault: %s (see --help)\n", forPeople(err))
 		return exitUsage
 	case errors.Is(archive.StorageError(err), callvault.InsufficientStorage):
-		err = fmt.Errorf("no room is left on the disk; make room and run it again: %w", err)
+		err = fmt.Errorf("no room is left on the disk; make room and run the command again: %w", err)
 	}
 	fmt.Fprintf(os.Stderr, "callvault: %v\n", forPeople(err))
 	return exitFailed

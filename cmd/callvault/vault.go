@@ -19,20 +19,20 @@ import (
 	"callvault/move"
 )
 
-// place is where an archive is: its data folder, and what of it is elsewhere.
+// place is where an archive is: its data folder, and which parts of it are elsewhere.
 type place struct {
-	data     string // folder
-	database string // postgres://…; "" is in the folder
-	audio    string // s3://…; "" is in the folder
-	readOnly bool   // what of the folder cannot be written is only read
-	rows     bool   // what is wanted is in the database: a store is asked for nothing
+	data         string // folder
+	database     string // postgres://…; "" is in the folder
+	audio        string // s3://…; "" is in the folder
+	readOnly     bool   // open what cannot be written for reading only
+	databaseOnly bool   // the audio is not needed: do not contact its store
 }
 
-// isReadOnly tells whether a folder is on a file system that takes no writes, as a snapshot.
+// isReadOnly reports whether a folder is on a read-only file system, such as a snapshot.
 func isReadOnly(dir string) bool {
 	probe, err := os.CreateTemp(dir, ".callvault-")
 	if err == nil {
-		_ = errors.Join(probe.Close(), os.Remove(probe.Name())) // it is empty, and hidden
+		_ = errors.Join(probe.Close(), os.Remove(probe.Name())) // an empty hidden file does no harm if it stays
 	}
 	return errors.Is(err, syscall.EROFS)
 }
@@ -46,13 +46,13 @@ type vault struct {
 	archive  *archive.Archive
 }
 
-// blobStore is blobs that were opened.
+// blobStore is an open store of blobs.
 type blobStore interface {
 	archive.Blobs
 	Close() error
 }
 
-// openVault opens an archive, and makes its data folder if there is none.
+// openVault opens an archive, and creates its data folder if there is none.
 func openVault(ctx context.Context, at place) (*vault, error) {
 	db, err := at.openDatabase(ctx)
 	if err != nil {
@@ -75,7 +75,7 @@ func openVault(ctx context.Context, at place) (*vault, error) {
 // openDatabase opens the database.
 func (at place) openDatabase(ctx context.Context) (*database.DB, error) {
 	if at.database != "" && !strings.HasPrefix(at.database, "postgres://") && !strings.HasPrefix(at.database, "postgresql://") {
-		return nil, usageError{errors.New("the database's address is none such as postgres://user@host/name")} // it may hold a secret
+		return nil, usageError{errors.New("the database's address is not of the form postgres://user@host/name")} // not quoted: it may hold a password
 	}
 	if at.database != "" {
 		return database.Open(ctx, at.database)
@@ -108,14 +108,14 @@ func (at place) openAudio(ctx context.Context) (blobStore, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if at.rows {
+	if at.databaseOnly {
 		return s3.At(location)
 	}
 	return s3.Open(ctx, location)
 }
 
-// openQuarantine opens the blobs of what was refused: beside the audio, where that
-// is in a store, as a folder that is none of it.
+// openQuarantine opens the blobs of what was refused. They are a folder beside the audio;
+// in a store, they are below a prefix that the audio does not use.
 func (v *vault) openQuarantine() (blobStore, error) { return v.place.openQuarantine(v.blobs) }
 
 func (at place) openQuarantine(audio blobStore) (blobStore, error) {
@@ -125,7 +125,8 @@ func (at place) openQuarantine(audio blobStore) (blobStore, error) {
 	return disk.Open(filepath.Join(at.data, "quarantine"))
 }
 
-// diskFree tells the bytes free where audio is kept; nil where nobody knows.
+// diskFree returns a function that counts the free bytes where audio is kept, or nil for
+// a store, whose room is unknown.
 func (v *vault) diskFree() func() (int64, error) {
 	if folder, ok := v.blobs.(*disk.Store); ok {
 		return folder.Free
@@ -145,11 +146,11 @@ func withVault(ctx context.Context, o *options, fn func(*vault) error) error {
 	return errors.Join(fn(v), v.Close())
 }
 
-// withDatabase is withVault for who needs nothing of the audio: a key can be ended, and told
-// how all stands, while the store is away.
+// withDatabase is withVault for commands that need no audio: a key can be revoked, and
+// the status shown, while the store of the audio is unreachable.
 func withDatabase(ctx context.Context, o *options, fn func(*vault) error) error {
 	at := o.place
-	at.rows = true
+	at.databaseOnly = true
 	v, err := openVault(ctx, at)
 	if err != nil {
 		return err
@@ -157,21 +158,21 @@ func withDatabase(ctx context.Context, o *options, fn func(*vault) error) error 
 	return errors.Join(fn(v), v.Close())
 }
 
-// withExisting is withVault for who proves something of an archive: it makes none, of which
-// nothing could be at fault, where the data folder's name is mistyped; and it opens one
-// also that is on a file system that takes no writes.
+// withExisting is withVault for commands that check an archive. It does not create one:
+// where the data folder's name is mistyped, a new, empty archive would be found whole. It
+// also opens an archive on a read-only file system.
 func withExisting(ctx context.Context, o *options, fn func(*vault) error) error {
 	if o.database == "" {
 		_, err := os.Stat(filepath.Join(o.data, "callvault.db"))
 		_, none := os.Stat(filepath.Join(o.data, "audio"))
 		if errors.Is(err, fs.ErrNotExist) && errors.Is(none, fs.ErrNotExist) {
-			return fmt.Errorf("data folder %s: there is no archive; --data DIR or CALLVAULT_DATA names its folder", o.data)
+			return fmt.Errorf("data folder %s: there is no archive; name its folder with --data DIR or CALLVAULT_DATA", o.data)
 		}
 	}
 	at := o.place
 	at.readOnly = true
 	if at.database == "" && isReadOnly(at.data) {
-		fmt.Fprintf(os.Stderr, "%s cannot be written: it is read as it is, and that it was read is not remembered\n", at.data)
+		fmt.Fprintf(os.Stderr, "%s cannot be written: it is only read, and when it was read is not remembered\n", at.data)
 	}
 	v, err := openVault(ctx, at)
 	if err != nil {
@@ -180,9 +181,9 @@ func withExisting(ctx context.Context, o *options, fn func(*vault) error) error 
 	return errors.Join(fn(v), v.Close())
 }
 
-// withAudio is withVault for who adds to the audio: it refuses a place without any
-// file where there should be some. A disk that is not mounted looks so, and what were
-// kept there now would be missing once it is.
+// withAudio is withVault for commands that add audio. It fails when there should be
+// audio files but none is there: the disk is probably not mounted, and what was written
+// in its place would be missing once it is.
 func withAudio(ctx context.Context, o *options, fn func(*vault) error) error {
 	return withVault(ctx, o, func(v *vault) error {
 		if err := v.requireAudio(ctx); err != nil {
@@ -192,8 +193,8 @@ func withAudio(ctx context.Context, o *options, fn func(*vault) error) error {
 	})
 }
 
-// requireAudio tells when the database knows recordings with audio, and none of their
-// files is there.
+// requireAudio fails when the database knows recordings with audio but not a single
+// file is there.
 func (v *vault) requireAudio(ctx context.Context) error {
 	totals, err := v.archive.Totals(ctx)
 	if err != nil {
@@ -207,10 +208,10 @@ func (v *vault) requireAudio(ctx context.Context) error {
 		return nil
 	}
 	for range v.blobs.Keys(ctx, "") {
-		return nil // a file, or an error: that none is there is not known then
+		return nil // a file; or an error, after which nobody can say that there is none
 	}
 	return fmt.Errorf("the database knows audio of %d recordings, but no file is in %s; see whether its disk is mounted, or its address is right. "+
-		"Nothing was done. Where all audio is lost, callvault rebuild --audio-lost makes the database follow", held, v.audioPlace())
+		"Nothing was done. If all audio is lost, callvault rebuild --audio-lost brings the database into line", held, v.audioPlace())
 }
 
 // audioPlace names where audio is kept.
@@ -221,8 +222,8 @@ func (at place) audioPlace() string {
 	return filepath.Join(at.data, "audio")
 }
 
-// warnIfLost tells when there is audio of recordings, and the database knows none: it
-// was lost, and what is taken in now might meet what is there.
+// warnIfLost warns when there is audio but the database knows no recordings: the
+// database was lost, and new recordings might collide with what is there.
 func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
 	totals, err := v.archive.Totals(ctx)
 	if err != nil || len(totals) > 0 {
@@ -230,7 +231,7 @@ func (v *vault) warnIfLost(ctx context.Context, log *slog.Logger) error {
 	}
 	for key, err := range v.blobs.Keys(ctx, "") {
 		if err == nil {
-			log.Warn("the database knows no recordings, but there is audio of some: stop, and run callvault rebuild", "data", v.data, "found", key)
+			log.Warn("the database knows no recordings, but there is audio of some: stop the service, and run callvault rebuild", "data", v.data, "found", key)
 		}
 		return err
 	}
