@@ -15,7 +15,7 @@ import (
 )
 
 func auditCommand(o *options) *cobra.Command {
-	return group("audit", "Who did what, when and from where", "  callvault audit list --who kelly", auditListCommand(o), auditVerifyCommand(o), auditExportCommand(o))
+	return group("audit", "Show, verify and export the audit trail: who did what, when and from where", "  callvault audit list --who kelly", auditListCommand(o), auditVerifyCommand(o), auditExportCommand(o))
 }
 
 func auditListCommand(o *options) *cobra.Command {
@@ -23,13 +23,13 @@ func auditListCommand(o *options) *cobra.Command {
 	var since, until string
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "The newest entries of the audit trail",
+		Short: "List the newest entries of the audit trail",
 		Example: `  callvault audit list --who kelly --since 2024-02-01
   callvault audit list --recording 91a1e1e8-1707770449131 --json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if q.Limit < 1 {
-				return usageError{fmt.Errorf("--limit %d is no number of entries", q.Limit)}
+				return usageError{fmt.Errorf("--limit %d is not a number of entries", q.Limit)}
 			}
 			var err error
 			if q.Span, err = spanOf(since, until); err != nil {
@@ -51,16 +51,16 @@ func auditListCommand(o *options) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&q.Who, "who", "", "what this person, service user or user of the machine did")
-	c.Flags().StringVar(&q.Tenant, "tenant", "", "what concerns this tenant")
-	c.Flags().StringVar(&q.Recording, "recording", "", "what was done with the recording of this key")
-	c.Flags().StringVar(&since, "since", "", "what was done then or later: a day, or a time with an offset")
-	c.Flags().StringVar(&until, "until", "", "what was done before then")
-	c.Flags().IntVar(&q.Limit, "limit", 100, "at most so many entries")
+	c.Flags().StringVar(&q.Who, "who", "", "only what this person, service user or operating system user did")
+	c.Flags().StringVar(&q.Tenant, "tenant", "", "only what concerns this tenant")
+	c.Flags().StringVar(&q.Recording, "recording", "", "only what was done with the recording with this key")
+	c.Flags().StringVar(&since, "since", "", "only what was done then or later: a day, or a time with an offset")
+	c.Flags().StringVar(&until, "until", "", "only what was done before then")
+	c.Flags().IntVar(&q.Limit, "limit", 100, "the most entries to list")
 	return c
 }
 
-// eventRow is an entry as a row of a table.
+// eventRow returns an entry as a row of the table.
 func eventRow(e *account.Event) []string {
 	action := e.Action
 	if e.Times > 1 {
@@ -69,10 +69,10 @@ func eventRow(e *account.Event) []string {
 	return []string{strconv.FormatInt(e.Seq, 10), moment(e.At), e.Who, e.Via, e.From, action, e.Tenant, e.Recording, e.Detail}
 }
 
-// chain is what came of audit verify, as --json prints it.
+// chain is the result of audit verify, as --json prints it.
 type chain struct {
 	Entries int64        `json:"entries"`
-	Hash    account.Hash `json:"hash"` // of the last entry that fits
+	Hash    account.Hash `json:"hash"` // of the last entry that matches
 	Fault   string       `json:"fault"`
 }
 
@@ -80,9 +80,9 @@ func auditVerifyCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
 		Short: "Recompute the audit trail's chain of hashes",
-		Long: `Recompute the audit trail's chain of hashes, and name the first entry that does not fit. What is printed
-of a whole trail, its length and its last hash, is worth keeping elsewhere: a later trail that does not
-hold that entry with that hash has been rewritten.
+		Long: `Recompute the audit trail's chain of hashes, and name the first entry that does not match. Keep the
+length and the last hash that are printed in another place: a later trail in which that entry does not
+have that hash has been rewritten.
 
 Exit status 3: the chain is broken.`,
 		Example: "  callvault audit verify",
@@ -116,7 +116,7 @@ func auditExportCommand(o *options) *cobra.Command {
 	var to string
 	c := &cobra.Command{
 		Use:     "export",
-		Short:   "The whole audit trail as JSON lines, each entry with its hash",
+		Short:   "Write the whole audit trail as JSON lines, each entry with its hash",
 		Example: "  callvault audit export --to audit.jsonl",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -132,11 +132,11 @@ func auditExportCommand(o *options) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&to, "to", "", "the file to write; standard output without it")
+	c.Flags().StringVar(&to, "to", "", "the file to write (default: standard output)")
 	return c
 }
 
-// writeEvents writes the audit trail as JSON lines, and then down that it was
+// writeEvents writes the audit trail as JSON lines, and then adds to it that it was
 // exported.
 func writeEvents(c *cobra.Command, v *vault, to io.Writer) error {
 	buffer := bufio.NewWriter(to)

@@ -26,7 +26,7 @@ type config struct {
 	Source []sourceConfig `toml:"source"`
 	Alerts alertsConfig   `toml:"alerts"`
 
-	dir string // of the file, to which the files that it names are relative
+	dir string // the file's folder; the files that it names are relative to it
 }
 
 // sourceConfig is a [[source]] of the configuration file.
@@ -52,11 +52,11 @@ type alertsConfig struct {
 	SecretEnv  string `toml:"secret_env"`
 }
 
-// configName is the configuration file of a data folder.
+// configName is the name of the configuration file in a data folder.
 const configName = "callvault.toml"
 
-// readConfig reads the file that is named, else that of the data folder, else
-// nothing. A key that is not known is an error.
+// readConfig reads the file that --config names, else the one in the data folder. Where
+// there is neither, the configuration is empty. An unknown key is an error.
 func readConfig(o *options) (*config, error) {
 	path, named := o.config, o.config != ""
 	if !named {
@@ -70,7 +70,7 @@ func readConfig(o *options) (*config, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	c := &config{}
-	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // editors on Windows write it
+	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // the byte order mark, which editors on Windows write
 	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := decoder.Decode(c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, tomlError(err))
@@ -86,7 +86,7 @@ func readConfig(o *options) (*config, error) {
 	return c, nil
 }
 
-// tomlError puts the place into the text of an error.
+// tomlError adds the line to the text of an error of the TOML decoder.
 func tomlError(err error) error {
 	var unknown *toml.StrictMissingError
 	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
@@ -99,23 +99,23 @@ func tomlError(err error) error {
 		row, column := wrong.Position()
 		if what, otherType := strings.CutPrefix(err.Error(), "toml: cannot decode TOML "); otherType {
 			kind, _, _ := strings.Cut(what, " into ")
-			return fmt.Errorf("line %d, column %d: a %s cannot stand here; texts, days and durations stand in quotes, numbers, true and false without", row, column, kind)
+			return fmt.Errorf("line %d, column %d: a %s cannot stand here; strings, days and durations are quoted; numbers, true and false are not", row, column, kind)
 		}
 		return fmt.Errorf("line %d, column %d: %w", row, column, err)
 	}
 	return err
 }
 
-// scheduled is a source with when it is collected from; schedule is nil when only
-// by hand.
+// scheduled is a source and its schedule, which is nil when it is collected only by hand.
 type scheduled struct {
 	*collect.Source
 	url      string
 	schedule *collect.Schedule
 }
 
-// sources makes the sources of those names, or of all when there are none. One whose key
-// cannot be read is without a Client: a run over it fails and says why, and no other does.
+// sources returns the sources with those names, or all when no name is given. A source
+// whose key cannot be read has no Client: a run over it fails and says why, while runs
+// over the others do not.
 func (c *config) sources(names []string) ([]scheduled, error) {
 	all, err := c.withoutClients(names)
 	if err != nil {
@@ -127,7 +127,7 @@ func (c *config) sources(names []string) ([]scheduled, error) {
 	return all, checkNames(all, names)
 }
 
-// requireAnyKey tells why none of the sources can be asked for anything; nil when one can.
+// requireAnyKey fails when the key of no source could be read, and says why.
 func requireAnyKey(sources []scheduled) error {
 	if slices.ContainsFunc(sources, func(s scheduled) bool { return s.Client != nil }) {
 		return nil
@@ -136,8 +136,8 @@ func requireAnyKey(sources []scheduled) error {
 	return fmt.Errorf("source %s: %w", sources[0].Name, err)
 }
 
-// withoutClients makes those of them that there are without a Client, for what asks them
-// nothing: their keys are not read.
+// withoutClients returns the same sources without Clients, for commands that ask the
+// sources nothing. It reads no keys, and ignores names that are not configured.
 func (c *config) withoutClients(names []string) ([]scheduled, error) {
 	var all []scheduled
 	for i := range c.Source {
@@ -154,8 +154,7 @@ func (c *config) withoutClients(names []string) ([]scheduled, error) {
 	return all, nil
 }
 
-// collectSources are the sources, for those who do not ask when they are collected
-// from.
+// collectSources returns the sources without their schedules.
 func collectSources(all []scheduled) (sources []*collect.Source) {
 	for _, s := range all {
 		sources = append(sources, s.Source)
@@ -163,7 +162,7 @@ func collectSources(all []scheduled) (sources []*collect.Source) {
 	return sources
 }
 
-// checkNames tells whether those of these names are there, and any at all.
+// checkNames fails when a name is not that of a source, or when there is no source at all.
 func checkNames(all []scheduled, names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(s scheduled) bool { return s.Name == name }) {
@@ -176,13 +175,13 @@ func checkNames(all []scheduled, names []string) error {
 	return nil
 }
 
-// clientMaker makes the client of the source, and another when the key is another by
-// now: a service need not be started again when a key was refreshed. The file of a key
-// is relative to dir.
+// clientMaker returns a function that makes the source's client, and a new one whenever
+// the key has changed, so that a service need not be restarted when a key is refreshed.
+// The file that holds the key is relative to dir.
 func (c *sourceConfig) clientMaker(dir string) func() (*client.Client, error) {
 	var mu sync.Mutex // workers begin many turns at a time
 	var made *client.Client
-	var shown string
+	var lastKey string
 	return func() (*client.Client, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -190,18 +189,18 @@ func (c *sourceConfig) clientMaker(dir string) func() (*client.Client, error) {
 		if err != nil {
 			return made, fmt.Errorf("key: %w", err)
 		}
-		if made != nil && key == shown {
+		if made != nil && key == lastKey {
 			return made, nil
 		}
 		fresh, err := client.New(c.URL, key, client.WithUserAgent("callvault/"+version()))
 		if err == nil {
-			made, shown = fresh, key
+			made, lastKey = fresh, key
 		}
 		return made, err
 	}
 }
 
-// source makes the source, but for what speaks with it.
+// source makes the source, without its client.
 func (c *sourceConfig) source() (s scheduled, err error) {
 	s.Source = &collect.Source{
 		Name: c.Name, Prefix: c.Prefix, Agents: c.Agents, OwnServer: c.OwnServer,
@@ -209,17 +208,17 @@ func (c *sourceConfig) source() (s scheduled, err error) {
 	}
 	s.url = c.URL
 	if _, err := client.New(c.URL, "any"); err != nil {
-		return s, err // what a run would tell of its key alone
+		return s, err // an address that cannot be used: say so now, not when a run begins
 	}
 	if c.Since == "" {
-		return s, errors.New("since is missing: the day from which on to collect, such as \"2024-01-01\"")
+		return s, errors.New("since is missing: the first day to collect, such as \"2024-01-01\"")
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil {
 		return s, fmt.Errorf("time_zone: %q is not a time zone; use an IANA name such as America/Denver", c.TimeZone)
 	}
 	span, err := spanOf(c.Since, "")
 	if err != nil {
-		return s, fmt.Errorf("since: %v", err) // not a wrong usage of the command
+		return s, fmt.Errorf("since: %v", err) // %v: the command line was not at fault
 	}
 	s.Since = span.From
 	for text, to := range map[string]*time.Duration{"pace=" + c.Pace: &s.Pace, "lookback=" + c.Lookback: &s.Lookback} {
@@ -243,7 +242,7 @@ func (c *sourceConfig) source() (s scheduled, err error) {
 func secret(dir, file, env string) (string, error) {
 	switch {
 	case (file == "") == (env == ""):
-		return "", errors.New("name one of a file and an environment variable that holds it")
+		return "", errors.New("name either a file or an environment variable that holds it")
 	case file != "":
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(dir, file)
@@ -262,7 +261,7 @@ func secret(dir, file, env string) (string, error) {
 	return value, nil
 }
 
-// alerts makes the sender of alerts; nil when none is configured.
+// alerts returns the sender of alerts, or nil when none is configured.
 func (c *config) alerts(log *slog.Logger) (*collect.Alerts, error) {
 	hook, err := url.Parse(c.Alerts.Webhook)
 	switch {

@@ -21,8 +21,8 @@ func printJSON(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
-// printIndented prints a value as JSON that is a part of what printJSON would print,
-// with its own lines so far in.
+// printIndented prints a value as JSON inside a larger one, as printJSON would: every
+// line but the first begins with prefix.
 func printIndented(w io.Writer, value any, prefix string) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -35,8 +35,8 @@ func printIndented(w io.Writer, value any, prefix string) error {
 	return err
 }
 
-// printTable prints rows under a header, in columns. What came from outside can
-// neither break the table nor command the terminal.
+// printTable prints rows under a header, in columns. Text from outside can neither break
+// the table nor control the terminal.
 func printTable(w io.Writer, header []string, rows [][]string) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, strings.Join(header, "\t"))
@@ -52,7 +52,7 @@ func printTable(w io.Writer, header []string, rows [][]string) error {
 	return table.Flush()
 }
 
-// printable is a character of a table's cell; a space for what is none.
+// printable returns c, or a space in place of a control character.
 func printable(c rune) rune {
 	if unicode.IsControl(c) {
 		return ' '
@@ -60,7 +60,7 @@ func printable(c rune) rune {
 	return c
 }
 
-// shownName is a file's name as it is, or quoted where it would command the terminal.
+// shownName returns a file's name, quoted if it could control the terminal.
 func shownName(name string) string {
 	if strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name) {
 		return strconv.Quote(name)
@@ -68,7 +68,7 @@ func shownName(name string) string {
 	return name
 }
 
-// byteCount writes a number of bytes for people.
+// byteCount formats a number of bytes for people.
 func byteCount(n int64) string {
 	const unit = 1000
 	if n < unit {
@@ -81,7 +81,7 @@ func byteCount(n int64) string {
 	return fmt.Sprintf("%.1f %cB", value, "kMGTPE"[prefix])
 }
 
-// moment writes Unix milliseconds for people, in UTC; a dash for never.
+// moment formats Unix milliseconds for people, in UTC; 0, which means never, is a dash.
 func moment(ms int64) string {
 	if ms == 0 {
 		return "-"

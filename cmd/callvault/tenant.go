@@ -13,7 +13,7 @@ import (
 )
 
 func tenantCommand(o *options) *cobra.Command {
-	return group("tenant", "Sites", "  callvault tenant add acme-ns --agents 25", tenantAddCommand(o), tenantSetCommand(o), tenantListCommand(o),
+	return group("tenant", "Manage sites and their limits", "  callvault tenant add acme-ns --agents 25", tenantAddCommand(o), tenantSetCommand(o), tenantListCommand(o),
 		tenantUsageCommand(o), tenantResetCommand(o))
 }
 
@@ -23,14 +23,14 @@ type tenantFlags struct {
 }
 
 func (f *tenantFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.agents, "agents", "", "number of licensed recorded agents, or none; gives the egress limit")
-	flags.StringVar(&f.title, "title", "", "name for people")
+	flags.StringVar(&f.agents, "agents", "", "number of licensed recorded agents, or none; sets the egress limit")
+	flags.StringVar(&f.title, "title", "", "display name")
 	flags.StringVar(&f.timeZone, "time-zone", "", "IANA time zone, such as America/Denver")
 	flags.StringVar(&f.requestLimit, "request-limit", "", "limit of 3 requests in 10 s: on or off")
-	flags.StringVar(&f.egressLimit, "egress-limit", "", "bytes in 5 days, off, or auto: as the agents give it")
+	flags.StringVar(&f.egressLimit, "egress-limit", "", "bytes in 5 days, off, or auto: derived from the number of agents")
 }
 
-// apply changes a tenant as those flags say that were given.
+// apply changes a tenant's settings to those that were given as flags.
 func (f *tenantFlags) apply(flags *pflag.FlagSet, t *callvault.Tenant) (err error) {
 	flags.Visit(func(flag *pflag.Flag) {
 		if err != nil {
@@ -59,8 +59,8 @@ func (f *tenantFlags) apply(flags *pflag.FlagSet, t *callvault.Tenant) (err erro
 	return err
 }
 
-// numberOr reads a number, or the word that stands for there being none; what says
-// what the text may be.
+// numberOr parses a number, or returns nil for the word none, which stands for no number.
+// what describes for the error what the text may be.
 func numberOr(text, none, what string) (*int64, error) {
 	if text == none {
 		return nil, nil
@@ -83,7 +83,7 @@ func tenantAddCommand(o *options) *cobra.Command {
 	var flags tenantFlags
 	c := &cobra.Command{
 		Use:     "add NAME",
-		Short:   "Make a tenant; its name never changes",
+		Short:   "Add a tenant; its name never changes",
 		Example: "  callvault tenant add acme-ns --agents 25 --time-zone America/Denver",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -104,7 +104,7 @@ func tenantSetCommand(o *options) *cobra.Command {
 	var flags tenantFlags
 	c := &cobra.Command{
 		Use:     "set NAME",
-		Short:   "Change a tenant's settings, those that are given",
+		Short:   "Change the given settings of a tenant",
 		Example: "  callvault tenant set acme-ns --egress-limit off",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -125,7 +125,7 @@ func tenantSetCommand(o *options) *cobra.Command {
 func tenantListCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "The tenants with their settings",
+		Short:   "List the tenants with their settings",
 		Example: "  callvault tenant list --json",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -167,7 +167,7 @@ func tenantRow(t *callvault.Tenant) []string {
 func tenantUsageCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "usage NAME",
-		Short:   "The tenant's egress in the last five days, and its limit",
+		Short:   "Show a tenant's egress over the last five days, and its limit",
 		Example: "  callvault tenant usage acme-ns",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -200,7 +200,7 @@ func tenantUsageCommand(o *options) *cobra.Command {
 func tenantResetCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "reset-usage NAME",
-		Short:   "Forget the tenant's egress until now, at once also in a running service",
+		Short:   "Reset a tenant's egress to zero; a running service follows at once",
 		Example: "  callvault tenant reset-usage acme-ns",
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {

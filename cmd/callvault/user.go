@@ -15,7 +15,7 @@ import (
 )
 
 func userCommand(o *options) *cobra.Command {
-	return group("user", "Service users with their authentication keys, and people", "  callvault user add robot --tenant acme-ns",
+	return group("user", "Manage service users, their authentication keys, and people", "  callvault user add robot --tenant acme-ns",
 		userAddCommand(o), userSetCommand(o), userListCommand(o), userRefreshCommand(o), userInviteCommand(o), userEnableCommand(o, true), userEnableCommand(o, false), userRemoveCommand(o))
 }
 
@@ -27,20 +27,20 @@ type userFlags struct {
 }
 
 func (f *userFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.tenants, "tenant", nil, "a tenant that he may reach (repeat for more)")
-	flags.BoolVar(&f.allTenants, "all-tenants", false, "he may reach all tenants, also those to come")
+	flags.StringArrayVar(&f.tenants, "tenant", nil, "a tenant that the user may reach (repeat for more)")
+	flags.BoolVar(&f.allTenants, "all-tenants", false, "the user may reach all tenants, including future ones")
 	flags.StringArrayVar(&f.agents, "agent", nil, "only recordings of this agent (repeat for more)")
 	flags.StringArrayVar(&f.skills, "skill", nil, "only recordings of this skill (repeat for more)")
-	flags.StringArrayVar(&f.can, "can", nil, "capabilities, separated by commas: read (of a new user), write, admin; of a person: listen (of a new one), download, admin")
-	flags.StringVar(&f.requestLimit, "request-limit", "on", "limit of 3 lists in 10 s: on or off; people have none")
+	flags.StringArrayVar(&f.can, "can", nil, "comma-separated capabilities: read, write, admin; for a person: listen, download, admin; a new user has the first")
+	flags.StringVar(&f.requestLimit, "request-limit", "on", "limit of 3 lists in 10 s: on or off; not for people")
 }
 
-// grantee is what flags change of a service user or a person.
+// grantee is a service user or a person, as far as flags can change it.
 type grantee struct {
 	*callvault.Grant
 	can          *[]callvault.Capability
 	parse        func(string) ([]callvault.Capability, error)
-	requestLimit *bool // nil where there is none
+	requestLimit *bool // nil for a person, who has none
 }
 
 func userGrantee(u *callvault.ServiceUser) grantee {
@@ -51,7 +51,7 @@ func personGrantee(p *callvault.Person) grantee {
 	return grantee{&p.Grant, &p.Can, callvault.ParsePersonCapabilities, nil}
 }
 
-// apply changes a user or a person as those flags say that were given.
+// apply changes a user's or person's settings to those that were given as flags.
 func (f *userFlags) apply(flags *pflag.FlagSet, u grantee) (err error) {
 	if f.allTenants && len(f.tenants) > 0 {
 		return usageError{fmt.Errorf("--tenant and --all-tenants exclude each other")}
@@ -69,9 +69,9 @@ func (f *userFlags) apply(flags *pflag.FlagSet, u grantee) (err error) {
 				u.Tenants = nil
 			}
 		case "agent":
-			u.Agents, err = narrowing(f.agents)
+			u.Agents, err = parseNarrowing(f.agents)
 		case "skill":
-			u.Skills, err = narrowing(f.skills)
+			u.Skills, err = parseNarrowing(f.skills)
 		case "can":
 			*u.can, err = u.parse(strings.Join(f.can, ","))
 		case "request-limit":
@@ -88,9 +88,9 @@ func (f *userFlags) apply(flags *pflag.FlagSet, u grantee) (err error) {
 	return err
 }
 
-// narrowing is the agents or skills that a grant is narrowed to; one empty name
-// alone takes the narrowing away.
-func narrowing(names []string) ([]string, error) {
+// parseNarrowing returns the agents or skills that a grant is narrowed to. A single
+// empty name removes the narrowing.
+func parseNarrowing(names []string) ([]string, error) {
 	if len(names) == 1 && names[0] == "" {
 		return nil, nil
 	}
@@ -102,7 +102,7 @@ func narrowing(names []string) ([]string, error) {
 	return unique(names), nil
 }
 
-// unique is the words in their order without those that were there before.
+// unique returns the words in their order, without repetitions.
 func unique(words []string) (kept []string) {
 	for _, word := range words {
 		if !slices.Contains(kept, word) {
@@ -118,10 +118,10 @@ func userAddCommand(o *options) *cobra.Command {
 	var url string
 	c := &cobra.Command{
 		Use:   "add NAME (--tenant T... | --all-tenants) [--person]",
-		Short: "Make a service user and print his authentication key, once; or a person, and print a link",
-		Long: `Make a service user and print his authentication key, once. With --person make somebody who signs in to
-the pages with a password of his own: what is printed is the link by which he sets it. The link is good
-once, for three days; user invite makes another.`,
+		Short: "Add a service user and print its authentication key, once; or add a person and print a link",
+		Long: `Add a service user and print its authentication key, once. With --person, add somebody who signs in to
+the pages with a password of their own, and print the link with which they set it. The link can be used
+once, within three days; user invite makes another.`,
 		Example: `  callvault user add robot --tenant acme-ns
   KEY=$(callvault user add collector --all-tenants)
   callvault user add kelly --person --tenant acme-ns --can listen,download --url https://calls.example.com`,
@@ -131,8 +131,8 @@ once, for three days; user invite makes another.`,
 				return usageError{errors.New("--url is for the link of a --person")}
 			}
 			if slices.Contains(flags.agents, "") || slices.Contains(flags.skills, "") {
-				// Of a user who is there it takes the narrowing away; here it is a variable
-				// that was not set, and would grant everything.
+				// With user set an empty name removes the narrowing. Here it is more likely a
+				// shell variable that was not set, and would grant everything.
 				return usageError{errors.New("--agent and --skill need a name")}
 			}
 			user := callvault.ServiceUser{
@@ -161,7 +161,7 @@ once, for three days; user invite makes another.`,
 	}
 	flags.add(c.Flags())
 	c.Flags().BoolVar(&person, "person", false, "somebody who signs in to the pages with a password")
-	c.Flags().StringVar(&url, "url", "", "address of the service, to print the whole link of a person")
+	c.Flags().StringVar(&url, "url", "", "address of the service, to print a person's link in full")
 	return c
 }
 
@@ -172,7 +172,7 @@ func printKey(c *cobra.Command, key string, err error) error {
 	}
 	fmt.Fprintln(c.ErrOrStderr(), "the authentication key; it is not shown again:")
 	if _, err = fmt.Fprintln(c.OutOrStdout(), key); err != nil {
-		return fmt.Errorf("the key is made, but nobody has seen it: make another with user refresh: %w", err)
+		return fmt.Errorf("the key was made, but could not be shown: make another with user refresh: %w", err)
 	}
 	return nil
 }
@@ -181,7 +181,7 @@ func userSetCommand(o *options) *cobra.Command {
 	var flags userFlags
 	c := &cobra.Command{
 		Use:     "set NAME",
-		Short:   "Change the grant and capabilities of a user or a person, those that are given",
+		Short:   "Change the given parts of a user's or person's grant and capabilities",
 		Example: "  callvault user set robot --tenant acme-ns --tenant acme-sf --can read,write",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -200,7 +200,7 @@ func userSetCommand(o *options) *cobra.Command {
 func userRefreshCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "refresh NAME",
-		Short:   "Print a new authentication key; the old one ends at once",
+		Short:   "Print a new authentication key; the old one stops working at once",
 		Example: "  callvault user refresh robot > /etc/callvault/robot.key",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -216,9 +216,9 @@ func userRefreshCommand(o *options) *cobra.Command {
 }
 
 func userEnableCommand(o *options, enable bool) *cobra.Command {
-	word, short := "disable", "Lock a user or a person out until he is enabled again"
+	word, short := "disable", "Lock a user or person out until enabled again"
 	if enable {
-		word, short = "enable", "Let a disabled user or person in again, with the key or password that he has"
+		word, short = "enable", "Let a disabled user or person in again, with the same key or password"
 	}
 	return &cobra.Command{
 		Use:     word + " NAME",
@@ -239,7 +239,7 @@ func userEnableCommand(o *options, enable bool) *cobra.Command {
 func userRemoveCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "remove NAME",
-		Short:   "Remove a user or a person for good; his key and his sessions end at once",
+		Short:   "Remove a user or person for good; key and sessions end at once",
 		Example: "  callvault user remove robot",
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {

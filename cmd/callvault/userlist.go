@@ -15,12 +15,12 @@ import (
 func userListCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "The service users and the people",
+		Short:   "List the service users and the people",
 		Example: "  callvault user list --json",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withDatabase(c.Context(), o, func(v *vault) error {
-				list, err := v.listed(c.Context())
+				list, err := v.listUsers(c.Context())
 				if err != nil {
 					return err
 				}
@@ -48,13 +48,13 @@ type listedUser struct {
 	enabled    bool
 	can        []callvault.Capability
 	grant      *callvault.Grant
-	secret     string // how it stands with his key or password, in words
+	secret     string // the state of the key or password, in words
 	lastUsed   int64
 	json       any
 }
 
-// listed returns the service users and the people, by name.
-func (v *vault) listed(ctx context.Context) ([]listedUser, error) {
+// listUsers returns the service users and the people, by name.
+func (v *vault) listUsers(ctx context.Context) ([]listedUser, error) {
 	users, err := v.accounts.Users(ctx)
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (v *vault) listed(ctx context.Context) ([]listedUser, error) {
 	return list, nil
 }
 
-// orNull makes a time of 0, which is never, null in JSON.
+// orNull returns nil, which is null in JSON, for a time of 0, which means never.
 func orNull(ms int64) *int64 {
 	if ms == 0 {
 		return nil
@@ -95,7 +95,7 @@ func orNull(ms int64) *int64 {
 	return &ms
 }
 
-// fillLists makes the empty lists of a grant [] in JSON, never null.
+// fillLists makes the empty lists of a grant [] in JSON rather than null.
 func fillLists(g *callvault.Grant) {
 	for _, list := range []*[]string{&g.Tenants, &g.Agents, &g.Skills} {
 		if *list == nil {
