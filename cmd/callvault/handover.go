@@ -15,10 +15,10 @@ import (
 func reopenCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reopen TENANT",
-		Short: "Ask again for a tenant whose egress the source has reset",
-		Long: `Ask again for a tenant that is closed for its egress limit (509): its provider has reset it, or raised
-the limit. What was fetched so far counts against the limit no more, and the next run asks for what is due.
-While a run over its source is under way it is refused.`,
+		Short: "Fetch again from a tenant whose egress limit the source has reset",
+		Long: `Fetch again from a tenant that is closed because of its egress limit (509), after its provider has reset
+or raised the limit. What was fetched so far no longer counts against the limit, and the next run asks for
+what is due. Refused while a run over the tenant's source is under way.`,
 		Example: `  callvault reopen acme-ns && callvault collect`,
 		Args:    oneArgument("the TENANT as it is called here"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -36,14 +36,14 @@ func handoverCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "handover TENANT --to SOURCE",
 		Short: "Collect a tenant from another source from now on",
-		Long: `Collect a tenant from another source of the configuration from now on: its account has moved, or two
-sources were made one. What is held stays as it is. The next run lists all days of that source again, and
-fetches what is not held. While a run over either source is under way it is refused.`,
+		Long: `Collect a tenant from another source of the configuration from now on, because its account has moved or
+two sources were merged. What is held stays as it is. The next run lists all days of the new source again,
+and fetches what is not held. Refused while a run over either source is under way.`,
 		Example: `  callvault handover acme-ns --to acme-west && callvault collect`,
 		Args:    oneArgument("the TENANT as it is called here"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if to == "" {
-				return usageError{errors.New("say --to SOURCE, the one to collect it from")}
+				return usageError{errors.New("name the source to collect it from: --to SOURCE")}
 			}
 			config, err := readConfig(o)
 			if err != nil {
@@ -68,8 +68,8 @@ fetches what is not held. While a run over either source is under way it is refu
 	return c
 }
 
-// changeWhileIdle changes how a tenant is collected, which no run may be at work for, and notes it
-// in the audit trail.
+// changeWhileIdle changes how a tenant is collected, and notes it in the audit trail. It
+// fails while a run over the tenant's source is under way.
 func changeWhileIdle(ctx context.Context, v *vault, tenant string, change func(*collect.Collector) (account.Event, error)) error {
 	collector, closeQuarantine, err := newCollector(v, warningLog())
 	if err != nil {
@@ -79,7 +79,7 @@ func changeWhileIdle(ctx context.Context, v *vault, tenant string, change func(*
 	done, err := change(collector)
 	var taken database.Held
 	if errors.As(err, &taken) {
-		return fmt.Errorf("a run over the source of %s is at work, by %s; try again when it is over", tenant, taken.Holder)
+		return fmt.Errorf("a run over the source of %s is under way, by %s; try again when it has ended", tenant, taken.Holder)
 	}
 	if err != nil {
 		return err

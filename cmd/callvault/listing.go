@@ -7,14 +7,14 @@ import (
 	"callvault/collect"
 )
 
-// planWithProgress plans a run and tells meanwhile how far its lists are: those of years take an
-// hour at a provider's pace.
+// planWithProgress plans a run, and shows meanwhile how many of its lists are left: at a
+// provider's pace the lists of several years take an hour.
 func planWithProgress(ctx context.Context, source string, run *collect.Run) (*collect.Plan, error) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		told := listProgress{what: "plan: lists of " + source}
-		defer told.end()
+		shown := listProgress{what: "plan: lists of " + source}
+		defer shown.end()
 		look := time.NewTicker(lookEvery)
 		defer look.Stop()
 		for {
@@ -22,7 +22,7 @@ func planWithProgress(ctx context.Context, source string, run *collect.Run) (*co
 			case <-done:
 				return
 			case <-look.C:
-				told.look(run.Progress().ListsLeft)
+				shown.look(run.View().ListsLeft)
 			}
 		}
 	}()
@@ -30,15 +30,15 @@ func planWithProgress(ctx context.Context, source string, run *collect.Run) (*co
 	return run.Plan(ctx)
 }
 
-// listProgress tells how far the lists of a run are.
+// listProgress shows the progress of a run's lists.
 type listProgress struct {
 	what string
-	bar  *progress // nil before there is something to tell
+	bar  *progress // nil while there is nothing to show
 	left int
 }
 
-// look tells that so many lists are left. They become more when one is asked for in
-// halves.
+// look notes how many lists are left. The number grows when a list is asked for again in
+// two halves.
 func (l *listProgress) look(left int) {
 	switch {
 	case l.bar == nil && left > 0:

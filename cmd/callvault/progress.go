@@ -12,11 +12,11 @@ import (
 	"golang.org/x/term"
 )
 
-// plainEvery is how often progress is told where there is no terminal.
+// plainEvery is how often progress is printed where there is no terminal.
 const plainEvery = 10 * time.Second
 
-// progress tells on standard error how far a long work is and when it will be
-// done: a bar on a terminal, a line now and then elsewhere.
+// progress shows on standard error how far a long operation is and when it will be done:
+// as a bar on a terminal, as a line every plainEvery elsewhere.
 type progress struct {
 	out   io.Writer
 	what  string
@@ -24,16 +24,16 @@ type progress struct {
 	bar   *mpb.Bar
 	began time.Time
 
-	mu    sync.Mutex
-	done  int64 // of total, which is bytes or items
-	total int64
-	items int
-	told  time.Time
+	mu      sync.Mutex
+	done    int64 // of total, which counts bytes or items
+	total   int64
+	items   int
+	printed time.Time // when a line was last printed
 }
 
-// newProgress begins to tell of a work over so many bytes or items.
+// newProgress begins to show the progress of an operation on total bytes or items.
 func newProgress(what string, total int64) *progress {
-	p := &progress{out: os.Stderr, what: what, total: total, began: time.Now(), told: time.Now()}
+	p := &progress{out: os.Stderr, what: what, total: total, began: time.Now(), printed: time.Now()}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		p.bars = mpb.New(mpb.WithOutput(os.Stderr), mpb.WithWidth(64))
 		p.bar = p.bars.AddBar(total,
@@ -43,11 +43,11 @@ func newProgress(what string, total int64) *progress {
 	return p
 }
 
-// add tells of one more item, which was so much of the total.
+// add counts one more item, which makes up amount of the total.
 func (p *progress) add(amount int64) { p.advance(1, amount) }
 
-// skip takes from the total what need not be done, so that it does not count as
-// done fast.
+// skip takes what need not be done off the total, so that it does not make the rest seem
+// fast. A negative amount adds to the total.
 func (p *progress) skip(amount int64) {
 	p.mu.Lock()
 	p.total -= amount
@@ -58,15 +58,15 @@ func (p *progress) skip(amount int64) {
 	}
 }
 
-// advance tells of more items, which were so much of the total.
+// advance counts more items, which together make up amount of the total.
 func (p *progress) advance(items int, amount int64) {
 	p.mu.Lock()
 	p.items += items
 	p.done += amount
 	percent := 100 * p.done / max(1, p.total)
-	plain := p.bar == nil && time.Since(p.told) >= plainEvery
+	plain := p.bar == nil && time.Since(p.printed) >= plainEvery
 	if plain {
-		p.told = time.Now()
+		p.printed = time.Now()
 	}
 	p.mu.Unlock()
 	if plain {
@@ -83,7 +83,7 @@ func (p *progress) count() string {
 	return fmt.Sprintf("%d done", p.items)
 }
 
-// eta is how long the rest takes at the pace until now.
+// eta estimates how long the rest takes at the pace so far.
 func (p *progress) eta() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +95,7 @@ func (p *progress) eta() string {
 	return "about " + left.Round(time.Second).String() + " left"
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (p *progress) end() {
 	if p.bar != nil {
 		p.bar.Abort(true)

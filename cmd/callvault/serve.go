@@ -48,7 +48,7 @@ func serveCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.SetContext(account.As(c.Context(), account.Service)) // what it does is nobody's command
+			c.SetContext(account.As(c.Context(), account.Service)) // what a service does is nobody's command
 			return withAudio(c.Context(), o, func(v *vault) error {
 				s, err := newService(c.Context(), v, flags.maxUpload, log)
 				if err != nil {
@@ -64,51 +64,52 @@ func serveCommand(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&flags.listen, "listen", "127.0.0.1:8080", "address of the service")
-	c.Flags().StringVar(&flags.metricsListen, "metrics-listen", "", "address of its own for /metrics, where no key is asked for")
+	c.Flags().StringVar(&flags.metricsListen, "metrics-listen", "", "separate address for /metrics, where no key is needed")
 	c.Flags().StringVar(&flags.tlsCert, "tls-cert", "", "certificate chain, a PEM file")
-	c.Flags().StringVar(&flags.tlsKey, "tls-key", "", "its private key, a PEM file")
-	c.Flags().BoolVar(&flags.noCollect, "no-collect", false, "leave the collecting to others: to workers, or to callvault collect")
-	c.Flags().BoolVar(&flags.redirect, "audio-redirect", false, "answer the API's requests for audio with 307 and an address in the store of --audio, good for a minute")
-	c.Flags().Int64Var(&flags.maxUpload, "max-upload", server.DefaultMaxUpload, "the most bytes of an upload's body")
+	c.Flags().StringVar(&flags.tlsKey, "tls-key", "", "the certificate's private key, a PEM file")
+	c.Flags().BoolVar(&flags.noCollect, "no-collect", false, "leave collecting to workers, or to callvault collect")
+	c.Flags().BoolVar(&flags.redirect, "audio-redirect", false, "answer API requests for audio with 307 and an address in the store of --audio that is valid for a minute")
+	c.Flags().Int64Var(&flags.maxUpload, "max-upload", server.DefaultMaxUpload, "largest body of an upload, in bytes")
 	return c
 }
 
-// check tells what of the flags cannot be meant.
+// check fails when the flags contradict each other or make no sense.
 func (f *serveFlags) check(o *options) error {
 	switch {
 	case f.listen == "":
 		return errors.New("--listen is empty; name an address such as 127.0.0.1:8080")
 	case (f.tlsCert == "") != (f.tlsKey == ""):
-		return errors.New("--tls-cert and --tls-key come together")
+		return errors.New("--tls-cert and --tls-key come together: give both, or neither")
 	case f.redirect && o.audio == "":
 		return errors.New("--audio-redirect needs --audio s3://...: there is no other place to send clients to")
 	case f.maxUpload < 1:
-		return fmt.Errorf("--max-upload %d lets nothing in; user set NAME --can read takes the capability to write away", f.maxUpload)
+		return fmt.Errorf("--max-upload %d would refuse every upload; to stop a user from uploading, use user set NAME --can read", f.maxUpload)
 	}
 	return nil
 }
 
-// service is a server with what it works with.
+// service is a server and everything that it works with.
 type service struct {
 	vault     *vault
 	meter     counter
 	server    *server.Server
 	pages     pages.Config
 	log       *slog.Logger
-	stopPages func()                        // ends what the pages would stream on and on
-	release   func()                        // the lock that keeps a second service from the data folder
-	jobs      []func(context.Context) error // at work beside the serving until it ends
+	stopPages func()                        // ends the streams of the pages, which have no end of their own
+	release   func()                        // releases the lock that keeps a second service off the data folder
+	jobs      []func(context.Context) error // run beside the serving, until it ends
 }
 
-// counter is a meter that is kept.
+// counter is a meter whose counts are saved while Run runs.
 type counter interface {
 	server.Meter
 	pages.Meter
 	Run(ctx context.Context) error
 }
 
-// newService makes a service over an archive. Only one may be there, unless its
-// database is shared: limits are then counted in it, and otherwise in memory.
+// newService makes a service over an archive. Only one service may run on an archive,
+// because it counts limits in memory; unless the database is shared, where the limits
+// are counted in it.
 func newService(ctx context.Context, v *vault, maxUpload int64, log *slog.Logger) (*service, error) {
 	if err := v.warnIfLost(ctx, log); err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func openMeter(ctx context.Context, v *vault) (counts counter, release func(), e
 	return counts, release, err
 }
 
-// handler answers with pages at their paths, and with the API at all others.
+// handler returns the handler of all paths: the pages at theirs, the API at all others.
 func (s *service) handler() (http.Handler, error) {
 	shown, err := pages.New(s.pages)
 	if err != nil {
@@ -155,7 +156,7 @@ func (s *service) handler() (http.Handler, error) {
 	}), nil
 }
 
-// serve listens as the flags say, until ctx ends.
+// serve serves as the flags say, until ctx ends.
 func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 	listener, err := server.Listen(ctx, flags.listen)
 	if err != nil {
@@ -175,7 +176,7 @@ func (s *service) serve(ctx context.Context, flags *serveFlags) error {
 			GetCertificate: pair.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		})
 	} else if !loopback(listener.Addr()) {
-		s.log.Warn("plain HTTP beyond this machine: authentication keys and recordings can be read on the way; use --tls-cert and --tls-key, or a proxy that speaks TLS",
+		s.log.Warn("plain HTTP beyond this machine: others on the network can read authentication keys and recordings; use --tls-cert and --tls-key, or a proxy that speaks TLS",
 			"address", listener.Addr().String())
 	}
 	handler, err := s.handler()
@@ -202,13 +203,13 @@ func loopback(addr net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// run serves on the listeners until ctx ends; then it lets what is being sent
-// come to its end, and saves what was counted.
+// run serves on the listeners until ctx ends. Then it lets the answers under way finish,
+// and saves what was counted.
 func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handler) error {
 	defer s.release()
 	if os.Getenv("GOGC") == "" {
-		// A request leaves next to nothing that lives on: with little in memory,
-		// half the collections are worth more than the few megabytes they free.
+		// Hardly anything outlives a request, so the heap is small: half as many
+		// collections are worth the few megabytes that they would free.
 		debug.SetGCPercent(200)
 	}
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
@@ -241,8 +242,8 @@ func (s *service) run(ctx context.Context, listeners map[net.Listener]http.Handl
 	return errors.Join(err, counters.Wait())
 }
 
-// serviceLog is the log of a process that runs on and on. It is that of the rooms
-// too which are handed none, and tell there of what is tried again.
+// serviceLog returns the log of a long-running process. It becomes the default log too:
+// packages that are given none report there what they try again.
 func serviceLog() *slog.Logger {
 	all := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	slog.SetDefault(all)
@@ -250,12 +251,12 @@ func serviceLog() *slog.Logger {
 	return all
 }
 
-// warningLog is a log that only tells of what goes wrong, for the demo.
+// warningLog returns a log that reports only what goes wrong.
 func warningLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// base is the address of a listener as a URL.
+// base returns the address of a listener as a URL.
 func base(listener net.Listener) string {
 	return "http://" + strings.TrimSuffix(listener.Addr().String(), "/")
 }

@@ -12,14 +12,14 @@ import (
 	"callvault/collect"
 )
 
-// How many lines a summary has at most for tenants that lack something, and for
-// what they lack: both together fit a screen.
+// A summary fits on one screen: it has at most so many lines for tenants that lack
+// something, and for what they lack.
 const (
 	summaryTenants  = 8
 	summaryProblems = 12
 )
 
-// printReport tells what came of a run on one screen: what is missing, and why.
+// printReport prints the result of a run: what is missing, and why.
 func printReport(out io.Writer, r *collect.Report) {
 	took := time.Duration(r.EndedAt-r.StartedAt) * time.Millisecond
 	fmt.Fprintf(out, "%s: %s; %d recordings fetched, %s, of %d tenants in %v\n", r.Source, r.Result, r.Held, byteCount(r.Bytes), len(r.Tenants), took.Round(time.Second))
@@ -27,7 +27,7 @@ func printReport(out io.Writer, r *collect.Report) {
 		fmt.Fprintf(out, "  the source was left: %s\n", forPeople(errors.New(r.Error)))
 	}
 	if r.Stopped && r.Error == "" {
-		fmt.Fprintln(out, "  it was stopped before it was done; the next run goes on")
+		fmt.Fprintln(out, "  the run was stopped before it was done; the next one goes on")
 	}
 	lack := slices.DeleteFunc(slices.Clone(r.Tenants), func(t collect.TenantReport) bool { return t.Lacking == 0 && t.ClosedUntil == nil })
 	slices.SortStableFunc(lack, func(a, b collect.TenantReport) int { return cmp.Compare(b.Lacking, a.Lacking) })
@@ -48,7 +48,7 @@ func printReport(out io.Writer, r *collect.Report) {
 	}
 }
 
-// problemLine tells what it concerns, and what it is.
+// problemLine says what the problem concerns, and what it is.
 func problemLine(p collect.Problem) string {
 	reason := forPeople(errors.New(p.Reason))
 	if concerns := strings.TrimSpace(p.Tenant + " " + p.Key); concerns != "" {
@@ -57,8 +57,7 @@ func problemLine(p collect.Problem) string {
 	return reason
 }
 
-// lackLine says how much a tenant lacks, and until when its egress limit keeps it from
-// more.
+// lackLine says how much a tenant lacks, and until when its egress limit keeps it closed.
 func lackLine(t *collect.TenantReport) string {
 	text := fmt.Sprintf("%d recordings are missing", t.Lacking)
 	if t.ClosedUntil != nil {
@@ -67,8 +66,8 @@ func lackLine(t *collect.TenantReport) string {
 	return text
 }
 
-// interleave takes from each tenant in turn, so that one that lacks much does not hide
-// what others lack; what concerns the whole source comes first.
+// interleave takes the problems of the tenants in turn, so that a tenant that lacks much
+// does not hide what others lack. What concerns the whole source comes first.
 func interleave(problems []collect.Problem) []collect.Problem {
 	nth := map[string]int{}
 	place := make(map[collect.Problem]int, len(problems))

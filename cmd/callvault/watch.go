@@ -17,16 +17,14 @@ import (
 	"golang.org/x/term"
 )
 
-// How often runs are looked at, and told of when nothing changes where there is no
-// terminal.
 const (
-	lookEvery = 250 * time.Millisecond
-	tellEvery = 30 * time.Second
+	lookEvery  = 250 * time.Millisecond // how often the progress of runs is looked at
+	totalEvery = 30 * time.Second       // how often each run's total is printed where there is no terminal
 )
 
-// watchRuns tells how far runs are, until stop: on a terminal by lines that change,
-// elsewhere to plain by a line at each change of a tenant's state, and one for each
-// run every 30 seconds.
+// watchRuns shows the progress of runs until stop is called: on a terminal in lines that
+// change in place, elsewhere on plain, as a line at each change of a tenant's state and
+// one for each run every 30 seconds.
 func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		return watchOnTerminal(runs)
@@ -34,18 +32,18 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		look, tell := time.NewTicker(lookEvery), time.NewTicker(tellEvery)
+		look, totals := time.NewTicker(lookEvery), time.NewTicker(totalEvery)
 		defer look.Stop()
-		defer tell.Stop()
-		told := make([]map[string]string, len(runs))
+		defer totals.Stop()
+		printed := make([]map[string]string, len(runs))
 		for {
 			select {
 			case <-done:
-				printChanges(plain, runs, told)
+				printChanges(plain, runs, printed)
 				return
 			case <-look.C:
-				told = printChanges(plain, runs, told)
-			case <-tell.C:
+				printChanges(plain, runs, printed)
+			case <-totals.C:
 				for _, run := range runs {
 					fmt.Fprintln(plain, totalLine(run.Progress()))
 				}
@@ -55,30 +53,30 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// printChanges writes a line for each tenant whose state is not what was told last,
-// by run and tenant. How long a tenant waits changes with each look, and is none.
-func printChanges(out io.Writer, runs []*collect.Run, told []map[string]string) []map[string]string {
+// printChanges prints a line for each tenant whose state is no longer the one in printed,
+// which holds a map of tenants for each run, and updates that. How long a tenant still
+// waits is no change of state.
+func printChanges(out io.Writer, runs []*collect.Run, printed []map[string]string) {
 	for i, run := range runs {
-		v := run.Progress()
-		if told[i] == nil {
-			told[i] = map[string]string{}
+		v := run.View()
+		if printed[i] == nil {
+			printed[i] = map[string]string{}
 		}
 		for _, t := range v.Tenants {
 			state, _, _ := strings.Cut(t.State, " ")
 			if state == collect.StateClosed {
 				state = t.State // with the time at which it opens
 			}
-			if told[i][t.Tenant] != state {
-				told[i][t.Tenant] = state
+			if printed[i][t.Tenant] != state {
+				printed[i][t.Tenant] = state
 				fmt.Fprintf(out, "%s: %s: %d/%d, %s, %s\n", v.Source, t.Tenant, t.Done, t.Done+t.Due, byteCount(t.Bytes), t.State)
 			}
 		}
 	}
-	return told
 }
 
-// totalLine is how far a run is, in a line.
-func totalLine(v collect.RunProgress) string {
+// totalLine returns the progress of a run as one line.
+func totalLine(v collect.View) string {
 	line := fmt.Sprintf("%s: %d/%d recordings, %s", v.Source, v.Done, v.Done+v.Due, byteCount(v.Bytes))
 	if v.ListsLeft > 0 {
 		line += fmt.Sprintf(", %d lists to ask for", v.ListsLeft)
@@ -92,11 +90,11 @@ func totalLine(v collect.RunProgress) string {
 	return line
 }
 
-// console is where the log goes: standard error, above the changing lines while
-// there are some.
+// console is where the log goes: standard error, or above the changing lines while a
+// terminal shows some.
 var console = &logWriter{to: os.Stderr}
 
-// logWriter writes to what it is pointed at.
+// logWriter writes to a destination that can be changed.
 type logWriter struct {
 	mu sync.Mutex
 	to io.Writer
@@ -123,14 +121,14 @@ func watchOnTerminal(runs []*collect.Run) (stop func()) {
 	if err != nil || width == 0 || height == 0 {
 		width, height = 80, 24
 	}
-	room := max(1, (height-1)/len(runs)-2) // the total, and what is not shown
+	room := max(1, (height-1)/len(runs)-2) // two lines for the total and for how many are not shown
 	var bars []*mpb.Bar
 	for _, run := range runs {
 		bars = append(bars, screen.New(0, mpb.NopStyle(),
 			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return totalLine(run.Progress()) })),
 			mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
-				for _, line := range tenantLines(run.Progress(), room) {
-					fmt.Fprintf(w, "%.*s\n", width-1, line) // a line that the terminal folds would be counted as one
+				for _, line := range tenantLines(run.View(), room) {
+					fmt.Fprintf(w, "%.*s\n", width-1, line) // cut: a line that the terminal wraps would be counted as one
 				}
 				return nil
 			}), true)))
@@ -145,10 +143,10 @@ func watchOnTerminal(runs []*collect.Run) (stop func()) {
 	}
 }
 
-// tenantLines is a line for each tenant, those at work first, and how many there is
-// no room for.
-func tenantLines(v collect.RunProgress, room int) (lines []string) {
-	slices.SortStableFunc(v.Tenants, func(a, b collect.TenantProgress) int { return cmp.Compare(rank(&a), rank(&b)) })
+// tenantLines returns a line for each tenant, the busy ones first, and one that says how
+// many there is no room for.
+func tenantLines(v collect.View, room int) (lines []string) {
+	slices.SortStableFunc(v.Tenants, func(a, b collect.TenantView) int { return cmp.Compare(rank(&a), rank(&b)) })
 	for i := range v.Tenants[:min(room, len(v.Tenants))] {
 		t := &v.Tenants[i]
 		lines = append(lines, fmt.Sprintf("  %-24s %6d/%-6d %9s  %s", t.Tenant, t.Done, t.Done+t.Due, byteCount(t.Bytes), t.State))
@@ -159,9 +157,9 @@ func tenantLines(v collect.RunProgress, room int) (lines []string) {
 	return lines
 }
 
-// rank orders tenants: those at work, those that wait for lists, those that are
-// done or closed.
-func rank(t *collect.TenantProgress) int {
+// rank orders tenants: first those being fetched from, then those that wait for lists,
+// then those that are done or closed.
+func rank(t *collect.TenantView) int {
 	switch state, _, _ := strings.Cut(t.State, " "); state {
 	case collect.StateFetching, collect.StateWaiting:
 		return 0

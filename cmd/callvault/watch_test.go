@@ -36,12 +36,12 @@ func TestTenantLines(t *testing.T) {
 
 // TestListing: lists that are halved are more to do, not less that is done.
 func TestListing(t *testing.T) {
-	told := listProgress{what: "plan"}
-	defer told.end()
+	shown := listProgress{what: "plan"}
+	defer shown.end()
 	for _, left := range []int{0, 10, 9, 9, 11, 4} {
-		told.look(left)
+		shown.look(left)
 	}
-	if told.bar.done != 8 || told.bar.total != 12 || told.bar.items != 8 {
-		t.Errorf("%d and %d of %d are done", told.bar.items, told.bar.done, told.bar.total)
+	if shown.bar.done != 8 || shown.bar.total != 12 || shown.bar.items != 8 {
+		t.Errorf("%d and %d of %d are done", shown.bar.items, shown.bar.done, shown.bar.total)
 	}
 }
