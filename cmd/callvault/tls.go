@@ -13,16 +13,17 @@ import (
 )
 
 // tlsCertificate is the service's certificate chain and its private key, in PEM files.
-// They are read again once they were replaced, as each renewal does; while they do
-// not fit together, what was read last is used on.
+// They are read again when they have been replaced, as each renewal does. While they
+// cannot be read or do not match, the certificate that was read last stays in use.
 type tlsCertificate struct {
 	files [2]string // the chain, the key
 	log   *slog.Logger
 
 	mu     sync.Mutex
 	pair   *tls.Certificate
-	as     [2]os.FileInfo // how the files looked when they were read last
+	as     [2]os.FileInfo // of the files as they were when pair was read
 	looked time.Time
+	failed string // why the last look failed; "" if it did not
 }
 
 // readCertificate reads the files for the first time.
@@ -34,10 +35,11 @@ func readCertificate(chain, key string, log *slog.Logger) (*tlsCertificate, erro
 	return c, nil
 }
 
-// read reads the files, unless they look as they did.
+// read reads the files, unless they are those of pair.
 func (c *tlsCertificate) read() (changed bool, err error) {
 	c.looked = time.Now()
 	same := true
+	var now [2]os.FileInfo
 	for i, name := range c.files {
 		info, err := os.Stat(name)
 		if err != nil {
@@ -45,34 +47,40 @@ func (c *tlsCertificate) read() (changed bool, err error) {
 		}
 		as := c.as[i]
 		same = same && as != nil && os.SameFile(as, info) && as.ModTime().Equal(info.ModTime()) && as.Size() == info.Size()
-		c.as[i] = info
+		now[i] = info
 	}
 	if same {
 		return false, nil
 	}
 	pair, err := tls.LoadX509KeyPair(c.files[0], c.files[1])
 	if err != nil {
-		return true, fmt.Errorf("TLS: %s and %s: %w", c.files[0], c.files[1], err)
+		return false, fmt.Errorf("TLS: %s and %s: %w", c.files[0], c.files[1], err)
 	}
-	c.pair = &pair
+	c.pair, c.as = &pair, now
 	return true, nil
 }
 
-// reloadIfChanged reads the files if they were replaced, and tells of it.
+// reloadIfChanged reads the files if they were replaced, and logs what came of it: an
+// error once, not at each look.
 func (c *tlsCertificate) reloadIfChanged() {
 	changed, err := c.read()
+	last := c.failed
+	c.failed = ""
+	if err != nil {
+		c.failed = err.Error()
+	}
 	switch {
-	case err != nil:
-		c.log.Error("the certificate cannot be read again; the one before is used on", "error", err)
+	case err != nil && c.failed != last:
+		c.log.Error("the certificate cannot be read again; the one before stays in use", "error", err)
 	case changed:
 		c.log.Info("the certificate was replaced", "serial", c.pair.Leaf.SerialNumber.String(), "until", c.pair.Leaf.NotAfter)
 	}
 }
 
-// statEvery is how often handshakes look at the files at most.
+// statEvery is how often, at most, handshakes look at the files.
 const statEvery = 10 * time.Second
 
-// get is the certificate for a handshake.
+// get returns the certificate for a handshake.
 func (c *tlsCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,8 +90,8 @@ func (c *tlsCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// reloadOnHangup looks at the files whenever the service gets SIGHUP, which would end it
-// otherwise, and by systemd's measure in good order.
+// reloadOnHangup looks at the files whenever the service receives SIGHUP. Unhandled, that
+// signal would end the service, and systemd would count that as a clean exit.
 func (c *tlsCertificate) reloadOnHangup(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -94,6 +102,7 @@ func (c *tlsCertificate) reloadOnHangup(ctx context.Context) error {
 			return nil
 		case <-hangups:
 			c.mu.Lock()
+			c.failed = "" // somebody asks: say so even if it was said before
 			c.reloadIfChanged()
 			c.mu.Unlock()
 		}

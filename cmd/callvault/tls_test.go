@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -107,7 +108,7 @@ func TestCertificateRenewed(t *testing.T) {
 		})
 	}
 	before := serial()
-	replace(certFile, renewed, "the certificate cannot be read again; the one before is used on")
+	replace(certFile, renewed, "the certificate cannot be read again; the one before stays in use")
 	between := serial()
 	replace(keyFile, renewedKey, "the certificate was replaced")
 	if after := serial(); before != 1 || between != 1 || after != 2 {
@@ -135,5 +136,42 @@ func TestHandshakesLookAtTheCertificate(t *testing.T) {
 		if err != nil || pair.Leaf.SerialNumber.Int64() != int64(i) {
 			t.Errorf("certificate %d: %v, %v", i, pair.Leaf.SerialNumber, err)
 		}
+	}
+}
+
+// TestCertificateAfterAFailure: a look that failed is made again although the files look
+// the same: what was wrong, such as who may read them, need not show in their times.
+func TestCertificateAfterAFailure(t *testing.T) {
+	dir := t.TempDir()
+	names := [2]string{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	then := time.Now().Add(-time.Minute)
+	write := func(certificate, key []byte) {
+		t.Helper()
+		for i, content := range [][]byte{certificate, key} {
+			if err := errors.Join(os.WriteFile(names[i], content, 0o600), os.Chtimes(names[i], then, then)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(certify(t, 1))
+	var log strings.Builder
+	c, err := readCertificate(names[0], names[1], slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial := func() int64 {
+		c.looked = c.looked.Add(-statEvery)
+		pair, _ := c.get(nil)
+		return pair.Leaf.SerialNumber.Int64()
+	}
+	then = then.Add(time.Second)
+	certificate, key := certify(t, 2)
+	write(bytes.Repeat([]byte("?"), len(certificate)), key)
+	if first, second := serial(), serial(); first != 1 || second != 1 || strings.Count(log.String(), "level=ERROR") != 1 {
+		t.Errorf("serial numbers %d and %d while the files are bad; log %q", first, second, &log)
+	}
+	write(certificate, key)
+	if got := serial(); got != 2 {
+		t.Errorf("serial number %d once the files are good, want 2", got)
 	}
 }
