@@ -217,18 +217,37 @@ func (e *exporter) call(ctx context.Context, r *callvault.Recording) (json.RawMe
 // errDamaged says that audio is not what was kept.
 var errDamaged = errors.New("its audio is damaged: callvault verify tells more")
 
-// writeAudio writes a recording's audio and tells its bytes. What an earlier export
-// has left under the name stays when it is the same. Nothing is left there of audio
-// that is errDamaged.
-func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path string) (n int64, err error) {
-	from, err := e.vault.archive.OpenAudio(ctx, entry)
-	switch {
-	case errors.Is(err, callvault.NotFound), errors.Is(err, callvault.Unavailable), err != nil && ctx.Err() != nil:
-		return 0, err
-	case err != nil:
-		return 0, fmt.Errorf("%w: %w", errDamaged, err)
+// readError returns what an error of opening or reading audio means. Unless the audio is
+// missing, its store is away or ctx has ended, the audio is damaged.
+func readError(ctx context.Context, err error) error {
+	if err == nil || err == io.EOF || ctx.Err() != nil || errors.Is(err, callvault.NotFound) || errors.Is(err, callvault.Unavailable) {
+		return err
 	}
-	defer from.Close()
+	return fmt.Errorf("%w: %w", errDamaged, err)
+}
+
+// audioReader reads audio. Its errors are those of readError.
+type audioReader struct {
+	ctx context.Context
+	io.ReadSeeker
+}
+
+// Read reads a part of the audio.
+func (r audioReader) Read(p []byte) (int, error) {
+	n, err := r.ReadSeeker.Read(p)
+	return n, readError(r.ctx, err)
+}
+
+// writeAudio writes a recording's audio and returns how many bytes it has. A file that
+// an earlier export left at path stays if it is the same. Of damaged audio (errDamaged)
+// nothing is left there.
+func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path string) (n int64, err error) {
+	opened, err := e.vault.archive.OpenAudio(ctx, entry)
+	if err != nil {
+		return 0, readError(ctx, err)
+	}
+	defer opened.Close()
+	from := audioReader{ctx, opened}
 	sum := sha256.New()
 	content, err := e.content(from, sum)
 	if err != nil {
@@ -254,11 +273,14 @@ func (e *exporter) writeAudio(ctx context.Context, entry *archive.Entry, path st
 		}
 		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
-// content is audio from its beginning, in the format of the export. Once it is read, sum
-// is that of the audio as it is held.
+// content returns audio from its beginning, in the format of the export. Once that is
+// read, sum is the hash of the audio as it is held.
 func (e *exporter) content(from io.ReadSeeker, sum hash.Hash) (io.Reader, error) {
 	sum.Reset()
 	held := io.TeeReader(from, sum)

@@ -4,8 +4,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -258,5 +261,60 @@ func TestExportDamaged(t *testing.T) {
 				t.Errorf("there are %q", names)
 			}
 		}
+		stdout, _, _ := runOn(t, data, "export", "--tenant", "acme-ns", "--since", "2024-02-11", "--until", "2024-02-13", "--to", to, "--format", format, "--json")
+		if got, want := exportedBytes(t, stdout), sizes(t, filepath.Join(to, "*."+format)); got != want {
+			t.Errorf("%s: %d bytes are said to be exported, %d are there", format, got, want)
+		}
+	}
+}
+
+// exportedBytes returns the bytes of an export's JSON.
+func exportedBytes(t *testing.T, stdout string) int64 {
+	t.Helper()
+	var done exported
+	if err := json.Unmarshal([]byte(stdout), &done); err != nil {
+		t.Fatal(err)
+	}
+	return done.Bytes
+}
+
+// sizes returns the bytes of the files that match the pattern.
+func sizes(t *testing.T, pattern string) (sum int64) {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += info.Size()
+	}
+	return sum
+}
+
+// failingAudio cannot be read for that reason.
+type failingAudio struct {
+	io.ReadSeeker
+	reason error
+}
+
+func (a failingAudio) Read([]byte) (int, error) { return 0, a.reason }
+
+// TestExportReadError: audio that the disk cannot read is damaged, and does not end the
+// export; a store that is away does.
+func TestExportReadError(t *testing.T) {
+	for reason, want := range map[error]bool{syscall.EIO: true, callvault.Unavailable: false, callvault.NotFound: false} {
+		_, err := io.ReadAll(audioReader{t.Context(), failingAudio{reason: reason}})
+		if got := errors.Is(err, errDamaged); got != want || !errors.Is(err, reason) {
+			t.Errorf("%v becomes %v", reason, err)
+		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := io.ReadAll(audioReader{ended, failingAudio{reason: syscall.EIO}}); errors.Is(err, errDamaged) {
+		t.Errorf("an interrupted export finds audio damaged: %v", err)
 	}
 }
