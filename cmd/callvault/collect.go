@@ -295,7 +295,10 @@ func planAll(ctx context.Context, c *collect.Collector, sources []scheduled) (*c
 		}
 		plan.Problems = append(plan.Problems, one.Problems...)
 	}
-	if len(failed) == len(sources) || ctx.Err() != nil {
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Join(append(failed, err)...)
+	}
+	if len(failed) == len(sources) {
 		return nil, errors.Join(failed...)
 	}
 	return plan, nil

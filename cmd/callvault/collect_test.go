@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -191,5 +192,14 @@ func TestNoReport(t *testing.T) {
 	var out strings.Builder
 	if err := printReports(&out, &options{json: true}, []*collect.Report{nil}); err != nil || out.String() != "[]\n" {
 		t.Errorf("%q, %v", &out, err)
+	}
+}
+
+// TestPlanInterrupted: a plan that ends as it is interrupted is an error, not no plan.
+func TestPlanInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if plan, err := planAll(ctx, nil, nil); plan != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", plan, err)
 	}
 }
