@@ -47,13 +47,26 @@ and the address of its pages is printed, and requests to try. All of it is in a 
 	return c
 }
 
-// demoFolder is the folder that was named, or a temporary one.
+// demoFolder returns the folder that was named, or a temporary one. It refuses a folder
+// with an archive that no demo made, which would be filled with sample calls and users.
 func demoFolder(c *cobra.Command, o *options) (dir string, cleanUp func() error, err error) {
 	if c.Flags().Changed("data") || os.Getenv("CALLVAULT_DATA") != "" {
+		if holdsDatabase(o.data) && !holdsDatabase(filepath.Join(o.data, demoSource)) {
+			return "", nil, fmt.Errorf("%s holds an archive that is not a demo's; name another folder with --data", o.data)
+		}
 		return o.data, func() error { return nil }, nil
 	}
 	dir, err = os.MkdirTemp("", "callvault-demo-")
 	return dir, func() error { return os.RemoveAll(dir) }, err
+}
+
+// demoSource is the data folder of the demo's source, within that of the demo.
+const demoSource = "source"
+
+// holdsDatabase reports whether a folder is the data folder of an archive.
+func holdsDatabase(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "callvault.db"))
+	return err == nil
 }
 
 // demonstration is the whole trip: a source, a collector, and a service over what
@@ -82,7 +95,7 @@ func (d *demonstration) run(ctx context.Context) error {
 
 // collect starts the source and pulls its recordings into v.
 func (d *demonstration) collect(ctx context.Context, v *vault) error {
-	source, err := openVault(ctx, place{data: filepath.Join(d.dir, "source")})
+	source, err := openVault(ctx, place{data: filepath.Join(d.dir, demoSource)})
 	if err != nil {
 		return err
 	}
