@@ -22,7 +22,7 @@ func planWithProgress(ctx context.Context, source string, run *collect.Run) (*co
 			case <-done:
 				return
 			case <-look.C:
-				shown.look(run.View().ListsLeft)
+				shown.look(run.Progress().ListsLeft)
 			}
 		}
 	}()

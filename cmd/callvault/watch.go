@@ -58,7 +58,7 @@ func watchRuns(runs []*collect.Run, plain io.Writer) (stop func()) {
 // waits is no change of state.
 func printChanges(out io.Writer, runs []*collect.Run, printed []map[string]string) {
 	for i, run := range runs {
-		v := run.View()
+		v := run.Progress()
 		if printed[i] == nil {
 			printed[i] = map[string]string{}
 		}
@@ -76,7 +76,7 @@ func printChanges(out io.Writer, runs []*collect.Run, printed []map[string]strin
 }
 
 // totalLine returns the progress of a run as one line.
-func totalLine(v collect.View) string {
+func totalLine(v collect.RunProgress) string {
 	line := fmt.Sprintf("%s: %d/%d recordings, %s", v.Source, v.Done, v.Done+v.Due, byteCount(v.Bytes))
 	if v.ListsLeft > 0 {
 		line += fmt.Sprintf(", %d lists to ask for", v.ListsLeft)
@@ -127,7 +127,7 @@ func watchOnTerminal(runs []*collect.Run) (stop func()) {
 		bars = append(bars, screen.New(0, mpb.NopStyle(),
 			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return totalLine(run.Progress()) })),
 			mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
-				for _, line := range tenantLines(run.View(), room) {
+				for _, line := range tenantLines(run.Progress(), room) {
 					fmt.Fprintf(w, "%.*s\n", width-1, line) // cut: a line that the terminal wraps would be counted as one
 				}
 				return nil
@@ -145,8 +145,8 @@ func watchOnTerminal(runs []*collect.Run) (stop func()) {
 
 // tenantLines returns a line for each tenant, the busy ones first, and one that says how
 // many there is no room for.
-func tenantLines(v collect.View, room int) (lines []string) {
-	slices.SortStableFunc(v.Tenants, func(a, b collect.TenantView) int { return cmp.Compare(rank(&a), rank(&b)) })
+func tenantLines(v collect.RunProgress, room int) (lines []string) {
+	slices.SortStableFunc(v.Tenants, func(a, b collect.TenantProgress) int { return cmp.Compare(rank(&a), rank(&b)) })
 	for i := range v.Tenants[:min(room, len(v.Tenants))] {
 		t := &v.Tenants[i]
 		lines = append(lines, fmt.Sprintf("  %-24s %6d/%-6d %9s  %s", t.Tenant, t.Done, t.Done+t.Due, byteCount(t.Bytes), t.State))
@@ -159,7 +159,7 @@ func tenantLines(v collect.View, room int) (lines []string) {
 
 // rank orders tenants: first those being fetched from, then those that wait for lists,
 // then those that are done or closed.
-func rank(t *collect.TenantView) int {
+func rank(t *collect.TenantProgress) int {
 	switch state, _, _ := strings.Cut(t.State, " "); state {
 	case collect.StateFetching, collect.StateWaiting:
 		return 0
