@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// decision is a request on its way.
+// decision is a request to be decided on, and the outcome.
 type decision struct {
 	subject string
 	at      int64 // the parameter of clock
 	window  Window
-	ms      int64 // the time by which it was decided
+	ms      int64 // the time at which it was decided
 	passes  bool
 	err     error
 }
 
-// decideAll decides on requests that came together, each subject's one after the
-// other. Once one of a subject is refused, so are those that came with it.
+// decideAll decides on requests that came together, those of one subject one after
+// the other. Once a request of a subject is refused, so are the rest of them.
 func (m *Shared) decideAll(ctx context.Context, group []*decision) {
 	for len(group) > 0 {
 		first := map[string]*decision{}
@@ -41,8 +41,8 @@ func (m *Shared) decideAll(ctx context.Context, group []*decision) {
 	}
 }
 
-// decideOne decides on a request of each subject in one statement, and reads in
-// another what those are to be told that do not pass.
+// decideOne decides on one request of each subject, in one statement. For those that
+// do not pass it reads their windows in another.
 func (m *Shared) decideOne(ctx context.Context, at int64, all map[string]*decision) {
 	waiting := maps.Clone(all)
 	err := m.ask(ctx, admit, at, waiting, true)
@@ -54,9 +54,9 @@ func (m *Shared) decideOne(ctx context.Context, at int64, all map[string]*decisi
 	}
 }
 
-// ask runs a statement on the subjects that wait, in their order, so that two
-// statements which lock the same windows do so in the same order. Those that it
-// gives a row for wait no longer.
+// ask runs a statement on the waiting subjects. It sorts them, so that statements that
+// lock the same windows do so in the same order. A subject for which the statement
+// returns a row is removed from waiting.
 func (m *Shared) ask(ctx context.Context, statement string, at int64, waiting map[string]*decision, passes bool) error {
 	rows, err := m.db.QueryContext(ctx, statement, slices.Sorted(maps.Keys(waiting)), at)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What counts by hour adds up to the use, and each hour frees when it is said to.
+// The hours add up to the use, and each stops counting when its FreesAt says.
 func TestHoursTellWhenRoomFrees(t *testing.T) {
 	m, acme := newMemory(t), site("acme-ns", 1000)
 	send(t, m, acme, 300, t0)

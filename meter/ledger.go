@@ -9,7 +9,7 @@ import (
 
 const (
 	hourMs = int64(time.Hour / time.Millisecond)
-	// windowHours is how many hours after its own an hour's bytes still count.
+	// windowHours is for how many hours after their own hour bytes still count.
 	windowHours = int64(callvault.EgressWindow / time.Hour)
 )
 
@@ -19,34 +19,34 @@ type Hour struct {
 	Bytes int64
 }
 
-// ends is the instant (Unix milliseconds) at which the bytes of an hour no
-// longer count: five days after its last instant, so that none is freed early.
+// ends returns the instant (Unix milliseconds) at which the bytes of an hour stop
+// counting: five days after its end, so that no byte stops counting early.
 func ends(hour int64) int64 { return (hour + windowHours + 1) * hourMs }
 
-// OldestHour is the first hour since 1970 of which bytes count at now (Unix
-// milliseconds).
+// OldestHour returns the oldest hour, counted since the Unix epoch, whose bytes count
+// at now (Unix milliseconds).
 func OldestHour(now int64) int64 { return now/hourMs - windowHours }
 
-// Ledger is the audio bytes that a tenant was sent in the last five days, by
-// hour, and the bytes that are reserved for downloads still running. Bytes count
-// until the end of their hour five days later: never too short, and up to an
-// hour too long. The zero Ledger is empty. All its times are Unix milliseconds;
-// each call that names one brings the ledger to that time first.
+// Ledger is the audio bytes that a tenant was sent in the last five days, by hour,
+// and the bytes reserved for downloads in progress. Bytes count until five days after
+// the end of their hour: never too short, and up to an hour too long. The zero Ledger
+// is empty. All times are Unix milliseconds. Each method that takes the time first
+// brings the ledger to it, with Advance.
 type Ledger struct {
 	hours    []Hour // oldest first, at most windowHours+1
 	used     int64  // the sum of hours
 	inFlight int64
 }
 
-// load adds an hour of a saved ledger; they come in order, each one once.
+// load adds an hour of a saved ledger. Hours must come in order, each once.
 func (l *Ledger) load(h Hour) {
 	l.hours = append(l.hours, h)
 	l.used += h.Bytes
 }
 
-// Advance brings the ledger to now: hours that no longer count are dropped, and
-// later hours, left by a clock that jumped back, are moved into this one; moved
-// says that there were such.
+// Advance brings the ledger to now. It drops hours that no longer count, and moves the
+// bytes of later hours, left by a clock that jumped back, into this one; moved reports
+// whether there were any.
 func (l *Ledger) Advance(now int64) (moved bool) {
 	hour := now / hourMs
 	gone := 0
@@ -67,7 +67,7 @@ func (l *Ledger) Advance(now int64) (moved bool) {
 	return moved
 }
 
-// put adds bytes to an hour that is not before the last one.
+// put adds bytes to an hour, which must not be before the last one.
 func (l *Ledger) put(hour, bytes int64) {
 	if bytes == 0 {
 		return
@@ -79,33 +79,33 @@ func (l *Ledger) put(hour, bytes int64) {
 	l.hours = append(l.hours, Hour{hour, bytes})
 }
 
-// Add counts bytes that were sent, as of now.
+// Add counts bytes that were sent, as sent at now.
 func (l *Ledger) Add(bytes, now int64) {
 	l.Advance(now)
 	l.put(now/hourMs, bytes)
 	l.used += bytes
 }
 
-// Reserve sets bytes aside for a download; FreesAt takes them for used.
+// Reserve reserves bytes for a download. FreesAt counts them as used.
 func (l *Ledger) Reserve(bytes int64) { l.inFlight += bytes }
 
-// Settle ends a reservation of which sent bytes left. They count from now, the
-// end of the download: the reservation has stood for them until here.
+// Settle ends a reservation and counts the bytes that were sent. They count from now,
+// the end of the download, since the reservation stood for them until now.
 func (l *Ledger) Settle(reserved, sent, now int64) {
 	l.inFlight -= reserved
 	l.Add(sent, now)
 }
 
-// Use is the bytes sent that count at now, without those only reserved.
+// Use returns the bytes sent that count at now, without reserved bytes.
 func (l *Ledger) Use(now int64) int64 {
 	l.Advance(now)
 	return l.used
 }
 
-// FreesAt is the instant from now on at which need bytes fit within the limit if
-// nothing else is sent: now when they fit now. Reserved bytes are taken to be
-// sent within this hour. fits is false when need is more than the limit itself,
-// so that they never fit; at is then when the ledger will be empty.
+// FreesAt returns the earliest instant, from now on, at which need bytes fit within the
+// limit if nothing else is sent. It assumes that reserved bytes are sent within this
+// hour. fits is false if need is more than the limit itself, so that they never fit; at
+// is then the instant at which the ledger will be empty.
 func (l *Ledger) FreesAt(limit, need, now int64) (at int64, fits bool) {
 	l.Advance(now)
 	room := limit - l.used - l.inFlight
@@ -134,8 +134,8 @@ func (l *Ledger) emptyAt(now int64) int64 {
 	return now
 }
 
-// NextFree is the instant at which the oldest bytes that count at now will no
-// longer do so; ok is false when none count.
+// NextFree returns the instant at which the oldest bytes that count at now will stop
+// counting. ok is false if no bytes count.
 func (l *Ledger) NextFree(now int64) (at int64, ok bool) {
 	l.Advance(now)
 	if len(l.hours) == 0 {

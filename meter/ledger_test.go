@@ -27,7 +27,7 @@ func (s sent) within(span, now int64) (sum int64) {
 	return sum
 }
 
-// counted is what contract 4 counts: each byte until the end of its hour, five days later.
+// counted is what the egress limit counts: each byte until the end of its hour, five days later.
 func (s sent) counted(now int64) (sum int64) {
 	for _, x := range s {
 		if now < x.at-x.at%oneHour+oneHour+fiveDays {
@@ -99,7 +99,7 @@ func (r *ledgerRun) settle(t *rapid.T) {
 	r.model = append(r.model, item{r.now, bytes})
 }
 
-// checkFreesAt holds the promised instant against the ledger as it will be when
+// checkFreesAt compares the promised instant with the ledger as it will be when
 // what is in flight has been sent whole.
 func (r *ledgerRun) checkFreesAt(t *rapid.T, need int64) {
 	at, fits := r.clone().FreesAt(r.limit, need, r.now)

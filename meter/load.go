@@ -11,7 +11,7 @@ import (
 	"callvault/database"
 )
 
-// Open loads what a Memory before it saved to the database.
+// Open returns a Memory with the state that an earlier one saved to the database.
 func Open(ctx context.Context, db *database.DB) (*Memory, error) {
 	m := &Memory{db: db, seed: maphash.MakeSeed(), opened: time.Now(), settled: make(chan struct{}, 1)}
 	for i := range m.shards {
@@ -45,9 +45,9 @@ func (m *Memory) loadWindows(ctx context.Context) error {
 	return rows.Err()
 }
 
-// loadLedgers takes the latest epoch of each tenant. A ledger that was reset but
-// not used since is still there in its old epoch, and is emptied when the tenant
-// next shows its new one.
+// loadLedgers loads the latest epoch of each tenant. If a ledger was reset but not used
+// since, the database has only its old epoch; the ledger is emptied when a request
+// shows the tenant's new one.
 func (m *Memory) loadLedgers(ctx context.Context) error {
 	rows, err := m.db.Reader.QueryContext(ctx, `SELECT tenant, epoch, hour, bytes FROM egress ORDER BY tenant, epoch, hour`)
 	if err != nil {
@@ -72,8 +72,8 @@ func (m *Memory) loadLedgers(ctx context.Context) error {
 	return rows.Err()
 }
 
-// ReadUsage tells the tenant's egress at now from the database alone, for a
-// command line beside a running service, whose last second it may lack.
+// ReadUsage returns the tenant's egress at now from the database alone, for a command
+// that runs beside a service. It may lack the last second of that service.
 func ReadUsage(ctx context.Context, db *database.DB, tenant *callvault.Tenant, now time.Time) (Usage, error) {
 	l, err := readLedger(ctx, db.Reader, tenant)
 	if err != nil {

@@ -62,10 +62,10 @@ func onBoth(t *testing.T, test func(t *testing.T, m store)) {
 	t.Run("Shared", func(t *testing.T) { test(t, newShared(t)) })
 }
 
-// newShared makes a meter of the time that it is told.
+// newShared makes a meter that decides by the time that callers pass.
 func newShared(t testing.TB) *Shared {
 	m := NewShared(openDB(t, databasetest.PostgreSQL(t)))
-	m.told = true
+	m.callersClock = true
 	return m
 }
 
@@ -276,7 +276,7 @@ func parallelRequestsPassThree(t *testing.T, m store) {
 	}
 }
 
-// A reset by the command line reaches a running service by the tenant's epoch.
+// A reset on the command line reaches a running service through the tenant's epoch.
 func TestResetBesideARunningMemory(t *testing.T) {
 	m, tenant := newMemory(t), site("acme", 100)
 	send(t, m, tenant, 60, t0)

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// reserving is a reservation on its way.
+// reserving is a reservation to be made, and the outcome.
 type reserving struct {
 	charge
 	bytes int64
@@ -15,8 +15,8 @@ type reserving struct {
 	err   error
 }
 
-// reserveAll sets egress aside for downloads that begin together. They are asked
-// for in one order, so that no two processes wait for each other.
+// reserveAll reserves egress for downloads that begin together. It sorts them, so that
+// no two processes deadlock.
 func (m *Shared) reserveAll(ctx context.Context, group []*reserving) {
 	slices.SortFunc(group, func(a, b *reserving) int {
 		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.epoch, b.epoch))
@@ -54,18 +54,18 @@ func (m *Shared) reserveSorted(ctx context.Context, group []*reserving) error {
 	return rows.Err()
 }
 
-// charge is a reservation, and its end: the bytes that were sent. at is when it
-// is made, or ended, in Unix milliseconds; 0 is the database's now.
+// charge is a reservation, and later its end with the bytes that were sent. at is when
+// it was made or ended, in Unix milliseconds; 0 is the database's now.
 type charge struct {
 	id     int64
 	tenant string
 	epoch  int64
 	sent   int64
 	at     int64
-	tried  bool // it was to be written once; settling must be held
+	tried  bool // to write it; guarded by Shared.settling
 }
 
-// charges are many, as statements take them.
+// charges are many charges, as the arrays that statements take.
 type charges struct {
 	ids, epochs, sent, at []int64
 	tenants               []string

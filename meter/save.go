@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Run saves every second while something changed, at once when a download has
-// ended and none had in the second before, so that who then looks sees it, and
-// once more when ctx ends; it returns what that last Save says. A Save that fails
-// in between is logged and tried again a second later.
+// Run saves every second what has changed, until ctx ends; then it saves once more and
+// returns the error of that. When a download ends, and none has in the second before, it
+// saves at once, so that a command that reads the usage just then sees it. If a Save
+// fails Run tries again every second, and logs the first of a series of failures.
 func (m *Memory) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -29,7 +29,7 @@ func (m *Memory) Run(ctx context.Context) error {
 		case <-tick.C:
 			settled = m.settled
 			select {
-			case <-settled: // those of before are saved now
+			case <-settled: // the Save below includes it
 			default:
 			}
 		}
@@ -42,9 +42,9 @@ func (m *Memory) Run(ctx context.Context) error {
 	}
 }
 
-// Save writes what changed since the last Save, in one transaction, and drops
-// the windows in which nothing counts any more. Bytes only reserved are not
-// written. A Save that fails loses nothing: the next one writes it.
+// Save writes what has changed since the last Save, in one transaction, and drops
+// windows in which nothing counts any longer. It does not write reserved bytes. A Save
+// that fails loses nothing: the next one writes it.
 func (m *Memory) Save(ctx context.Context) error {
 	m.saving.Lock()
 	defer m.saving.Unlock()
@@ -75,11 +75,11 @@ func (m *Memory) Save(ctx context.Context) error {
 	return nil
 }
 
-// batch is what one Save writes, copied so that no lock is held meanwhile.
+// batch is what one Save writes: a copy, so that no lock is held while it is written.
 type batch struct {
 	windows []windowRow
 	ledgers []ledgerRow
-	hour    int64 // the latest that a caller said it is
+	hour    int64 // the latest hour of any call
 }
 
 type windowRow struct {
@@ -95,11 +95,11 @@ type ledgerRow struct {
 	tenant string
 	kept   *ledger
 	epoch  int64
-	from   int64  // the rows from this hour on are written anew
-	hours  []Hour // from there on
+	from   int64  // the rows from this hour on are replaced
+	hours  []Hour // by these
 }
 
-// collect takes what changed for saved; putBack undoes that.
+// collect returns what has changed, and marks it as saved; putBack undoes that.
 func (m *Memory) collect() *batch {
 	b := &batch{}
 	for i := range m.shards {
@@ -144,7 +144,7 @@ func (b *batch) collectLedgers(s *shard) {
 	}
 }
 
-// putBack marks as unsaved what could not be saved.
+// putBack marks the batch as unsaved after all.
 func (b *batch) putBack() {
 	for _, row := range b.windows {
 		row.shard.mu.Lock()
@@ -160,8 +160,8 @@ func (b *batch) putBack() {
 	}
 }
 
-// dropIdle forgets the windows whose rows were deleted, but for those that were
-// used meanwhile.
+// dropIdle forgets the windows whose rows were deleted, except those that have been used
+// since.
 func (b *batch) dropIdle() {
 	for _, row := range b.windows {
 		if !row.idle {
@@ -204,9 +204,9 @@ func (b *batch) writeWindows(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// writeLedgers replaces rows rather than adding to them, so that a Save whose
-// outcome is unknown can be repeated. What follows the first changed hour goes
-// too: a clock that jumped back leaves rows there. So do those of older epochs.
+// writeLedgers replaces rows rather than adding to them, so that a Save whose outcome is
+// unknown can be repeated. It also deletes all rows after the first changed hour, where a
+// clock that jumped back has left some, and the rows of older epochs.
 func (b *batch) writeLedgers(ctx context.Context, tx *sql.Tx) error {
 	if len(b.ledgers) == 0 {
 		return nil

@@ -33,8 +33,8 @@ func exec(t testing.TB, m *Memory, query string) {
 	}
 }
 
-// restarted holds a Memory that was opened anew against the one that saved, and
-// the command line's view against both.
+// restarted compares a newly opened Memory with the one that saved, and the command
+// line's view with both.
 func restarted(t *testing.T, m *Memory, tenants []*callvault.Tenant, now time.Time) *Memory {
 	t.Helper()
 	again := open(t, m.db)
@@ -270,8 +270,8 @@ func TestClockJumpsBackBetweenSaves(t *testing.T) {
 	}
 }
 
-// Who looks at a tenant's use after a download sees it: it is saved as it ends,
-// and those that follow within the second together.
+// Whoever reads a tenant's use after a download sees it: it is saved as the download
+// ends, and those that follow within the second are saved together.
 func TestRunSavesWhenADownloadEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "callvault.db")
 	synctest.Test(t, func(t *testing.T) {

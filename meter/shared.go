@@ -14,30 +14,30 @@ import (
 	"callvault/database"
 )
 
-// Shared keeps the windows and ledgers of many processes in PostgreSQL, where
-// each decision is one statement. What it decides by is the database's clock: it
-// does not look at the time that callers name, which may differ between machines.
-// Its methods may be called from many goroutines. Run must run beside them.
+// Shared keeps the windows and ledgers of many processes in PostgreSQL, where each
+// decision is one statement. It decides by the database's clock and ignores the time
+// that callers pass, which may differ between machines. Its methods may be called
+// concurrently. Run must run while they are in use.
 type Shared struct {
 	db     *sql.DB
 	opened time.Time
-	// told makes it decide by the time that callers name, for tests.
-	told bool
+	// callersClock makes it decide by the time that callers pass, for tests.
+	callersClock bool
 
 	asking    *database.Batcher[*decision]
 	reserving *database.Batcher[*reserving]
 
 	mu        sync.Mutex
-	counts    map[string]*Counts // as Memory's
-	running   map[int64]charge   // reservations that are not settled
-	unsettled []*charge          // not written yet
+	counts    map[string]*Counts // as in Memory
+	running   map[int64]charge   // reservations of downloads in progress
+	unsettled []*charge          // of downloads that have ended; not written yet
 	swept     time.Time
 
-	settling sync.Mutex // held by who changes reservations that are there
+	settling sync.Mutex // held while existing reservations are changed
 }
 
-// Reservations of a process that does not renew them any more stand for holdTime;
-// until then what it was sending counts as sent.
+// If a process stops renewing its reservations, such as after a crash, they stand for
+// holdTime. Until then what they reserve counts as sent.
 const (
 	holdTime  = time.Minute
 	renewTime = 15 * time.Second
@@ -51,20 +51,20 @@ func NewShared(db *database.DB) *Shared {
 }
 
 // clock is the time by which statements decide, in Unix milliseconds: $2, or the
-// database's where that is 0.
+// database's time if that is 0.
 const clock = `coalesce(nullif(CAST($2 AS BIGINT), 0), clock_ms())`
 
 // at is that $2.
 func (m *Shared) at(now time.Time) int64 {
-	if m.told {
+	if m.callersClock {
 		return now.UnixMilli()
 	}
 	return 0
 }
 
-// admit is Window.Admit in SQL, for subjects that are all different. It gives a
-// row for each whose request passes. What it decides by is read when the row is
-// locked, so that of many at once each sees the one before.
+// admit is Window.Admit in SQL, for distinct subjects. It returns a row for each subject
+// whose request passes. It reads a window only once its row is locked, so that each of
+// many concurrent requests sees the one before it.
 const admit = `INSERT INTO request_windows AS w (subject, first_ms, second_ms, third_ms)
 	SELECT one, 0, 0, ` + clock + ` FROM unnest(CAST($1 AS TEXT[])) AS one
 	ON CONFLICT (subject) DO UPDATE
@@ -73,7 +73,7 @@ const admit = `INSERT INTO request_windows AS w (subject, first_ms, second_ms, t
 	OR (w.second_ms - w.first_ms >= 2750 AND w.third_ms - w.second_ms >= 2750 AND ` + clock + ` - w.third_ms >= 2750)
 	RETURNING subject, first_ms, second_ms, third_ms, third_ms`
 
-// refused reads the windows that refused their requests, and the time.
+// refused reads the windows of the refused requests, and the time.
 const refused = `SELECT subject, first_ms, second_ms, third_ms, ` + clock + ` FROM request_windows WHERE subject = ANY($1)`
 
 // Admit decides on a request that counts against subject, as Memory.Admit does.
@@ -101,8 +101,8 @@ func (m *Shared) Admit(ctx context.Context, subject string, now time.Time) (Stan
 	return Standing{}, fmt.Errorf("request window of %s changes too fast: %w", subject, callvault.Unavailable)
 }
 
-// bringBack moves acceptances later than now, left by a clock that jumped back, to
-// now.
+// bringBack moves to now what a window accepted later than now, left by a clock that
+// jumped back.
 func (m *Shared) bringBack(ctx context.Context, d *decision) error {
 	_, err := m.db.ExecContext(ctx, `UPDATE request_windows SET first_ms = least(first_ms, $2), second_ms = least(second_ms, $2),
 		third_ms = least(third_ms, $2) WHERE subject = $1`, d.subject, d.ms)
@@ -121,16 +121,15 @@ func (m *Shared) count(subject string, raise func(*Counts)) {
 	raise(c)
 }
 
-// Counts tells what this process decided on a tenant's requests, as
-// Memory.Counts does.
+// Counts returns the counts of a tenant's requests, like Memory.Counts, but only of those
+// to this process.
 func (m *Shared) Counts(_ context.Context, tenant string) (all Counts, since time.Time) {
 	m.count("tenant/"+tenant, func(c *Counts) { all = *c })
 	m.count(tenant, func(c *Counts) { all.NoRoom = c.NoRoom })
 	return all, m.opened
 }
 
-// Reserve sets bytes aside for a download, as Memory.Reserve does, whichever
-// process sends the others.
+// Reserve reserves bytes for a download, like Memory.Reserve, across all processes.
 func (m *Shared) Reserve(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) (*Reservation, error) {
 	r := &reserving{charge: charge{id: rand.Int64(), tenant: tenant.Name, epoch: tenant.UsageEpoch, at: m.at(now)}, bytes: max(0, bytes)}
 	if most, limited := tenant.EgressLimit(); limited {
@@ -149,7 +148,7 @@ func (m *Shared) Reserve(ctx context.Context, tenant *callvault.Tenant, bytes in
 	return &Reservation{settle: func(sent int64, now time.Time) { m.settle(r.charge, sent, now) }}, nil
 }
 
-// refuse says when the bytes will fit.
+// refuse returns the error for a refused reservation.
 func (m *Shared) refuse(ctx context.Context, tenant *callvault.Tenant, bytes int64, now time.Time) error {
 	l, ms, err := m.ledger(ctx, tenant, now)
 	if err != nil {
@@ -158,10 +157,10 @@ func (m *Shared) refuse(ctx context.Context, tenant *callvault.Tenant, bytes int
 	m.count(tenant.Name, func(c *Counts) { c.NoRoom++ })
 	limit, _ := tenant.EgressLimit()
 	at, fits := l.FreesAt(limit, bytes, ms)
-	return refusal{tenant.Name, limit, bytes, max(at, ms+1), fits}.err(ms) // room may have come meanwhile
+	return refusal{tenant.Name, limit, bytes, max(at, ms+1), fits}.err(ms) // room may have become free in the meantime
 }
 
-// ledger reads a tenant's ledger, with what is reserved, and the time.
+// ledger reads a tenant's ledger, with its reservations, and the time.
 func (m *Shared) ledger(ctx context.Context, tenant *callvault.Tenant, now time.Time) (l *Ledger, ms int64, err error) {
 	if l, err = readLedger(ctx, m.db, tenant); err == nil {
 		var reserved int64
@@ -175,8 +174,8 @@ func (m *Shared) ledger(ctx context.Context, tenant *callvault.Tenant, now time.
 	return l, ms, nil
 }
 
-// settle charges a download. Those that end while others are charged wait, and
-// then are charged together. What cannot be written now is kept for Run.
+// settle charges a download. Downloads that end while others are being charged wait,
+// and are then charged together. What cannot be written now is left to Run.
 func (m *Shared) settle(c charge, sent int64, now time.Time) {
 	c.sent, c.at = sent, m.at(now)
 	m.mu.Lock()
@@ -186,11 +185,11 @@ func (m *Shared) settle(c charge, sent int64, now time.Time) {
 	m.settling.Lock()
 	defer m.settling.Unlock()
 	if !c.tried {
-		_ = m.write(context.Background()) // Run tells of it, when it fares no better
+		_ = m.write(context.Background()) // Run tries again, and logs the error if that fails
 	}
 }
 
-// write charges all that is not charged yet. m.settling must be held.
+// write charges all downloads that are not charged yet. m.settling must be held.
 func (m *Shared) write(ctx context.Context) error {
 	m.mu.Lock()
 	left := m.unsettled
@@ -213,8 +212,8 @@ func (m *Shared) write(ctx context.Context) error {
 	return nil
 }
 
-// Hours are the audio bytes of the tenant that count at now, by hour, the oldest
-// first. Downloads that still run are not in them.
+// Hours returns the tenant's audio bytes that count at now, by hour, the oldest first.
+// Downloads in progress are not included.
 func (m *Shared) Hours(ctx context.Context, tenant *callvault.Tenant, now time.Time) ([]Hour, error) {
 	l, err := readLedger(ctx, m.db, tenant)
 	if err != nil {
@@ -223,8 +222,8 @@ func (m *Shared) Hours(ctx context.Context, tenant *callvault.Tenant, now time.T
 	return l.Hours(now.UnixMilli()), nil
 }
 
-// Used is, of each of the tenants, the audio bytes that count at now. Downloads that
-// still run are not in them.
+// Used returns, for each of the tenants, the audio bytes that count at now. Downloads in
+// progress are not included.
 func (m *Shared) Used(ctx context.Context, tenants []callvault.Tenant, now time.Time) ([]int64, error) {
 	rows, err := m.db.QueryContext(ctx, `SELECT tenant, epoch, CAST(sum(bytes) AS BIGINT) FROM egress WHERE hour >= $1 GROUP BY tenant, epoch`,
 		OldestHour(now.UnixMilli()))
@@ -252,7 +251,7 @@ func (m *Shared) Used(ctx context.Context, tenants []callvault.Tenant, now time.
 	return used, rows.Err()
 }
 
-// Usage tells the tenant's egress at now. Downloads that still run are not in it.
+// Usage returns the tenant's egress at now. Downloads in progress are not included.
 func (m *Shared) Usage(ctx context.Context, tenant *callvault.Tenant, now time.Time) (Usage, error) {
 	l, err := readLedger(ctx, m.db, tenant)
 	if err != nil {
@@ -261,9 +260,9 @@ func (m *Shared) Usage(ctx context.Context, tenant *callvault.Tenant, now time.T
 	return l.usage(tenant, now.UnixMilli()), nil
 }
 
-// Run keeps the reservations of this process alive, writes what could not be
-// written at once, and now and then takes away what counts no more, until ctx
-// ends. It returns what could not be written then.
+// Run renews the reservations of this process, writes charges that could not be written
+// at once, and now and then deletes what no longer counts, until ctx ends. Then it writes
+// once more and returns the error of that.
 func (m *Shared) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -294,7 +293,7 @@ func (m *Shared) catchUp(ctx context.Context) error {
 	return m.write(ctx)
 }
 
-// renew lets the reservations of this process stand for longer.
+// renew extends the reservations of this process.
 func (m *Shared) renew(ctx context.Context) error {
 	m.settling.Lock()
 	defer m.settling.Unlock()
@@ -319,8 +318,8 @@ func (m *Shared) renew(ctx context.Context) error {
 	return nil
 }
 
-// sweep takes away, once an hour, what counts no more. A reservation stays for a
-// while after its end, should its process come back and charge it.
+// sweep deletes, once an hour, what no longer counts. Expired reservations stay for an
+// hour, in case their process comes back and charges them.
 func (m *Shared) sweep(ctx context.Context, now time.Time) error {
 	if now.Sub(m.swept) < time.Hour {
 		return nil

@@ -17,8 +17,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is asked of them, in whichever order, both kinds of meter say the same;
-// what Memory says is held against the rules elsewhere.
+// Both kinds of meter answer the same to any sequence of calls. Other tests check
+// Memory's answers against the rules.
 func TestSharedSaysWhatMemorySays(t *testing.T) {
 	memory, shared := newMemory(t), newShared(t)
 	runs := 0
@@ -81,7 +81,7 @@ func TestSharedSaysWhatMemorySays(t *testing.T) {
 	})
 }
 
-// hold does what Run does while the time that is told goes on.
+// hold does what Run does while the time that callers pass goes on.
 func (m *Shared) hold(t interface{ Fatal(...any) }, now time.Time) {
 	if _, err := m.db.Exec(`UPDATE reservations SET until_ms = $1`, now.Add(1000*time.Hour).UnixMilli()); err != nil {
 		t.Fatal(err)
@@ -149,8 +149,8 @@ func TestDownloadsOverThreeNodesCannotOvershoot(t *testing.T) {
 	}
 }
 
-// Who sets egress aside waits for who is about to: of two that each leave too little
-// for the other one is refused, however close they come.
+// Reservations wait for each other: of two that each leave too little room for the
+// other, one is refused, however close together they come.
 func TestReservationsOfOneTenantWaitForEachOther(t *testing.T) {
 	m := nodes(t)[0]
 	first, err := m.db.BeginTx(ctx, nil)
@@ -181,11 +181,11 @@ func TestReservationsOfOneTenantWaitForEachOther(t *testing.T) {
 	}
 }
 
-// What a process reserved that is no more is free again a minute later.
+// What a dead process had reserved is free again a minute later.
 func TestReservationOfADeadProcess(t *testing.T) {
 	place := databasetest.PostgreSQL(t)
 	dead, alive := NewShared(openDB(t, place)), NewShared(openDB(t, place))
-	dead.told, alive.told = true, true
+	dead.callersClock, alive.callersClock = true, true
 	tenant := site("acme", 100)
 	late, err := dead.Reserve(ctx, tenant, 100, t0)
 	if err != nil {
@@ -227,7 +227,7 @@ func TestReservationIsRenewed(t *testing.T) {
 	}
 }
 
-// What cannot be charged while the database is away is charged later, once.
+// What cannot be charged while the database is unavailable is charged later, once.
 func TestChargesOutliveTheDatabase(t *testing.T) {
 	server := databasetest.Start(t)
 	db, tenant := openDB(t, server.Database(t)), site("acme", 100)
@@ -280,10 +280,10 @@ func TestResetOverNodes(t *testing.T) {
 // to its own tenant and time.
 func TestChargedTogether(t *testing.T) {
 	m := nodes(t)[0]
-	m.told = true
+	m.callersClock = true
 	tenants := []*callvault.Tenant{site("acme", 1000), site("other", 1000)}
 	var wait sync.WaitGroup
-	m.settling.Lock() // as by one who charges
+	m.settling.Lock() // as while charging
 	for i := range int64(12) {
 		r, err := m.Reserve(ctx, tenants[i%2], 50, t0)
 		if err != nil {
@@ -310,8 +310,8 @@ func TestChargedTogether(t *testing.T) {
 	}
 }
 
-// Downloads that begin together have one limit, each tenant's its own; what does not
-// fit leaves room for what does.
+// Downloads that begin together share their tenant's limit. One that does not fit
+// leaves room for others that do.
 func TestReservedTogether(t *testing.T) {
 	m := nodes(t)[0]
 	send(t, m, site("acme", 1000), 400, time.Now())
@@ -351,8 +351,8 @@ func TestReservedTogether(t *testing.T) {
 	}
 }
 
-// Of requests that come together for one tenant three pass, the others are refused;
-// another's passes beside them.
+// Of requests that come together for one tenant, three pass and the rest are refused;
+// another tenant's request passes.
 func TestDecidedTogether(t *testing.T) {
 	m := nodes(t)[0]
 	var group []*decision

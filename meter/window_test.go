@@ -12,7 +12,7 @@ const start = int64(1_700_000_000_000)
 // requests is the naive model of a window: all requests ever accepted.
 type requests []int64
 
-// pass is contract 3, word by word.
+// pass is the rule of the request limit, word by word.
 func (r requests) pass(now int64) bool {
 	recent := 0
 	for _, t := range r {
@@ -27,7 +27,7 @@ func (r requests) pass(now int64) bool {
 	return now-r[n-1] >= 2750 && r[n-1]-r[n-2] >= 2750 && r[n-2]-r[n-3] >= 2750
 }
 
-// together is how many requests would pass at now.
+// together returns how many requests would pass together at now.
 func (r requests) together(now int64) int {
 	more := append(requests(nil), r...)
 	for more.pass(now) {
@@ -36,7 +36,7 @@ func (r requests) together(now int64) int {
 	return len(more) - len(r)
 }
 
-// keepRule tells whether no four accepted in 10 s were closer than 2.75 s.
+// keepRule reports whether no four accepted in 10 s were closer than 2.75 s.
 func (r requests) keepRule() bool {
 	for i := 3; i < len(r); i++ {
 		spaced := r[i]-r[i-1] >= 2750 && r[i-1]-r[i-2] >= 2750 && r[i-2]-r[i-3] >= 2750
@@ -153,7 +153,7 @@ func TestSteadyClientIsNeverRefused(t *testing.T) {
 	}
 }
 
-// The seed's pace, with each request up to a quarter of a second early or late.
+// The API guide's pace, with each request up to a quarter of a second early or late.
 func TestJitterIsForgiven(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w Window
