@@ -13,43 +13,42 @@ import (
 	"callvault/database"
 )
 
-// state is how a recording stands.
+// state says what became of a recording.
 type state string
 
-// The states: to be fetched; here; not asked for (PENDING, DELETED_* and unknown
-// statuses); refused and set aside; answered 403; answered 404; settled by an
-// operator.
 const (
-	due         state = "due"
-	held        state = "held"
-	noted       state = "noted"
-	quarantined state = "quarantined"
-	denied      state = "denied"
-	missing     state = "missing"
-	settled     state = "settled"
+	due         state = "due"         // to be fetched
+	held        state = "held"        // its audio is here
+	noted       state = "noted"       // known but not requested: PENDING, DELETED_* and unknown statuses
+	quarantined state = "quarantined" // its body was refused and set aside
+	denied      state = "denied"      // its request was answered 403
+	missing     state = "missing"     // its request was answered 404
+	settled     state = "settled"     // an operator gave it up
 )
 
-// item is a recording of a source, as the ledger has it.
+// item is a recording of a source, as the ledger has it. Times are Unix milliseconds,
+// 0 if what they are of has not happened.
 type item struct {
 	tenant, key, source string
 	startMs             int64
 	durationMs          int64
-	size                int64 // as the source lists it; of what is held, as it is here
-	status              callvault.Status
-	digest              []byte
+	size                int64            // in bytes, as the source lists it; of a held recording, of its audio here
+	status              callvault.Status // as the source lists it
+	digest              []byte           // of the recording and, behind that, of its call if that is known
 	state               state
-	reason, doubt       string
-	changedMs           int64
-	vanishedMs          int64
-	seenMs              int64
-	triedMs             int64
-	failedMs            int64
+	reason              string // why it is in this state
+	doubt               string // why it is doubtful though held
+	changedMs           int64  // when a list last showed it changed while it was held
+	vanishedMs          int64  // when lists stopped showing it
+	seenMs              int64  // when a list last showed it
+	triedMs             int64  // when it was last requested
+	failedMs            int64  // when it was first denied, missing or quarantined
 }
 
 const itemColumns = `tenant, recording_key, source, start_ms, duration_ms, size, status, digest, state, reason, doubt,
 	changed_ms, vanished_ms, seen_ms, tried_ms, failed_ms`
 
-// itemOf is what a list tells of a recording.
+// itemOf makes an item of a recording as a list shows it at now.
 func itemOf(r *callvault.Recording, source string, now int64) *item {
 	return &item{
 		tenant: r.TenantName, key: r.RecordingKey, source: source, startMs: r.StartTime, durationMs: r.Duration,
@@ -57,7 +56,7 @@ func itemOf(r *callvault.Recording, source string, now int64) *item {
 	}
 }
 
-// digestOf is of all that is told of a recording but its status and size, which
+// digestOf hashes a recording as a list shows it, except for its status and size, which
 // change as a matter of course.
 func digestOf(r *callvault.Recording) []byte {
 	told := *r
@@ -66,19 +65,18 @@ func digestOf(r *callvault.Recording) []byte {
 	return sum[:digestSize]
 }
 
-// digestSize is the bytes of the digest of a recording, behind which that of its call
-// may stand.
+// digestSize is the length in bytes of a recording's digest, and of a call's.
 const digestSize = 16
 
-// digestOfCall is of all that is told of a call.
+// digestOfCall hashes a call as a list shows it.
 func digestOfCall(c *callvault.Call) []byte {
 	sum := sha256.Sum256(c.AppendJSON(nil))
 	return sum[:digestSize]
 }
 
-// differsFrom tells whether not all that is told of an item is what was told before.
-// Where either tells nothing of the call, only the recording counts, and what was known
-// of the call is taken over.
+// differsFrom reports whether a list shows the item otherwise than it was known. If either
+// lacks the call, only the recordings are compared, and the known call's digest is taken
+// over.
 func (i *item) differsFrom(known *item) bool {
 	if len(i.digest) == digestSize && len(known.digest) > digestSize {
 		i.digest = append(i.digest, known.digest[digestSize:]...)
@@ -87,19 +85,19 @@ func (i *item) differsFrom(known *item) bool {
 	return string(known.digest) != string(i.digest[:n])
 }
 
-// addsCall tells whether nothing was known of the call that is told of now: the
-// archive knows whether it is another than that in the sidecar.
+// addsCall reports whether a list shows the item's call for the first time. Whether it
+// differs from the call in the sidecar only the archive can say.
 func (i *item) addsCall(known *item) bool {
 	return len(known.digest) == digestSize && len(i.digest) > digestSize
 }
 
-// repeats tells whether a list has told of an item before, and there is no audio only
-// there.
+// repeats reports whether the item adds nothing to what the same list showed of it earlier:
+// unless only the repetition has audio, the first telling counts.
 func (i *item) repeats(earlier *item) bool {
 	return earlier.seenMs == i.seenMs && (earlier.status.HasAudio() || !i.status.HasAudio())
 }
 
-// urgency is 0 for what is about to be deleted at the source.
+// urgency is 0 for what is about to be deleted at the source, else 1.
 func (i *item) urgency() int64 {
 	if strings.HasPrefix(string(i.status), "PENDING_DELETE") {
 		return 0
@@ -107,9 +105,9 @@ func (i *item) urgency() int64 {
 	return 1
 }
 
-// carryOver takes over from the item as it was known what a new listing does not
-// change, and says how the item stands now. isHeld tells whether its audio is here,
-// changed whether what is told of held audio is not what was told before.
+// carryOver takes over what a new listing does not change from the item as it was known,
+// nil if it was not, and sets the item's state. isHeld says whether its audio is here;
+// changed reports whether a list now shows a held recording otherwise.
 func (i *item) carryOver(known *item, isHeld bool) (changed bool) {
 	i.state = noted
 	if i.status.HasAudio() {
@@ -132,8 +130,8 @@ func (i *item) carryOver(known *item, isHeld bool) (changed bool) {
 	return changed
 }
 
-// alter runs fn in a transaction that keeps out all others which alter the
-// tenants' items, in whichever processes. fn may run again from its beginning.
+// alter runs fn in a transaction that excludes every other one, of any process, that
+// alters items of these tenants. fn may run more than once.
 func (c *Collector) alter(ctx context.Context, tenants []string, fn func(*sql.Tx) error) error {
 	names := make([]string, len(tenants))
 	for i, tenant := range tenants {
@@ -147,16 +145,15 @@ func (c *Collector) alter(ctx context.Context, tenants []string, fn func(*sql.Tx
 	})
 }
 
-// findItems is a query for the items of the tenants and keys that are the rows of
-// values.
+// findItems returns a query for the items whose tenants and keys are the rows of values.
 func findItems(values string) string {
 	return `SELECT ` + itemColumns + ` FROM (` + values + `) AS asked CROSS JOIN items WHERE tenant = column1 AND recording_key = column2`
 }
 
-// id tells items apart.
+// id identifies an item: its tenant and key.
 func (i *item) id() [2]string { return [2]string{i.tenant, i.key} }
 
-// knownItems reads items anew, by their names; those that are known.
+// knownItems reads from the ledger those of items that it has, by their ids.
 func knownItems(ctx context.Context, db queryer, items iter.Seq[*item]) (map[[2]string]*item, error) {
 	var names [][]any
 	for it := range items {
@@ -201,7 +198,8 @@ func (i *item) write(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// setState writes how an item stands after it was asked for.
+// setState writes an item's state, and what belongs to it, unless an operator has settled
+// the item.
 func (i *item) setState(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, `UPDATE items SET state = $1, reason = $2, doubt = $3, tried_ms = $4, failed_ms = $5, size = $6
 		WHERE tenant = $7 AND recording_key = $8 AND state <> 'settled'`,
@@ -234,7 +232,7 @@ func queryItems(ctx context.Context, db queryer, query string, args ...any) ([]*
 	return items, rows.Err()
 }
 
-// refresh reads items anew.
+// refresh reads items from the ledger again, without those that it no longer has.
 func (c *Collector) refresh(ctx context.Context, items []*item) (fresh []*item, err error) {
 	known, err := knownItems(ctx, c.db.Reader, slices.Values(items))
 	for _, it := range items {
@@ -245,9 +243,9 @@ func (c *Collector) refresh(ctx context.Context, items []*item) (fresh []*item, 
 	return fresh, err
 }
 
-// nextDue returns the tenant's next items to fetch that were not tried since
-// began: the urgent first, then the newest. What was denied or missing is due
-// again while it started, or failed first, after lookbackFrom.
+// nextDue returns the tenant's next items to fetch that were not tried since began: the
+// urgent first, then the newest. Those that were denied or missing are due again as long
+// as they started, or first failed, after lookbackFrom.
 func (c *Collector) nextDue(ctx context.Context, tenant string, began, lookbackFrom int64, limit int) ([]*item, error) {
 	return queryItems(ctx, c.db.Reader, `SELECT `+itemColumns+` FROM items INDEXED BY items_lacking
 		WHERE tenant = $1 AND `+lacking+` AND tried_ms < $2

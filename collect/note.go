@@ -12,21 +12,22 @@ import (
 	"callvault/archive"
 )
 
-// listEntry is a recording that a list tells of, for the archive and for the ledger.
+// listEntry is a recording of a list, in the form that the archive and the ledger take.
 type listEntry struct {
 	note archive.Note
 	item *item // nil when it cannot be kept
-	// changed says that something is told otherwise; else that may be so of the call.
+	// changed says that the recording is not as it was known. Without it, the call may
+	// differ.
 	changed bool
 }
 
-// maxListed is the most bytes, and the most milliseconds, that a list is believed of
-// one recording: 35 years of it. Sums of millions of such do not overflow.
+// maxListed is the largest size in bytes, and duration in milliseconds (35 years), that
+// a list is believed to say of a recording. Sums of millions of them do not overflow.
 const maxListed = 1 << 40
 
-// toEntry brings what a list tells into the form of this archive: the tenant's
-// name here, a status that says whether the audio is here. It keeps nothing of
-// another source's tenant, and of what cannot be kept it tells bad.
+// toEntry converts a recording of a list: it gets its tenant's name here, and a status
+// that says whether the audio is here. The entry has no item when the recording belongs
+// to another source's tenant or is malformed; toEntry adds that to bad.
 func (r *Run) toEntry(ctx context.Context, t *listedRecording, at int64, bad *badItems) (e listEntry, err error) {
 	rec := t.recording
 	site, err := r.siteOf(ctx, rec.TenantName)
@@ -67,7 +68,7 @@ func (r *Run) toEntry(ctx context.Context, t *listedRecording, at int64, bad *ba
 	return e, nil
 }
 
-// noteAll writes what a list tells: into the archive, so that it is listed here, and
+// noteAll writes entries of a list into the archive, so that they are listed here, and
 // into the ledger.
 func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
 	if batch = withoutRepeats(batch); len(batch) == 0 {
@@ -87,7 +88,7 @@ func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
 		return err
 	}
 	var changed []listEntry
-	var fresh []*item // due, and not so before
+	var fresh []*item // due, and not due before
 	tenants := make([]string, 0, len(batch))
 	for it := range itemsOf(batch) {
 		tenants = append(tenants, it.tenant)
@@ -105,7 +106,7 @@ func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
 				continue
 			}
 			if known != nil && known.state == held && !isHeld[i] {
-				isHeld[i] = r.c.holds(ctx, &it) // since it was noted
+				isHeld[i] = r.c.holds(ctx, &it) // perhaps only since archive.Note
 			}
 			if there := recalled[it.id()]; there != nil && (known == nil || known.state != held) {
 				known = there
@@ -134,8 +135,8 @@ func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
 	return r.wake(ctx, fresh)
 }
 
-// withoutRepeats is a batch without what it tells of a recording a second time, as lists do whose
-// calls share one: what it is like must not turn from run to run.
+// withoutRepeats returns a batch without repetitions of a recording, which come in lists
+// whose calls share one: else the recording would change back and forth from run to run.
 func withoutRepeats(batch []listEntry) []listEntry {
 	told := make(map[[2]string]int, len(batch))
 	left := batch[:0]
@@ -162,14 +163,14 @@ func itemsOf(batch []listEntry) iter.Seq[*item] {
 	}
 }
 
-// holds tells whether the archive holds an item.
+// holds reports whether the archive holds an item's audio.
 func (c *Collector) holds(ctx context.Context, it *item) bool {
 	entry, err := c.archive.Find(ctx, it.tenant, it.key)
 	return err == nil && entry.Held
 }
 
-// amend keeps what is told otherwise now of held recordings; the ledger hears of
-// it last, so that a change is kept, once or twice, whenever the run is killed.
+// amend keeps how held recordings have changed at the source. It writes to the ledger
+// last, so that a change is kept, at least once, whenever the run is killed.
 func (r *Run) amend(ctx context.Context, changed []listEntry, now time.Time) error {
 	for i := range changed {
 		e := &changed[i]
@@ -177,7 +178,7 @@ func (r *Run) amend(ctx context.Context, changed []listEntry, now time.Time) err
 		if errors.Is(err, callvault.NotFound) && !e.changed {
 			continue
 		}
-		if errors.Is(err, callvault.NotFound) { // of one recording; the others' changes are kept
+		if errors.Is(err, callvault.NotFound) { // concerns this recording only; the other changes are kept
 			r.addProblem(Problem{Tenant: e.item.tenant, Key: e.item.key, Reason: "the source tells otherwise of it now, which cannot be kept: its sidecar is missing or damaged"})
 			continue
 		}

@@ -13,15 +13,14 @@ import (
 // Result says how a run ended.
 type Result string
 
-// The results: all that the source offers is held; something is not; the source
-// could not be collected from.
+// The results of a run.
 const (
-	Complete   Result = "complete"
-	Incomplete Result = "incomplete"
-	Failed     Result = "failed"
+	Complete   Result = "complete"   // all that the source offers is held
+	Incomplete Result = "incomplete" // something is not, or the run had other problems
+	Failed     Result = "failed"     // the source could not be collected from
 )
 
-// Report is what came of a run.
+// Report says what came of a run.
 type Report struct {
 	Source    string         `json:"source"`
 	StartedAt int64          `json:"startedAt"` // Unix milliseconds
@@ -35,7 +34,7 @@ type Report struct {
 	Problems  []Problem      `json:"problems"`
 }
 
-// TenantReport is what came of a tenant in a run.
+// TenantReport says what came of a tenant in a run.
 type TenantReport struct {
 	Tenant      string `json:"tenant"`
 	Held        int    `json:"held"` // fetched in this run
@@ -44,14 +43,14 @@ type TenantReport struct {
 	ClosedUntil *int64 `json:"closedUntil"` // Unix milliseconds
 }
 
-// lacking is how a recording stands that a source offers and that is not here.
+// lacking is the SQL condition that an item is offered by its source and not held.
 const lacking = `state IN ('due', 'quarantined', 'denied', 'missing')`
 
-// maxProblems is how many recordings a report names of each tenant.
+// maxProblems is how many lacking recordings of each tenant a report names.
 const maxProblems = 100
 
-// finish writes what came of the run, and lets the next one go on from its paces.
-// That ctx has broken it off is an error beside the report.
+// finish reports what came of the run, writes that and the paces to the ledger, and
+// returns the report. A cause that says that the run's ctx ended is returned beside it.
 func (r *Run) finish(ctx context.Context, cause error) (*Report, error) {
 	var broken error
 	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
@@ -84,7 +83,7 @@ func (r *Run) finish(ctx context.Context, cause error) (*Report, error) {
 	return report, broken
 }
 
-// coversSource tells whether the run was over all that the source is collected for.
+// coversSource reports whether the run listed all that is to be collected of the source.
 func (r *Run) coversSource() bool { return r.span.From <= r.source.Since && r.span.To >= r.began }
 
 func (r *Run) result(report *Report, cause error) Result {
@@ -97,8 +96,9 @@ func (r *Run) result(report *Report, cause error) Result {
 	return Complete
 }
 
-// reportTenant tells what came of a tenant, and what of it is lacking. whole says
-// that all lists of the run came, so that a tenant that lacks nothing is complete.
+// reportTenant reports what came of a tenant, and adds what is lacking to the report's
+// problems. whole says that all lists of the run came, so that a tenant that lacks nothing
+// is complete.
 func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole bool) (TenantReport, error) {
 	one := TenantReport{Tenant: t.site.tenant, Held: t.fetched, Bytes: t.bytes}
 	if r.queue != nil {
@@ -116,7 +116,7 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 	if one.Lacking == 0 {
 		if whole {
 			t.site.completeMs = r.began
-			return one, r.c.saveSite(ctx, t.site) // nobody takes its turn any more
+			return one, r.c.saveSite(ctx, t.site) // safe: its turn is over
 		}
 		return one, nil
 	}
@@ -131,11 +131,11 @@ func (r *Run) reportTenant(ctx context.Context, t *turn, report *Report, whole b
 	return one, err
 }
 
-// readTaken reads what those who took the tenant's turn have left.
+// readTaken reads what the workers that took the tenant's turn have written.
 func (r *Run) readTaken(ctx context.Context, t *turn, one *TenantReport) error {
 	err := r.c.db.Reader.QueryRowContext(ctx, `SELECT recordings, bytes FROM taken WHERE tenant = $1 AND began_ms = $2`,
 		t.site.tenant, r.began).Scan(&one.Held, &one.Bytes)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // it had nothing to take, or nothing came of it
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // without a row, nothing was fetched
 		return fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
 	}
 	sites, err := r.c.sites(ctx, r.source.Name)
@@ -147,7 +147,7 @@ func (r *Run) readTaken(ctx context.Context, t *turn, one *TenantReport) error {
 	return err
 }
 
-// why says why a recording is not held.
+// why returns the reason why a recording is not held.
 func (i *item) why() string {
 	if i.reason == "" {
 		return "not fetched yet"
@@ -158,9 +158,9 @@ func (i *item) why() string {
 	return string(i.state) + ": " + i.reason
 }
 
-// markStarted notes that requests are being made: until that ends in order, what
-// was requested last is not known. What was tried by earlier runs was tried before
-// began, whatever the clock said then.
+// markStarted notes that a run is making requests: unless it ends in order, the next run
+// does not know the last of them. It also makes sure that what earlier runs tried counts
+// as tried before began, whatever the clock said then.
 func (c *Collector) markStarted(ctx context.Context, source string, began int64) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
@@ -177,12 +177,12 @@ func (c *Collector) markStarted(ctx context.Context, source string, began int64)
 	return nil
 }
 
-// writeEnd writes what came of the run, and its paces.
+// writeEnd writes the run's report and paces to the ledger.
 func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 	if err := r.savePaces(ctx); err != nil {
 		return err
 	}
-	succeeded := int64(0) // collected from, though something may be lacking
+	succeeded := int64(0) // when the source was last collected from, though something may be lacking
 	if report.Result != Failed && !report.Stopped && r.lists.anyCame {
 		succeeded = report.EndedAt
 	}
@@ -198,12 +198,13 @@ func (r *Run) writeEnd(ctx context.Context, report *Report) error {
 	return nil
 }
 
-// savePaces writes the paces, so that the next run can go on from them.
+// savePaces writes the paces, so that the next run can continue from them, and that this
+// run ended in order.
 func (r *Run) savePaces(ctx context.Context) error {
 	r.mu.Lock()
 	only := r.onlyTurn()
 	r.mu.Unlock()
-	if only != nil { // its lists went at its pace
+	if only != nil { // the lists shared its pace
 		r.lists.pacer.inherit(only.pacer)
 	}
 	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
@@ -212,7 +213,7 @@ func (r *Run) savePaces(ctx context.Context) error {
 			subjects[tenant] = t.pacer
 		}
 		if r.queue != nil {
-			subjects = nil // they are kept as they go
+			subjects = nil // shared paces are always up to date
 		}
 		for subject, p := range subjects {
 			last, _ := p.snapshot()
