@@ -10,14 +10,14 @@ import (
 	"callvault"
 )
 
-// Scope is a tenant of a source, with the time zone in which its days are counted.
+// Scope is a tenant of a source, with the time zone of its days.
 type Scope struct {
 	Source *Source
 	Tenant string
 	Zone   *time.Location
 }
 
-// coverage is what was listed of a source, as it is known at now.
+// coverage is what is known at now of a source's lists.
 type coverage struct {
 	source    *Source
 	now       time.Time
@@ -35,7 +35,7 @@ func (c *Collector) coverage(ctx context.Context, source *Source, now time.Time)
 	return known, err
 }
 
-// malformedIn is what of the lists over span could not be read.
+// malformedIn returns the malformed items of the lists that cover part of span.
 func (k *coverage) malformedIn(span callvault.Span) []LackingRecording {
 	var all []LackingRecording
 	for _, m := range k.malformed {
@@ -46,16 +46,16 @@ func (k *coverage) malformedIn(span callvault.Span) []LackingRecording {
 	return all
 }
 
-// assess says how complete a day is whose recordings are counted.
+// assess sets how complete a day is, whose recordings have been counted.
 func (k *coverage) assess(d *Day) {
 	d.Lacking += len(k.malformedIn(d.span))
 	wanted := callvault.Span{From: max(d.span.From, k.source.Since), To: min(d.span.To, k.now.UnixMilli())}
 	d.State = stateOf(d, k.listings, wanted, k.source.Lookback, k.now)
 }
 
-// Calendar tells how complete the collecting of a tenant is for each day of its
-// zone that meets span, from the source's first day, or the first recording's,
-// until now. It counts what is missing and does not name it: Day does.
+// Calendar reports how complete the collecting of a tenant is for each day of its
+// zone that overlaps span, from the source's first day, or the first recording's,
+// until now. It counts what is lacking without naming it; Day does that.
 func (c *Collector) Calendar(ctx context.Context, scope *Scope, span callvault.Span, now time.Time) ([]Day, error) {
 	known, err := c.coverage(ctx, scope.Source, now)
 	if err != nil {
@@ -81,8 +81,8 @@ func (c *Collector) calendar(ctx context.Context, scope *Scope, known *coverage,
 	return known.withoutEmptyStart(days), nil
 }
 
-// withoutEmptyStart leaves out the days before collecting begins on which nothing lies: a
-// single recording that its source dates 1970 would make 20,000 of them.
+// withoutEmptyStart leaves out empty days before collecting begins: a single recording
+// that its source dates 1970 would cause 20,000 of them.
 func (k *coverage) withoutEmptyStart(days []Day) []Day {
 	begins := k.source.Since
 	if len(k.listings) > 0 {
@@ -93,8 +93,8 @@ func (k *coverage) withoutEmptyStart(days []Day) []Day {
 	})
 }
 
-// CalendarStart is the first instant that a calendar tells of, in Unix milliseconds: the
-// source's first day, or the first recording's; 0 when there is neither.
+// CalendarStart returns the first instant of a calendar, in Unix milliseconds: of the
+// source's first day, or of the first recording; 0 if there is neither.
 func (c *Collector) CalendarStart(ctx context.Context, scope *Scope) (ms int64, err error) {
 	listings, err := c.listings(ctx, scope.Source.Name, time.Now())
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *Collector) CalendarStart(ctx context.Context, scope *Scope) (ms int64, 
 	return c.firstDay(ctx, scope.Source, scope.Tenant, listings)
 }
 
-// calendarDays are the days that there is something to tell of, in order.
+// calendarDays returns the days of a calendar that overlap span, in order, without counts.
 func (c *Collector) calendarDays(ctx context.Context, scope *Scope, known *coverage, span callvault.Span) ([]Day, error) {
 	first, err := c.firstDay(ctx, scope.Source, scope.Tenant, known.listings)
 	if err != nil || first == 0 {
@@ -122,8 +122,8 @@ func (c *Collector) calendarDays(ctx context.Context, scope *Scope, known *cover
 
 type dayCount struct{ listed, held, lacking int }
 
-// countDays counts a tenant's recordings by day, in one statement over an index;
-// from names it and what of it counts.
+// countDays counts a tenant's recordings by day, in one statement over an index. from is
+// the SQL that names the index and what to count of it.
 func (c *Collector) countDays(ctx context.Context, from, tenant string, days []Day) (map[string]dayCount, error) {
 	args := []any{tenant, days[0].span.From, days[len(days)-1].span.To}
 	number, args := dayNumber(days, args)
@@ -145,12 +145,12 @@ func (c *Collector) countDays(ctx context.Context, from, tenant string, days []D
 	return counts, rows.Err()
 }
 
-// clockShift is what must be added, from an instant on, to get from Unix milliseconds
-// to those that a clock in UTC would show at the same time of day.
+// clockShift says what to add to Unix milliseconds, from an instant on, to get the Unix
+// milliseconds at which UTC has the same date and time of day.
 type clockShift struct{ from, add int64 }
 
-// clockShifts are those of consecutive days: a new one where the clocks are set, and one
-// for what a long day has beyond 24 hours, so that it stays within the day.
+// clockShifts returns the shifts of consecutive days: a new one whenever the clocks are
+// set, and one for what a long day has beyond 24 hours, so that it stays within its day.
 func clockShifts(days []Day) []clockShift {
 	var all []clockShift
 	put := func(from, add int64) {
@@ -162,7 +162,7 @@ func clockShifts(days []Day) []clockShift {
 		span := days[i].span
 		midnight, err := time.Parse(time.DateOnly, days[i].Day)
 		if err != nil {
-			continue // it was written by Format
+			continue // cannot happen: Format wrote it
 		}
 		add := midnight.UnixMilli() - span.From
 		put(span.From, add)
@@ -173,8 +173,8 @@ func clockShifts(days []Day) []clockShift {
 	return all
 }
 
-// dayNumber is the SQL of the number of the day, since 1970, on which a recording
-// starts, with its arguments after those that are there.
+// dayNumber returns the SQL for the number, since 1970, of the day on which a recording
+// starts. Its arguments are appended to args.
 func dayNumber(days []Day, args []any) (string, []any) {
 	all := clockShifts(days)
 	if len(all) == 1 {
@@ -183,7 +183,7 @@ func dayNumber(days []Day, args []any) (string, []any) {
 	}
 	var text strings.Builder
 	text.WriteString("(start_ms + CASE")
-	for i := len(all) - 1; i > 0; i-- { // the newest days are asked for most
+	for i := len(all) - 1; i > 0; i-- { // the newest first: they match most often
 		args = append(args, all[i].from, all[i].add)
 		fmt.Fprintf(&text, " WHEN start_ms >= $%d THEN CAST($%d AS BIGINT)", len(args)-1, len(args))
 	}
@@ -192,10 +192,10 @@ func dayNumber(days []Day, args []any) (string, []any) {
 	return text.String(), args
 }
 
-// DayDetail is a day with what is missing of it, and what else became of its
-// recordings: those that have no audio at the source yet, or no more, those that an
-// operator has settled, and of what is held, what is doubtful, was told of
-// otherwise later, or has vanished at the source.
+// DayDetail is a day with what is missing, and what became of its recordings: how many
+// have no audio at the source yet (Pending) or any longer (Deleted), are doubtful, have
+// changed since they were held, or have vanished at the source; and which an operator has
+// settled.
 type DayDetail struct {
 	Day
 	HeldBytes int64              `json:"heldBytes"`
@@ -207,11 +207,11 @@ type DayDetail struct {
 	Settled   []LackingRecording `json:"settled"`
 }
 
-// Span is the day, from midnight to midnight in the zone of the scope.
+// Span returns the day's stretch of time, from midnight to midnight in the scope's zone.
 func (d *Day) Span() callvault.Span { return d.span }
 
-// Day tells of the one day, in the zone of the scope, in which the instant at lies.
-// callvault.NotFound when there is nothing to tell of it.
+// Day reports on the day, in the scope's zone, in which the instant at lies. The error is
+// callvault.NotFound if the calendar does not have that day.
 func (c *Collector) Day(ctx context.Context, scope *Scope, at, now time.Time) (*DayDetail, error) {
 	known, err := c.coverage(ctx, scope.Source, now)
 	if err != nil {
@@ -265,14 +265,14 @@ func (d *DayDetail) count(it *item) {
 	}
 }
 
-// DayOf is the day in which t lies, from midnight to midnight in t's own zone.
+// DayOf returns the day in which t lies, from midnight to midnight in t's zone.
 func DayOf(t time.Time) callvault.Span {
 	day := startOfDay(t)
 	return callvault.Span{From: day.UnixMilli(), To: nextDay(day).UnixMilli()}
 }
 
-// ParseDay is the day of a date such as 2024-02-12, from midnight to midnight in a
-// zone. Where the clocks are set on at midnight it begins when they are.
+// ParseDay returns the day of a date such as 2024-02-12, from midnight to midnight in a
+// zone. If the clocks are set forward at midnight, it begins at that moment.
 func ParseDay(date string, zone *time.Location) (callvault.Span, error) {
 	day, err := time.Parse(time.DateOnly, date)
 	if err != nil {

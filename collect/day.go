@@ -10,15 +10,15 @@ import (
 
 // How complete a day is.
 const (
-	DayComplete   = "complete"        // all that was offered is held, and nothing late can come
-	DaySoFar      = "complete so far" // the same, but late recordings may come
-	DayIncomplete = "incomplete"      // something that is offered is not held
+	DayComplete   = "complete"        // everything offered is held, and nothing can come late
+	DaySoFar      = "complete so far" // everything offered is held, but more may come late
+	DayIncomplete = "incomplete"      // something offered is not held
 	DayUnknown    = "unknown"         // not listed, or not all of it
 )
 
-// Day is how complete the collecting of a tenant is for a day. Listed counts the
-// recordings that the source told of, Held those whose audio is here, Lacking what
-// is offered and not here; Missing names that, where it was asked for.
+// Day says how complete the collecting of a tenant is for a day. Listed counts the
+// recordings that the source showed, Held those whose audio is here, Lacking those
+// that are offered and not held; Missing names these if that was asked for.
 type Day struct {
 	Day     string             `json:"day"`
 	State   string             `json:"state"`
@@ -30,15 +30,15 @@ type Day struct {
 	span callvault.Span
 }
 
-// LackingRecording is a recording that is offered and not held, and why. What could not be
-// read of a list has no key.
+// LackingRecording is a recording that is offered and not held, and why. A malformed item
+// of a list has no key.
 type LackingRecording struct {
 	RecordingKey string `json:"recordingKey"`
 	StartTime    int64  `json:"startTime"` // Unix milliseconds
 	Reason       string `json:"reason"`
 }
 
-// Days tells how complete the collecting of a tenant is, day by day in zone, from
+// Days reports how complete the collecting of a tenant is, day by day in zone, from
 // the source's first day, or the first recording's, until now, and names what is
 // missing.
 func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zone *time.Location, now time.Time) ([]Day, error) {
@@ -70,8 +70,8 @@ func (c *Collector) Days(ctx context.Context, source *Source, tenant string, zon
 
 func (i *item) lacking() LackingRecording { return LackingRecording{i.key, i.startMs, i.why()} }
 
-// firstDay is the first instant to tell of; 0 when nothing was listed and there is
-// no first day to begin with.
+// firstDay returns the first instant of a calendar; 0 if nothing was listed and the source
+// has no first day.
 func (c *Collector) firstDay(ctx context.Context, source *Source, tenant string, listings []listing) (ms int64, err error) {
 	err = c.db.Reader.QueryRowContext(ctx, `SELECT coalesce(min(start_ms), 0) FROM items INDEXED BY items_by_day WHERE tenant = $1`, tenant).Scan(&ms)
 	if err != nil {
@@ -86,11 +86,12 @@ func (c *Collector) firstDay(ctx context.Context, source *Source, tenant string,
 	return ms, nil
 }
 
-// maxSinceListed is how long ago the last run may have been, so that what came since
-// makes a day not unknown.
+// maxSinceListed is how long ago the last list may have ended for a day that goes on since
+// then to be complete so far rather than unknown.
 const maxSinceListed = 24 * time.Hour
 
-// stateOf says how complete a day is of which span was to be listed by now.
+// stateOf returns how complete a day is. span is the part of it that should be listed by
+// now.
 func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Duration, now time.Time) string {
 	covered, final := cover(listings, span, lookback)
 	var last int64
@@ -109,7 +110,7 @@ func stateOf(d *Day, listings []listing, span callvault.Span, lookback time.Dura
 	return DayUnknown
 }
 
-// malformedItem is a malformed item of a list.
+// malformedItem is a malformed item of the list of a stretch of time.
 type malformedItem struct {
 	callvault.Span
 	reason string

@@ -8,9 +8,8 @@ import (
 	"callvault"
 )
 
-// Glance is how the collecting of a tenant stands, in what can be told without a
-// look at each of its recordings: only what is lacking is counted. Times are Unix
-// milliseconds.
+// Glance is the state of collecting a tenant, as far as it can be told without a look at
+// each of its recordings: it counts only what is lacking. Times are Unix milliseconds.
 type Glance struct {
 	Tenant         string `json:"tenant"`
 	Source         string `json:"source"`
@@ -24,16 +23,17 @@ type Glance struct {
 	Days           []Day  `json:"days,omitempty"` // the latest; without Listed and Held
 }
 
-// Lacking is how many recordings are offered and not held.
+// Lacking returns how many recordings are offered and not held.
 func (g *Glance) Lacking() int64 { return g.Due + g.Quarantined + g.Denied + g.Missing }
 
-// Stale tells whether the tenant's last complete run is too long ago at now.
+// Stale reports whether the tenant's last complete run is more than StaleAfter before now.
 func (g *Glance) Stale(now time.Time) bool {
 	return g.LastCompleteAt != nil && now.Sub(time.UnixMilli(*g.LastCompleteAt)) > StaleAfter
 }
 
-// GlanceQuery says what Glances tells of: the tenants of Source that Sees lets through,
-// each with its last Days days in its zone.
+// GlanceQuery says what Glances returns: the tenants of Source for which Include is true,
+// each with its last Days days in the zone that ZoneOf gives. ZoneOf is not needed if Days
+// is 0.
 type GlanceQuery struct {
 	Source  *Source
 	Include func(tenant string) bool
@@ -41,13 +41,13 @@ type GlanceQuery struct {
 	Days    int
 }
 
-// Glances tells how the tenants of a source stand at now.
-func (c *Collector) Glances(ctx context.Context, look *GlanceQuery, now time.Time) ([]Glance, error) {
-	known, err := c.coverage(ctx, look.Source, now)
+// Glances returns the state of a source's tenants at now, in the order of their names.
+func (c *Collector) Glances(ctx context.Context, query *GlanceQuery, now time.Time) ([]Glance, error) {
+	known, err := c.coverage(ctx, query.Source, now)
 	if err != nil {
 		return nil, err
 	}
-	sites, err := c.sites(ctx, look.Source.Name)
+	sites, err := c.sites(ctx, query.Source.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -57,16 +57,16 @@ func (c *Collector) Glances(ctx context.Context, look *GlanceQuery, now time.Tim
 	}
 	all := []Glance{}
 	for _, s := range sites {
-		if !look.Include(s.tenant) {
+		if !query.Include(s.tenant) {
 			continue
 		}
 		g := counts[s.tenant]
 		if err := c.glance(ctx, s, known, &g); err != nil {
 			return nil, err
 		}
-		if look.Days > 0 {
-			scope := Scope{Source: look.Source, Tenant: s.tenant, Zone: look.ZoneOf(s.tenant)}
-			if g.Days, err = c.latestDays(ctx, &scope, known, look.Days); err != nil {
+		if query.Days > 0 {
+			scope := Scope{Source: query.Source, Tenant: s.tenant, Zone: query.ZoneOf(s.tenant)}
+			if g.Days, err = c.latestDays(ctx, &scope, known, query.Days); err != nil {
 				return nil, err
 			}
 		}
@@ -75,7 +75,7 @@ func (c *Collector) Glances(ctx context.Context, look *GlanceQuery, now time.Tim
 	return all, nil
 }
 
-// countLacking counts what is lacking of every tenant.
+// countLacking counts what every tenant lacks.
 func (c *Collector) countLacking(ctx context.Context) (map[string]Glance, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT tenant, count(*) FILTER (WHERE state = 'due'), count(*) FILTER (WHERE state = 'quarantined'),
 		count(*) FILTER (WHERE state = 'denied'), count(*) FILTER (WHERE state = 'missing')
@@ -95,7 +95,7 @@ func (c *Collector) countLacking(ctx context.Context) (map[string]Glance, error)
 	return counts, rows.Err()
 }
 
-// glance fills in what is told of a tenant whose lacking recordings are counted.
+// glance completes the glance of a tenant whose lacking recordings have been counted.
 func (c *Collector) glance(ctx context.Context, s *site, known *coverage, g *Glance) error {
 	g.Tenant, g.Source, g.LastCompleteAt = s.tenant, s.source, s.lastComplete()
 	var err error
@@ -112,16 +112,16 @@ func (c *Collector) glance(ctx context.Context, s *site, known *coverage, g *Gla
 	return nil
 }
 
-// sumUp sums a tenant up in the words of its days.
+// sumUp returns the state of a tenant as a whole, in the words for a day.
 func (k *coverage) sumUp(lacks, pending bool) string {
-	gone := callvault.Span{From: k.source.Since, To: k.now.Add(-24 * time.Hour).UnixMilli()}
-	covered, _ := cover(k.listings, gone, k.source.Lookback)
+	past := callvault.Span{From: k.source.Since, To: k.now.Add(-24 * time.Hour).UnixMilli()}
+	covered, _ := cover(k.listings, past, k.source.Lookback)
 	switch {
 	case lacks || len(k.malformed) > 0:
 		return DayIncomplete
 	case len(k.listings) == 0:
 		return DayUnknown
-	case !gone.Empty() && covered < gone.To-gone.From:
+	case !past.Empty() && covered < past.To-past.From:
 		return DayUnknown
 	case pending:
 		return DaySoFar
@@ -129,8 +129,8 @@ func (k *coverage) sumUp(lacks, pending bool) string {
 	return DayComplete
 }
 
-// latestDays are a tenant's last n days, of whose recordings only those that are
-// lacking are counted.
+// latestDays returns a tenant's last n days, counting only the recordings that are
+// lacking.
 func (c *Collector) latestDays(ctx context.Context, scope *Scope, known *coverage, n int) ([]Day, error) {
 	span := callvault.Span{From: known.now.In(scope.Zone).AddDate(0, 0, 1-n).UnixMilli(), To: callvault.MaxTime}
 	days, err := c.calendarDays(ctx, scope, known, span)

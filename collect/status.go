@@ -12,28 +12,28 @@ import (
 	"callvault/meter"
 )
 
-// SourceStatus is how the collecting of a source stands (contract of status
-// --json). Times are Unix milliseconds.
+// SourceStatus is the state of collecting from a source, as status --json prints it.
+// Times are Unix milliseconds.
 type SourceStatus struct {
 	Source    string   `json:"source"`
 	URL       string   `json:"url"`
 	Running   bool     `json:"running"`
-	Runner    string   `json:"runner"` // who runs, in words; "" when nobody does
+	Runner    string   `json:"runner"` // which process runs over it, in words; "" if none does
 	LastRun   *LastRun `json:"lastRun"`
 	NextRunAt *int64   `json:"nextRunAt"`
-	// Settled is how many malformed items of its lists were given up.
+	// Settled is how many malformed items of its lists an operator gave up.
 	Settled int64 `json:"settled"`
-	// LastSuccessAt is when the last run ended that was not failed or stopped, and to
-	// which a list came.
+	// LastSuccessAt is when the last run ended that neither failed nor was stopped, and
+	// that got a list.
 	LastSuccessAt *int64 `json:"lastSuccessAt"`
 }
 
-// Silent tells whether no run has succeeded for too long at now.
+// Silent reports whether the last successful run is more than SilentAfter before now.
 func (s *SourceStatus) Silent(now time.Time) bool {
 	return s.LastSuccessAt != nil && now.Sub(time.UnixMilli(*s.LastSuccessAt)) > SilentAfter
 }
 
-// LastRun is what came of the last run that ended.
+// LastRun says what came of the last run that ended.
 type LastRun struct {
 	StartedAt int64  `json:"startedAt"`
 	EndedAt   int64  `json:"endedAt"`
@@ -41,7 +41,7 @@ type LastRun struct {
 	Error     string `json:"error"`
 }
 
-// TenantStatus is how the collecting of a tenant stands.
+// TenantStatus is the state of collecting a tenant, as status --json prints it.
 type TenantStatus struct {
 	Tenant         string `json:"tenant"`
 	Source         string `json:"source"`
@@ -66,7 +66,7 @@ type TenantStatus struct {
 	Days           []Day  `json:"days,omitempty"`
 }
 
-// SourceStatus tells how a source stands. URL and NextRunAt are the caller's.
+// SourceStatus returns the state of a source. The caller fills in URL and NextRunAt.
 func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStatus, error) {
 	s := SourceStatus{Source: source}
 	var err error
@@ -93,8 +93,9 @@ func (c *Collector) SourceStatus(ctx context.Context, source string) (SourceStat
 	return s, nil
 }
 
-// runner tells who runs over the source; "" when nobody does. Its lock is tried only
-// when the last run did not end in order, so that asking keeps no run from it.
+// runner returns which process runs over the source; "" if none does. It tries the
+// source's lock only if the last run has not ended in order, so that asking does not keep
+// a run from starting.
 func (c *Collector) runner(ctx context.Context, source string) (string, error) {
 	var resting bool
 	err := c.db.Reader.QueryRowContext(ctx, `SELECT resting FROM sources WHERE name = $1`, source).Scan(&resting)
@@ -115,7 +116,8 @@ func (c *Collector) runner(ctx context.Context, source string) (string, error) {
 	return "", err
 }
 
-// opensForNext is when a tenant opens for what is due next; in the past when it is open.
+// opensForNext returns when a tenant opens for its next item; a time in the past if it is
+// open.
 func (c *Collector) opensForNext(ctx context.Context, s *site, source *Source, ledger *meter.Ledger, now int64) (int64, error) {
 	next, err := c.nextDue(ctx, s.tenant, math.MaxInt64, now-source.Lookback.Milliseconds(), 1)
 	if err != nil || len(next) == 0 {
@@ -124,8 +126,8 @@ func (c *Collector) opensForNext(ctx context.Context, s *site, source *Source, l
 	return s.opensAt(source, ledger, next[0].size, now), nil
 }
 
-// TenantStatuses tells how the tenants of the source stand at now. It counts nothing
-// but what is lacking: the rest is counted as it is written.
+// TenantStatuses returns the state of each tenant of the source at now. It reads counts
+// that are kept up to date as recordings are written.
 func (c *Collector) TenantStatuses(ctx context.Context, source *Source, now time.Time) ([]TenantStatus, error) {
 	sites, err := c.sites(ctx, source.Name)
 	if err != nil {
@@ -155,8 +157,8 @@ func (c *Collector) TenantStatuses(ctx context.Context, source *Source, now time
 	return statuses, nil
 }
 
-// tallies are how many recordings of each tenant stand how, and nothing else of its
-// status.
+// tallies returns how many recordings of each tenant are in which state, and nothing else
+// of the tenant's status.
 func (c *Collector) tallies(ctx context.Context) (map[string]TenantStatus, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT tenant, standing, doubtful, changed, vanished, recordings, bytes, 0 FROM tallies
 		UNION ALL SELECT tenant, '', FALSE, FALSE, FALSE, 0, 0, count(DISTINCT recording_key) FROM settlements GROUP BY tenant`)
@@ -177,7 +179,7 @@ func (c *Collector) tallies(ctx context.Context) (map[string]TenantStatus, error
 	return all, rows.Err()
 }
 
-// tally is how many recordings of a tenant are alike in how they stand.
+// tally counts the recordings of a tenant that are in the same state.
 type tally struct {
 	tenant, standing            string
 	doubtful, changed, vanished bool
@@ -212,7 +214,7 @@ func (one *tally) addTo(t *TenantStatus) {
 	t.Settled += one.settled
 }
 
-// tenantStatus fills in what is told of a tenant whose recordings are counted.
+// tenantStatus completes the status of a tenant whose recordings have been counted.
 func (c *Collector) tenantStatus(ctx context.Context, s *site, known *coverage, t *TenantStatus) error {
 	t.Tenant, t.Source, t.LastCompleteAt = s.tenant, s.source, s.lastComplete()
 	if limit, is := s.limit(known.source); is {
@@ -225,8 +227,8 @@ func (c *Collector) tenantStatus(ctx context.Context, s *site, known *coverage, 
 	return err
 }
 
-// closedUntil is when a tenant opens, nil when it is open: for what is due next, where
-// it lacks something.
+// closedUntil returns when a tenant opens: if it lacks something, for its next item. It is
+// nil if the tenant is open.
 func (c *Collector) closedUntil(ctx context.Context, s *site, known *coverage, lacks bool) (*int64, error) {
 	closed, now := s.closedMs, known.now.UnixMilli()
 	if lacks {
@@ -244,7 +246,8 @@ func (c *Collector) closedUntil(ctx context.Context, s *site, known *coverage, l
 	return &closed, nil
 }
 
-// lastComplete is the last run after which nothing was missing; nil when there was none.
+// lastComplete returns when the last run began after which nothing was lacking; nil if
+// there was none.
 func (s *site) lastComplete() *int64 {
 	if s.completeMs == 0 {
 		return nil
@@ -252,15 +255,15 @@ func (s *site) lastComplete() *int64 {
 	return &s.completeMs
 }
 
-// Egress is the audio bytes that a source has sent of a tenant in the last five
-// days, and what it allows; nil where that is not known.
+// Egress is how many audio bytes of a tenant a source has sent in the last five days, and
+// its limit; nil if that is not known.
 type Egress struct {
 	Tenant string `json:"tenant"`
 	Used   int64  `json:"used"`
 	Limit  *int64 `json:"limit"`
 }
 
-// Egress tells what a source has sent, of each of its tenants.
+// Egress returns the egress of each tenant of a source.
 func (c *Collector) Egress(ctx context.Context, source *Source, now time.Time) ([]Egress, error) {
 	sites, err := c.sites(ctx, source.Name)
 	if err != nil {
