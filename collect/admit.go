@@ -11,10 +11,10 @@ import (
 	"callvault/client"
 )
 
-// verdict is what the admission test says of a body.
+// verdict is the result of the admission test.
 type verdict struct {
-	refused string // why it is not admitted; empty when it is
-	doubt   string // why it is doubtful though admitted
+	refused string // why the body is not admitted; "" if it is
+	doubt   string // why it is doubtful though admitted; "" if it is not
 }
 
 // Durations agree when they differ by less than the larger of these.
@@ -23,20 +23,20 @@ const (
 	agreePercent = 5
 )
 
-// admit tells whether a whole body is the audio of the item: it must be an Ogg
-// Opus stream that is sound page by page, with the digest that the source told,
-// if it did. Then three witnesses are heard: its length in bytes, the mark of its
-// end, its length in time. One that disagrees makes it doubtful (sources err
-// too), two refuse it.
-func admit(i *item, told *client.Audio, sum [sha256.Size]byte, info audio.Info, checked error) verdict {
-	var fault *audio.Fault
+// admit decides whether a body is the audio of the item. It must be an Ogg Opus stream
+// that is sound page by page, with the digest that the source gave, if any; fault says
+// what is wrong with it. Then come three witnesses: its length in bytes, the mark of its
+// end, its duration. If one disagrees the body is doubtful, since sources err too; if two
+// do, it is refused.
+func admit(i *item, answer *client.Audio, sum [sha256.Size]byte, info audio.Info, fault error) verdict {
+	var finding *audio.Fault
 	switch {
-	case errors.As(checked, &fault):
-		return verdict{refused: fault.Finding()}
-	case checked != nil:
-		return verdict{refused: checked.Error()}
-	case told.SHA256 != nil && *told.SHA256 != sum:
-		return verdict{refused: fmt.Sprintf("its SHA-256 is %x, but the source's Repr-Digest says %x", sum, *told.SHA256)}
+	case errors.As(fault, &finding):
+		return verdict{refused: finding.Finding()}
+	case fault != nil:
+		return verdict{refused: fault.Error()}
+	case answer.SHA256 != nil && *answer.SHA256 != sum:
+		return verdict{refused: fmt.Sprintf("its SHA-256 is %x, but the source's Repr-Digest says %x", sum, *answer.SHA256)}
 	}
 	var against []string
 	if info.Bytes != i.size {

@@ -17,7 +17,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// The events that alerts tell of.
+// The events that are alerted.
 const (
 	EventFinished   = "run_finished"
 	EventIncomplete = "run_incomplete"
@@ -27,15 +27,15 @@ const (
 	EventSilent     = "no_run"       // no run succeeded for SilentAfter
 )
 
-// StaleAfter is how old a tenant's last complete run may be (the sources keep
-// recordings for pulls "no less frequently than every 5 days"), SilentAfter how
-// long no run may have succeeded.
+// StaleAfter is how old a tenant's last complete run may be (the sources expect pulls
+// "no less frequently than every 5 days"), SilentAfter how long a source may be without a
+// successful run.
 const (
 	StaleAfter  = 4 * 24 * time.Hour
 	SilentAfter = 26 * time.Hour
 )
 
-// Event is something that an operator wants to hear of, as it is sent. At is Unix
+// Event is something that an operator wants to know, as it is sent. At is Unix
 // milliseconds.
 type Event struct {
 	Event   string  `json:"event"`
@@ -46,9 +46,9 @@ type Event struct {
 	Report  *Report `json:"report,omitempty"`
 }
 
-// Alerts sends events to a webhook. Each is signed: the header
-// X-Callvault-Signature is "sha256=" and the HMAC-SHA256 of the body in
-// hexadecimal, with the shared secret.
+// Alerts sends events to a webhook. With a Secret each is signed: the header
+// X-Callvault-Signature is "sha256=" and the HMAC-SHA256 of the body, keyed with the
+// secret, in hexadecimal.
 type Alerts struct {
 	URL    string
 	Secret []byte
@@ -56,11 +56,12 @@ type Alerts struct {
 	HTTP   *http.Client
 }
 
-// alertTries is how often an event is sent at most.
+// alertTries is how often sending an event is tried at most.
 const alertTries = 6
 
-// Send sends an event; again, for a few minutes, while it does not arrive. Without
-// a URL it does nothing. It tells whether nothing is left to be done.
+// Send sends an event, and tries again for a few minutes while it is not taken. It
+// reports false if the event was not taken in the end; without a URL, it does nothing and
+// reports true.
 func (a *Alerts) Send(ctx context.Context, e Event) (taken bool) {
 	if a == nil || a.URL == "" {
 		return true
@@ -96,8 +97,8 @@ func (a *Alerts) post(ctx context.Context, body []byte) error {
 	poster := *a.HTTP
 	poster.CheckRedirect = onlyPosts
 	response, err := poster.Do(request)
-	if told := (*url.Error)(nil); errors.As(err, &told) {
-		err = told.Err // without the address, in which services have their secret
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		err = wrapped.Err // without the address, which often contains a secret
 	}
 	if err != nil {
 		return fmt.Errorf("webhook: %w", err)
@@ -112,8 +113,9 @@ func (a *Alerts) post(ctx context.Context, body []byte) error {
 	return fmt.Errorf("webhook: the answer was %s", response.Status)
 }
 
-// onlyPosts follows 307 and 308. The others ask for a GET, without the event: that a page
-// came then would count as that it was taken.
+// onlyPosts follows redirects with 307 and 308. The others turn the request into a GET
+// without the event, and any page that came back would pass for the event having been
+// taken.
 func onlyPosts(request *http.Request, _ []*http.Request) error {
 	if request.Method != http.MethodPost {
 		return http.ErrUseLastResponse
@@ -121,9 +123,9 @@ func onlyPosts(request *http.Request, _ []*http.Request) error {
 	return nil
 }
 
-// SendReport sends what a run's report is worth telling of. Once something is not taken the
-// rest is left out, which the report that came first has too: with many tenants closed
-// the minutes of each would keep the next run for hours.
+// SendReport sends the events of a run's report: the report itself first, then one for each
+// closed tenant. Once one is not taken, the rest, which the report has too, is left out:
+// with many closed tenants, trying each for minutes would delay the next run for hours.
 func (a *Alerts) SendReport(ctx context.Context, report *Report) {
 	e := Event{Source: report.Source, Report: report}
 	switch report.Result {
@@ -136,17 +138,17 @@ func (a *Alerts) SendReport(ctx context.Context, report *Report) {
 	}
 	taken := a.Send(ctx, e)
 	for _, t := range report.Tenants {
-		if taken && t.ClosedUntil != nil && report.Result != Failed { // else it was closed before
+		if taken && t.ClosedUntil != nil && report.Result != Failed { // a failed run did not close it
 			taken = a.Send(ctx, Event{Event: EventClosed, Source: report.Source, Tenant: t.Tenant,
 				Message: fmt.Sprintf("the egress limit is used up until %s; %d recordings wait", moment(*t.ClosedUntil), t.Lacking)})
 		}
 	}
 }
 
-// Watch tells, until ctx ends, of tenants without a complete run for StaleAfter
-// and of sources without a successful run for SilentAfter: each once, and again
-// when it was mended in between, or was not taken. It asks the ledger, not the runs,
-// which may not have happened.
+// Watch sends, until ctx ends, events about tenants without a complete run for StaleAfter
+// and sources without a successful run for SilentAfter: one for each, and another if it
+// was not taken or if the condition ended in between. It reads the ledger and does not
+// depend on runs, which may not happen at all.
 func (c *Collector) Watch(ctx context.Context, sources []*Source, alerts *Alerts) error {
 	w := &watch{alerts: alerts, began: time.Now(), reported: map[string]bool{}}
 	tick := time.NewTicker(5 * time.Minute)
@@ -166,18 +168,19 @@ func (c *Collector) Watch(ctx context.Context, sources []*Source, alerts *Alerts
 	}
 }
 
-// watch is what a Watch has told of.
+// watch is the state of Watch.
 type watch struct {
 	alerts      *Alerts
 	began       time.Time
-	reported    map[string]bool
-	undelivered bool // something was not taken since it last looked
+	reported    map[string]bool // by event, source and tenant
+	undelivered bool            // an event of this round was not taken
 }
 
-// check tells of what has not happened since at, if that is too long ago by now.
+// check sends e if what it is about last happened at at, in Unix milliseconds and 0 for
+// never, and that is longer ago than after.
 func (w *watch) check(ctx context.Context, log *slog.Logger, e Event, at int64, after time.Duration) {
-	// What never happened is waited for since the watch began; so is what a clock that was
-	// wrong says has yet to happen.
+	// If it never happened, the wait began with the watch; likewise if a wrong clock has
+	// recorded a time in the future.
 	since := w.began
 	if at > 0 && at <= time.Now().Add(clockSlack).UnixMilli() {
 		since = time.UnixMilli(at)

@@ -11,15 +11,15 @@ import (
 	"callvault"
 )
 
-// HandOver makes a tenant one of another source, as when its account there moves to
-// another, and returns the name of the source it was of. What is held stays, and goes on
-// to tell where it came from. The next run over the new source lists all of its days
-// again: it may have shown them without the tenant.
+// HandOver moves a tenant to another source, as when the tenant moves to another account
+// of the provider, and returns the name of its former source. What is held stays, with its
+// origin. The next run over the new source lists all days again, since earlier lists may
+// have been without the tenant.
 //
-// callvault.NotFound when no source has shown the tenant; callvault.Conflict when it is
-// the new source's already, or somebody else hands it over at the same time;
-// callvault.InvalidParameter when its name has not the new source's prefix; database.Held
-// while a run over either is under way.
+// The error is callvault.NotFound if no source has shown the tenant; callvault.Conflict if
+// it is the new source's already, or is handed over by someone else at the same time;
+// callvault.InvalidParameter if its name does not begin with the new source's prefix;
+// database.Held while a run over either source is under way.
 func (c *Collector) HandOver(ctx context.Context, tenant string, to *Source) (from string, err error) {
 	if from, err = c.SourceOf(ctx, tenant); err != nil {
 		return "", err
@@ -33,7 +33,7 @@ func (c *Collector) HandOver(ctx context.Context, tenant string, to *Source) (fr
 			tenant, to.Name, to.Prefix, callvault.InvalidParameter)
 	}
 	both := []string{from, to.Name}
-	slices.Sort(both) // so that of two who do this one gets both locks
+	slices.Sort(both) // so that one of two concurrent calls gets both locks
 	for _, source := range both {
 		release, err := c.db.Lock("source "+source, nil)
 		if err != nil {
@@ -47,7 +47,7 @@ func (c *Collector) HandOver(ctx context.Context, tenant string, to *Source) (fr
 		if err != nil {
 			return fmt.Errorf("hand over %s: %w", tenant, err)
 		}
-		if n, err := handed.RowsAffected(); err != nil || n == 0 { // the lock on the source that has it now is not held
+		if n, err := handed.RowsAffected(); err != nil || n == 0 { // it is another source's now, which is not locked here
 			return errors.Join(err, fmt.Errorf("the tenant %s was handed over to another source just now: %w", tenant, callvault.Conflict))
 		}
 		for _, change := range []struct {

@@ -12,27 +12,25 @@ import (
 	"callvault"
 )
 
-// What is kept of the malformed items of one list, and of one of them in bytes.
 const (
-	maxMalformed    = 1000
-	maxMalformedRaw = 4 << 10
+	maxMalformed    = 1000    // how many malformed items of one list are kept
+	maxMalformedRaw = 4 << 10 // how many bytes of each are kept
 )
 
-// badItem is an item of a list that could not be read or kept. mark is what it is
-// known by when the source lists it again.
+// badItem is an item of a list that could not be read or kept.
 type badItem struct {
-	what, raw, mark string
-	err             error
+	what string // its key, or its place in the list
+	raw  string
+	mark string // derived from raw, so that it is recognized when the source lists it again
+	err  error
 }
 
-// badItems are those of one list: the first, and how many there were. refused
-// says that some belong to a tenant of another source. What an operator has given
-// up is none of them.
+// badItems collects the bad items of one list, without those that an operator gave up.
 type badItems struct {
-	kept    []badItem
-	total   int
-	refused bool
-	givenUp map[string]bool // by their marks
+	kept    []badItem       // the first maxMalformed
+	total   int             // how many there were
+	refused bool            // the list also had items of another source's tenant
+	givenUp map[string]bool // by mark
 }
 
 func (b *badItems) add(what string, raw []byte, err error) {
@@ -43,14 +41,14 @@ func (b *badItems) add(what string, raw []byte, err error) {
 	}
 	if b.total++; len(b.kept) < maxMalformed {
 		err = fmt.Errorf("%w, or settle it as %s", err, mark)
-		b.kept = append(b.kept, badItem{what, string(raw[:min(len(raw), maxMalformedRaw)]), mark, err})
+		b.kept = append(b.kept, badItem{what: what, raw: string(raw[:min(len(raw), maxMalformedRaw)]), mark: mark, err: err})
 	}
 }
 
-// markPrefix is how the mark of a malformed item begins.
+// markPrefix begins the mark of every malformed item.
 const markPrefix = "malformed-"
 
-// newBadItems is for a list of the source.
+// newBadItems returns an empty collection for a list of the source.
 func (c *Collector) newBadItems(ctx context.Context, source string) (*badItems, error) {
 	rows, err := c.db.Reader.QueryContext(ctx, `SELECT mark FROM given_up WHERE source = $1`, source)
 	if err != nil {
@@ -68,8 +66,9 @@ func (c *Collector) newBadItems(ctx context.Context, source string) (*badItems, 
 	return b, rows.Err()
 }
 
-// GiveUpMalformed settles a malformed item of a source's lists, which is known by its mark: it
-// is passed over from now on. callvault.NotFound when none of the last lists had it.
+// GiveUpMalformed settles the malformed item of a source's lists whose mark is the
+// settlement's Key: from now on it is passed over. The error is callvault.NotFound if none
+// of the last lists had such an item.
 func (c *Collector) GiveUpMalformed(ctx context.Context, source string, s *Settlement) error {
 	if s.Reason == "" {
 		return errNoReason
@@ -88,7 +87,7 @@ func (c *Collector) GiveUpMalformed(ctx context.Context, source string, s *Settl
 	})
 }
 
-// all is what was kept, and a line for the rest.
+// all returns what was kept, and one more that stands for the rest.
 func (b *badItems) all() []badItem {
 	if b.total == len(b.kept) {
 		return b.kept
@@ -96,7 +95,7 @@ func (b *badItems) all() []badItem {
 	return append(b.kept, badItem{what: "the list", err: fmt.Errorf("%d more of its items are malformed", b.total-len(b.kept))})
 }
 
-// write writes them in the place of those that were found in the stretch before.
+// write writes the bad items in place of those found before in the same stretch of time.
 func (b *badItems) write(ctx context.Context, tx *sql.Tx, source string, l listing) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM malformed WHERE source = $1 AND from_ms < $2 AND to_ms > $3`, source, l.To, l.From)
 	for place, bad := range b.all() {
@@ -112,7 +111,7 @@ func (b *badItems) write(ctx context.Context, tx *sql.Tx, source string, l listi
 	return nil
 }
 
-// report makes them problems of the run.
+// report adds the bad items to the run's problems.
 func (b *badItems) report(r *Run) {
 	for _, bad := range b.all() {
 		r.addProblem(Problem{Key: bad.what, Reason: bad.err.Error()})

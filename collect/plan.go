@@ -10,20 +10,19 @@ import (
 	"callvault/meter"
 )
 
-// Plan is what a run over a source would do, were it begun now.
+// Plan is what a run over a source would do if it began now.
 type Plan struct {
 	Recordings int64        `json:"recordings"`
 	Bytes      int64        `json:"bytes"`
 	Seconds    int64        `json:"seconds"`
 	FinishAt   int64        `json:"finishAt"` // Unix milliseconds
-	DiskFree   *int64       `json:"diskFree"` // bytes; null where nobody knows
+	DiskFree   *int64       `json:"diskFree"` // bytes; null if unknown
 	Tenants    []TenantPlan `json:"tenants"`
 	Problems   []Problem    `json:"problems"`
 }
 
-// TenantPlan is what a run would do for one tenant. CapReachedAt is when its
-// egress limit would stop it for a while; null when it would not, or the limit is
-// not known.
+// TenantPlan is what a run would do for one tenant. CapReachedAt is when its egress
+// limit would stop it for a while; null if it would not, or the limit is not known.
 type TenantPlan struct {
 	Tenant       string `json:"tenant"`
 	Source       string `json:"source"`
@@ -36,15 +35,15 @@ type TenantPlan struct {
 	FinishAt     int64  `json:"finishAt"`
 }
 
-// Add puts a tenant into the plan. Tenants are fetched side by side.
+// Add adds a tenant to the plan. Tenants are fetched side by side.
 func (p *Plan) Add(t TenantPlan) {
 	p.Recordings, p.Bytes = p.Recordings+t.Recordings, p.Bytes+t.Bytes
 	p.Seconds, p.FinishAt = max(p.Seconds, t.Seconds), max(p.FinishAt, t.FinishAt)
 	p.Tenants = append(p.Tenants, t)
 }
 
-// Plan asks for the run's lists, and for nothing else, and tells what the run
-// would fetch. It is called in place of Wait.
+// Plan requests the run's lists, and nothing else, and returns what the run would fetch.
+// It is called in place of Wait.
 func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	defer r.release()
 	defer r.Stop()
@@ -74,20 +73,19 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	return plan, nil
 }
 
-// listsToCome is how many lists a run would ask for, before it fetches.
+// listsToCome returns how many lists a run would request before it fetches.
 func (r *Run) listsToCome(ctx context.Context) (int64, error) {
 	spans, err := r.spansToList(ctx)
 	if r.lists.noCalls {
-		return int64(len(spans)) + 1, err // each run asks for calls once
+		return int64(len(spans)) + 1, err // each run tries call-recording-info once
 	}
 	return int64(len(spans)), err
 }
 
-// plan tells what the turn would do, by going through it in thought, after so many
-// lists.
+// plan returns what the turn would do after so many lists, by simulating it.
 func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 	one := TenantPlan{Tenant: t.site.tenant, Source: t.r.source.Name}
-	course, err := t.simulate(ctx, now, lists)
+	sim, err := t.simulate(ctx, now, lists)
 	if err != nil {
 		return one, err
 	}
@@ -107,62 +105,62 @@ func (t *turn) plan(ctx context.Context, now, lists int64) (TenantPlan, error) {
 			return one, fmt.Errorf("ledger of %s: %w", t.site.tenant, err)
 		}
 		one.Recordings, one.Bytes = one.Recordings+1, one.Bytes+size
-		course.fetch(size)
+		sim.fetch(size)
 	}
 	one.Requests = one.Recordings
-	if len(t.r.turns) == 1 { // its lists are at its own pace
+	if len(t.r.turns) == 1 { // lists share its pace
 		one.Requests += lists
 	}
-	one.FinishAt = max(now, course.lastAt)
+	one.FinishAt = max(now, sim.lastAt)
 	one.Seconds = (one.FinishAt - now + 999) / 1000
-	if course.cappedAt > 0 {
-		one.CapReachedAt = &course.cappedAt
+	if sim.cappedAt > 0 {
+		one.CapReachedAt = &sim.cappedAt
 	}
 	return one, rows.Err()
 }
 
-// simulation is a turn gone through in thought.
+// simulation goes through a turn without making requests. Times are Unix milliseconds.
 type simulation struct {
-	lastAt   int64 // the last request, in Unix milliseconds
-	nextAt   int64
-	step     int64
+	lastAt   int64 // when the last request would be made
+	nextAt   int64 // when the next request could be made
+	interval int64 // between requests
 	ledger   *meter.Ledger
-	limit    int64
-	limited  bool
-	cappedAt int64
+	limit    int64 // of egress, in bytes
+	limited  bool  // limit is known
+	cappedAt int64 // when the limit would first stop the turn; 0 if it would not
 }
 
-// timing is when the next request may be made, and the time between requests: the
-// pace, or a third of a burst.
-func (t *turn) timing(now int64) (next, step int64) {
+// timing returns when the next request may be made, and the average time between
+// requests in milliseconds: the pace, or a third of burstWindow if that is longer.
+func (t *turn) timing(now int64) (next, interval int64) {
 	_, next = t.pacer.snapshot()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	step = t.r.source.Pace.Milliseconds()
+	interval = t.r.source.Pace.Milliseconds()
 	if !t.r.source.OwnServer {
-		step = max(step, (burstWindow.Milliseconds()+2)/3)
+		interval = max(interval, (burstWindow.Milliseconds()+2)/3)
 	}
-	return max(now, next, t.site.closedMs), step
+	return max(now, next, t.site.closedMs), interval
 }
 
-// simulate begins a turn in thought, with so many lists.
+// simulate begins the simulation of the turn, with the requests for so many lists.
 func (t *turn) simulate(ctx context.Context, now, lists int64) (*simulation, error) {
 	ledger, err := t.r.c.ledgerOf(ctx, t.site.tenant)
 	if err != nil {
 		return nil, err
 	}
 	c := &simulation{ledger: ledger}
-	c.nextAt, c.step = t.timing(now)
+	c.nextAt, c.interval = t.timing(now)
 	if lists > 0 {
 		_, first := t.r.listPacer().snapshot()
-		c.lastAt = max(now, first) + (lists-1)*c.step
-		c.nextAt = max(c.nextAt, c.lastAt+c.step)
+		c.lastAt = max(now, first) + (lists-1)*c.interval
+		c.nextAt = max(c.nextAt, c.lastAt+c.interval)
 	}
 	c.limit, c.limited = t.site.limit(t.r.source)
 	return c, nil
 }
 
-// fetch takes a recording of so many bytes.
+// fetch simulates fetching a recording of size bytes.
 func (c *simulation) fetch(size int64) {
 	c.lastAt = c.nextAt
 	if c.limited {
@@ -174,5 +172,5 @@ func (c *simulation) fetch(size int64) {
 		}
 		c.ledger.Add(size, c.lastAt)
 	}
-	c.nextAt = c.lastAt + c.step
+	c.nextAt = c.lastAt + c.interval
 }

@@ -18,16 +18,16 @@ type RunProgress struct {
 	Done      int // recordings fetched
 	Due       int // recordings still to fetch
 	Bytes     int64
-	// Left is how long the rest takes at the run's pace, of what is known to be due
-	// by now: requests, not bytes, are what it waits for.
+	// Left is how long it takes to fetch what is known to be due by now, at the run's
+	// pace: the number of requests decides, not that of bytes.
 	Left time.Duration
-	// Later is how many of Due have no room within their tenants' egress limits, and
-	// are left for a later run.
+	// Later is how many of Due do not fit their tenants' egress limits, and are left for
+	// a later run.
 	Later int
 }
 
-// TenantProgress says how far a tenant's turn has come. State is one of the words below; after
-// StateWaiting for how long, after StateClosed until when.
+// TenantProgress says how far a tenant's turn has come. State is StateListing or another
+// of these constants; StateWaiting is followed by how long, StateClosed by until when.
 type TenantProgress struct {
 	Tenant string
 	State  string
@@ -44,11 +44,11 @@ func (c *Collector) Progress() map[string]RunProgress {
 	c.mu.Lock()
 	runs := slices.Collect(maps.Values(c.runs))
 	c.mu.Unlock()
-	views := map[string]RunProgress{}
+	all := map[string]RunProgress{}
 	for _, r := range runs {
-		views[r.source.Name] = r.Progress()
+		all[r.source.Name] = r.Progress()
 	}
-	return views
+	return all
 }
 
 // RunsChanged returns a channel that is closed when the next run in this process begins
@@ -80,15 +80,13 @@ func (c *Collector) signalRunsChanged() {
 	c.runsChanged = make(chan struct{})
 }
 
-// The states of a tenant's turn: waiting for a list to tell of something to fetch;
-// fetching, at its pace; waiting for longer than that; closed for its egress limit;
-// left, because nothing could be had, for the next run; done.
+// The states of a tenant's turn.
 const (
-	StateListing  = "listing"
-	StateFetching = "fetching"
-	StateWaiting  = "waiting"
-	StateClosed   = "closed"
-	StateLeft     = "left for the next run"
+	StateListing  = "listing"               // waiting for lists
+	StateFetching = "fetching"              // at its pace
+	StateWaiting  = "waiting"               // for longer than its pace
+	StateClosed   = "closed"                // for its egress limit
+	StateLeft     = "left for the next run" // since nothing could be fetched
 	StateDone     = "done"
 )
 
@@ -121,7 +119,7 @@ func (t *turn) progress(now int64) TenantProgress {
 	wait := time.Duration(next-now) * time.Millisecond
 	opens := time.Duration(t.opensAt-now) * time.Millisecond
 	v.Later = v.Due - t.fitting(now)
-	if max(wait, opens) > maxWait { // longer than that no run waits
+	if max(wait, opens) > maxWait {
 		v.Later = v.Due
 	}
 	if n := v.Due - v.Later; n > 0 {
@@ -139,8 +137,8 @@ func (t *turn) progress(now int64) TenantProgress {
 	return v
 }
 
-// fitting is how many of what is due, were all of one size, the tenant's egress limit
-// leaves room for. t.mu is held.
+// fitting returns how many of the recordings that are due the tenant's egress limit leaves
+// room for, as if all were of the same size. t.mu must be held.
 func (t *turn) fitting(now int64) int {
 	limit, known := t.site.limit(t.r.source)
 	if !known || t.due <= 0 || t.dueSize <= 0 {
@@ -150,7 +148,7 @@ func (t *turn) fitting(now int64) int {
 	return int(min(int64(t.due), room*int64(t.due)/t.dueSize))
 }
 
-// clockTime is a time of day in UTC, with the day when that is not now's.
+// clockTime formats a time of day in UTC, with the date if that is not today's.
 func clockTime(ms, now int64) string {
 	at, today := time.UnixMilli(ms).UTC(), time.UnixMilli(now).UTC()
 	if at.Format(time.DateOnly) == today.Format(time.DateOnly) {
@@ -159,7 +157,7 @@ func clockTime(ms, now int64) string {
 	return at.Format("2006-01-02 15:04Z")
 }
 
-// inWords is a wait in seconds, or minutes when it is long.
+// inWords formats a wait in seconds or, if it is long, minutes.
 func inWords(wait time.Duration) string {
 	if wait < 2*time.Minute {
 		return fmt.Sprintf("%d s", (wait+time.Second-1)/time.Second)
@@ -167,7 +165,8 @@ func inWords(wait time.Duration) string {
 	return fmt.Sprintf("%d min", (wait+time.Minute-1)/time.Minute)
 }
 
-// countDue counts what is due for a tenant as its turn begins, and its bytes.
+// countDue returns how many recordings of a tenant are due as its turn begins, and their
+// bytes.
 func (c *Collector) countDue(ctx context.Context, tenant string, lookbackFrom int64) (n int, size int64, err error) {
 	err = c.db.Reader.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM items INDEXED BY items_lacking WHERE tenant = $1
 		AND `+lacking+` AND (state IN ('due', 'quarantined') OR start_ms >= $2 OR failed_ms >= $2)`,

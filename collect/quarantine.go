@@ -12,7 +12,7 @@ import (
 	"callvault/archive"
 )
 
-// evidence is an answer that was refused, as it is set aside.
+// evidence is a refused answer, as it is set aside.
 type evidence struct {
 	Tenant       string      `json:"tenant"`
 	RecordingKey string      `json:"recordingKey"`
@@ -25,19 +25,19 @@ type evidence struct {
 	body         []byte      // where it is not in a spool
 }
 
-// The endings of the two files of a refused answer.
+// The endings of the names of a refused answer's two files.
 const (
 	evidenceEnding = ".json"
 	bodyEnding     = ".body"
 )
 
-// evidencePath names the files of a refused answer without their endings.
+// evidencePath returns the path of a refused answer's files without their endings.
 func evidencePath(tenant, key string) string {
 	return archive.FileName(tenant) + "/" + archive.FileName(key)
 }
 
-// quarantine sets a refused answer aside with the evidence, over that of an
-// earlier run. spool holds the body; nil when the answer does.
+// quarantine sets a refused answer aside with its evidence, and replaces that of an
+// earlier run. spool holds the body; if it is nil, refused does.
 func (t *turn) quarantine(ctx context.Context, it *item, refused *refusedBody, spool *archive.Spool) error {
 	proof := refused.answer
 	proof.Tenant, proof.RecordingKey, proof.Source = it.tenant, it.key, t.r.source.Name
@@ -59,11 +59,11 @@ func (t *turn) quarantine(ctx context.Context, it *item, refused *refusedBody, s
 	return nil
 }
 
-// maxPage is the most bytes of a body in which the key is looked for: pages that show
-// what they were asked with are short.
+// maxPage is the size in bytes up to which a body is searched for the authentication key:
+// pages that repeat the request they answer are short.
 const maxPage = 1 << 20
 
-// pageIn is what was spooled; nil when that is too much for a page.
+// pageIn returns what was spooled; nil if it is over maxPage.
 func pageIn(spool *archive.Spool) ([]byte, error) {
 	if _, info, _ := spool.End(); info.Bytes > maxPage {
 		return nil, nil
@@ -73,7 +73,7 @@ func pageIn(spool *archive.Spool) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// setAside writes the body and then the evidence.
+// setAside writes the body, and then the evidence.
 func (c *Collector) setAside(ctx context.Context, proof *evidence, spool *archive.Spool) error {
 	file, err := c.quarantine.Stage()
 	if err != nil {
@@ -102,8 +102,8 @@ func (c *Collector) setAside(ctx context.Context, proof *evidence, spool *archiv
 	return archive.PutBytes(ctx, c.quarantine, path+evidenceEnding, append(text, '\n'))
 }
 
-// readEvidence reads what was set aside of a recording; fs.ErrNotExist when
-// nothing was.
+// readEvidence reads the evidence of a recording that was set aside; the error is
+// fs.ErrNotExist if nothing was.
 func (c *Collector) readEvidence(ctx context.Context, tenant, key string) (*evidence, error) {
 	path := evidencePath(tenant, key)
 	size, err := c.quarantine.Size(ctx, path+evidenceEnding)

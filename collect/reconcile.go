@@ -11,9 +11,9 @@ import (
 	"callvault/archive"
 )
 
-// Reconcile brings the ledger into line with an archive that was made again from
-// its files: what the ledger believes to be held and is not is due again, and
-// what the sources' egress limits have counted is told from what was held lately.
+// Reconcile brings the ledger into line with an archive that was rebuilt from its files:
+// recordings that the ledger wrongly believes held become due again, and the egress that
+// the sources count is raised to what recent, the bytes held lately, shows.
 func (c *Collector) Reconcile(ctx context.Context, sources []string, recent map[archive.HeldHour]int64) error {
 	tenant, key := "", ""
 	for {
@@ -47,8 +47,8 @@ func (c *Collector) Reconcile(ctx context.Context, sources []string, recent map[
 	}
 }
 
-// forget makes the next run list a recording anew of which nothing is known here
-// any more but the ledger's line.
+// forget removes the item of a recording that the archive no longer knows, so that the
+// next run lists it again.
 func (c *Collector) forget(ctx context.Context, it *item) error {
 	all, err := c.listings(ctx, it.source, time.Now())
 	if err != nil {
@@ -81,8 +81,8 @@ func (c *Collector) writeStates(ctx context.Context, items []*item) error {
 	})
 }
 
-// restoreEgress raises the counted egress to what the files tell; what was refused
-// left no file, so that the ledger may know of more.
+// restoreEgress raises the counted egress to what the files show. It never lowers it,
+// since refused bodies left no file.
 func (c *Collector) restoreEgress(ctx context.Context, sources []string, recent map[archive.HeldHour]int64) error {
 	known := map[string]bool{}
 	for _, name := range sources {

@@ -7,20 +7,20 @@ import (
 	"callvault/client"
 )
 
-// Refused names answers of a source that were not 200: of a tenant's audio, or of
-// the source's lists when Tenant is "".
+// Refused identifies answers of a source other than 200: to requests for a tenant's audio
+// or, if Tenant is "", for lists.
 type Refused struct {
 	Source, Tenant string
 	Status         int
 }
 
-// refusals counts them.
+// refusals counts such answers.
 type refusals struct {
 	mu    sync.Mutex
 	count map[Refused]int64
 }
 
-// add counts err when it is a source's refusal.
+// add counts err if it is a source's refusal.
 func (r *refusals) add(source, tenant string, err error) {
 	refusal, ok := client.RefusalOf(err)
 	if !ok {
@@ -34,7 +34,7 @@ func (r *refusals) add(source, tenant string, err error) {
 	r.count[Refused{source, tenant, refusal.Status}]++
 }
 
-// Refusals tells how often the sources have refused since this process began.
+// Refusals returns how often the sources have refused since this process began.
 func (c *Collector) Refusals() map[Refused]int64 {
 	c.refused.mu.Lock()
 	defer c.refused.mu.Unlock()

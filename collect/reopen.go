@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// Reopen forgets that its source has closed a tenant, and what was fetched of it and
-// counts against its egress limit there: the provider has reset it. The next run asks
-// again. callvault.NotFound when no source has shown the tenant; database.Held while
-// a run over its source is under way, which would not hear of it.
+// Reopen forgets that a tenant was closed by its source, and how much egress was counted:
+// the provider has reset it. The next run asks again. The error is callvault.NotFound if
+// no source has shown the tenant, and database.Held while a run over its source is under
+// way, which would not notice.
 func (c *Collector) Reopen(ctx context.Context, tenant string) error {
 	source, err := c.SourceOf(ctx, tenant)
 	if err != nil {

@@ -13,22 +13,22 @@ import (
 	"callvault/archive"
 )
 
-// errNoReason refuses a decision without one.
+// errNoReason refuses a decision without a reason.
 var errNoReason = fmt.Errorf("a reason is needed: it is what will be read in years: %w", callvault.InvalidParameter)
 
-// Settlement is an operator's decision about a recording that cannot be mended, or, with
-// its mark as the Key and no Tenant, about a malformed item of a list.
+// Settlement is an operator's decision about a recording that cannot be held as it should
+// be or, with its mark as the Key and no Tenant, about a malformed item of a list.
 type Settlement struct {
 	Tenant, Key string
-	// Accept admits what was set aside as it is; otherwise the recording is given
-	// up and not asked for any more.
+	// Accept admits what was set aside as it is; otherwise the recording is given up and
+	// no longer requested.
 	Accept bool
 	Reason string
 	Who    string
 }
 
-// Settle carries out a decision. callvault.NotFound when the recording is not
-// known, or nothing of it was set aside; callvault.Conflict when it is held.
+// Settle carries out a decision. The error is callvault.NotFound if the recording is not
+// known, or nothing of it was set aside, and callvault.Conflict if it is held.
 func (c *Collector) Settle(ctx context.Context, s *Settlement) error {
 	if s.Reason == "" {
 		return errNoReason
@@ -63,7 +63,7 @@ func (c *Collector) Settle(ctx context.Context, s *Settlement) error {
 	})
 }
 
-// accept keeps what was set aside as it is.
+// accept keeps what was set aside of a recording, as it is.
 func (c *Collector) accept(ctx context.Context, s *Settlement, entry *archive.Entry) error {
 	proof, err := c.readEvidence(ctx, s.Tenant, s.Key)
 	if errors.Is(err, fs.ErrNotExist) {

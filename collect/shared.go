@@ -33,8 +33,8 @@ var ErrUnfinished = errors.New("stopped before it was done")
 // StartShared begins or continues a run whose turns workers take. The run counts as begun
 // at began, in Unix milliseconds, however often it is continued. Wait returns
 // ErrUnfinished if Stop ended it.
-func (c *Collector) StartShared(ctx context.Context, source *Source, began int64, share *Queue) (*Run, error) {
-	return c.start(ctx, &Run{source: source, began: began, span: Always, queue: share})
+func (c *Collector) StartShared(ctx context.Context, source *Source, began int64, queue *Queue) (*Run, error) {
+	return c.start(ctx, &Run{source: source, began: began, span: Always, queue: queue})
 }
 
 // enqueue hands a turn to the workers, but not before the lists have shown which

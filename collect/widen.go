@@ -9,9 +9,10 @@ import (
 	"callvault"
 )
 
-// forgetEarlier forgets, in tx, what was listed before this run: its source shows a tenant for
-// the first time. Whether that is new or was granted only now is not known, and the
-// lists of those days may have been without its recordings. r.lists.mu is held.
+// forgetEarlier forgets, in tx, what was listed before this run, because the source shows
+// a tenant for the first time. The tenant may be new, but it may also have been granted
+// only now, and earlier lists may have been without its recordings. r.lists.mu must be
+// held.
 func (r *Run) forgetEarlier(ctx context.Context, tx *sql.Tx) error {
 	all, err := r.c.listings(ctx, r.source.Name, time.Now())
 	if err != nil {
@@ -25,7 +26,7 @@ func (r *Run) forgetEarlier(ctx context.Context, tx *sql.Tx) error {
 	return writeListings(ctx, tx, r.source.Name, here)
 }
 
-// forgottenSpans are the stretches of time that are to be listed after widen, but for those
+// forgottenSpans returns the stretches of time to list after forgetEarlier: all but those
 // that this run has listed already.
 func (r *Run) forgottenSpans() []callvault.Span {
 	var here []listing
@@ -35,7 +36,7 @@ func (r *Run) forgottenSpans() []callvault.Span {
 	return r.gapsByDay(here)
 }
 
-// intersect is what of listings is in these stretches of time.
+// intersect returns what of listings lies within these stretches of time.
 func intersect(listings []listing, spans []callvault.Span) []listing {
 	outside := listings
 	for _, span := range spans {
@@ -48,7 +49,7 @@ func intersect(listings []listing, spans []callvault.Span) []listing {
 	return left
 }
 
-// totalLength is how much time was listed.
+// totalLength returns how much time was listed, in milliseconds.
 func totalLength(listings []listing) (ms int64) {
 	for _, l := range listings {
 		ms += l.To - l.From

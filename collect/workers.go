@@ -34,14 +34,15 @@ func (c *Collector) Heartbeat(ctx context.Context, worker string) (late bool, er
 	return late, nil
 }
 
-// heardWithin is the condition that a worker was heard of within so many milliseconds. One
-// who was heard of in time to come was before the database's clock was set back.
+// heardWithin returns the SQL condition that a worker was heard of within so many
+// milliseconds. A time further in the future than that was recorded before the database's
+// clock was set back.
 func heardWithin(clock, within string) string {
 	return `seen_ms BETWEEN ` + clock + ` - CAST(` + within + ` AS BIGINT) AND ` + clock + ` + CAST(` + within + ` AS BIGINT)`
 }
 
-// AliveWorkers returns the workers that were heard of lately, and forgets those that were
-// not for a day.
+// AliveWorkers returns the workers that were heard of within WorkerTimeout, and forgets
+// those that were not heard of for a day.
 func (c *Collector) AliveWorkers(ctx context.Context) (map[string]bool, error) {
 	alive := map[string]bool{}
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
@@ -69,7 +70,7 @@ func (c *Collector) AliveWorkers(ctx context.Context) (map[string]bool, error) {
 	return alive, nil
 }
 
-// RemoveWorker says that a worker has ended in order.
+// RemoveWorker forgets a worker that ends in order.
 func (c *Collector) RemoveWorker(ctx context.Context, worker string) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE name = $1`, worker)
@@ -81,13 +82,13 @@ func (c *Collector) RemoveWorker(ctx context.Context, worker string) error {
 	return nil
 }
 
-// startGrace is how long after its time the first run over a source may begin. Those
-// after it are made up for however late it is.
+// startGrace is how long after its scheduled time the first run over a source may begin,
+// and how far clocks may differ. Later runs are made up for however late it is.
 const startGrace = 2 * time.Minute
 
-// RunDue tells whether it is time for a run over the source, of which none is at
-// work: for what the schedule says, which may be nil, or because a tenant opens
-// again that was closed as the last shared run ended.
+// RunDue reports whether it is time for a run over the source, while none is under way: by
+// the schedule, which may be nil, or because a tenant that was closed when the last shared
+// run ended opens again.
 func (c *Collector) RunDue(ctx context.Context, source *Source, schedule *Schedule, now time.Time) (bool, error) {
 	status, err := c.SourceStatus(ctx, source.Name)
 	if err != nil {
@@ -105,15 +106,15 @@ func (c *Collector) RunDue(ctx context.Context, source *Source, schedule *Schedu
 		return false, nil
 	}
 	since := now.Add(-startGrace)
-	// One that begins a little later was begun by who has another clock: it is the run of
-	// this time. Where it begins much later a clock was wrong then.
+	// A run that began a little in the future was begun by a worker with another clock: it
+	// is the run of this time. One further in the future was begun with a wrong clock.
 	if status.LastRun != nil && status.LastRun.StartedAt <= now.Add(startGrace).UnixMilli() {
 		since = time.UnixMilli(status.LastRun.StartedAt)
 	}
 	return !schedule.Next(since).After(now), nil
 }
 
-// noteReopening writes when there is something to fetch again after a shared run.
+// noteReopening records when, after a shared run, a closed tenant opens again.
 func (r *Run) noteReopening(ctx context.Context) error {
 	never := time.UnixMilli(math.MaxInt64 / 2)
 	at := int64(0)

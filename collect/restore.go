@@ -10,11 +10,11 @@ import (
 	"callvault/archive"
 )
 
-// itemsFromArchive tells, by their names, how the recordings of a batch stand whose audio is
-// here, though the ledger does not know: a run was killed before it could write so, or
-// the ledger was lost. What an operator has settled is known.
+// itemsFromArchive returns, by id, items for the recordings of a batch whose audio is here
+// although the ledger does not know: a run was killed before it wrote that, or the ledger
+// was lost. It leaves out those that an operator has settled.
 func (c *Collector) itemsFromArchive(ctx context.Context, batch []listEntry, isHeld []bool) (map[[2]string]*item, error) {
-	if !slices.Contains(isHeld, true) { // as where all of a list is new
+	if !slices.Contains(isHeld, true) { // as when everything in a list is new
 		return nil, nil
 	}
 	known, err := knownItems(ctx, c.db.Reader, itemsOf(batch))
@@ -38,19 +38,19 @@ func (c *Collector) itemsFromArchive(ctx context.Context, batch []listEntry, isH
 	return recalled, nil
 }
 
-// itemFromArchive tells how the item stands whose audio the archive holds, from what that keeps
-// of it.
-func (c *Collector) itemFromArchive(ctx context.Context, entry *archive.Entry, told *item) (*item, error) {
-	it := itemOf(&entry.Recording, told.source, 0)
+// itemFromArchive makes an item, like listed, of a recording that the archive holds, from
+// what the archive keeps of it.
+func (c *Collector) itemFromArchive(ctx context.Context, entry *archive.Entry, listed *item) (*item, error) {
+	it := itemOf(&entry.Recording, listed.source, 0)
 	it.state, it.size = held, entry.Recording.Size
 	origin, err := c.archive.Provenance(ctx, entry)
 	switch {
-	case errors.Is(err, callvault.NotFound): // its sidecar is lost, which verify names
+	case errors.Is(err, callvault.NotFound): // its sidecar is lost, which verify reports
 		return it, nil
 	case err != nil:
 		return nil, err
-	case origin.Source != told.source: // it tells what another does
-		it.digest = told.digest
+	case origin.Source != listed.source: // what is kept was not listed by this source
+		it.digest = listed.digest
 	}
 	it.doubt = origin.Doubt
 	if origin.Accepted != "" {
