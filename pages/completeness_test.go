@@ -289,7 +289,7 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("%+v", told)
 	}
 	page := r.get("/certificate/acme-ns" + query)
-	page.want(t, "the page", 200, told.SHA256, told.Verdict, "Made ", "by ann", "days in America/Denver")
+	page.want(t, "the page", 200, told.SHA256, told.Verdict, "Issued ", "by ann", "days in America/Denver")
 	list := r.get("/certificate/acme-ns/hashes.txt" + query)
 	if got := list.header.Get("Content-Disposition"); !strings.HasPrefix(got, "attachment; filename*=UTF-8''acme-ns_") {
 		t.Errorf("the list is sent as %q", got)
@@ -357,7 +357,7 @@ func TestUsagePage(t *testing.T) {
 	if none.want(t, "usage of none", 200, "No tenants match"); strings.Contains(none.body, "0001-01-01") {
 		t.Error("the service was started in the year 1")
 	}
-	page.want(t, "usage", 200, "90 % used", `value="900"`, "When room frees", `509, limit used</dt><dd><data value="1"`, "Fetched from acme")
+	page.want(t, "usage", 200, "90% used", `value="900"`, "When room frees", `509, limit used</dt><dd><data value="1"`, "Fetched from acme")
 }
 
 // The stream of progress ends with the session and with the service, and says how

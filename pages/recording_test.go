@@ -112,7 +112,7 @@ func TestBeyondTheEgressLimit(t *testing.T) {
 	if got.header.Get("Retry-After") == "" {
 		t.Error("nobody is told when listening works again")
 	}
-	reader.get("/recordings/acme-ns/one/download").want(t, "download beyond", 509, "<h1>", "Not before <time datetime=")
+	reader.get("/recordings/acme-ns/one/download").want(t, "download beyond", 509, "<h1>", "Try again after <time datetime=")
 	if got := w.events(account.ActionDownload); len(got) != 0 {
 		t.Errorf("what was refused counts as downloaded: %v", got)
 	}
