@@ -50,7 +50,7 @@ type auditView struct {
 
 func (p *Pages) showAudit(x *exchange) error {
 	query := x.r.URL.Query()
-	v := &auditView{Query: query, Tenants: few(x.visitor.Tenants())}
+	v := &auditView{Query: query, Tenants: clickable(x.visitor.Tenants())}
 	wanted, err := v.read(x)
 	status := http.StatusOK
 	if err != nil {

@@ -56,8 +56,8 @@ type dayDetail struct {
 const namedAtOnce = 200
 
 func (p *Pages) showCalendar(x *exchange) error {
-	tenant := x.named("tenant")
-	source, err := p.sourceNamed(x, x.named("source"), tenant)
+	tenant := x.pathValue("tenant")
+	source, err := p.sourceNamed(x, x.pathValue("source"), tenant)
 	if err != nil {
 		return err
 	}

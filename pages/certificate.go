@@ -64,7 +64,7 @@ func (p *Pages) periodOf(x *exchange) (*period, error) {
 	if err := x.seesWhole(); err != nil {
 		return nil, err
 	}
-	name := x.named("tenant")
+	name := x.pathValue("tenant")
 	tenant, err := x.visitor.Tenant(name)
 	if err != nil {
 		return nil, fmt.Errorf("there is no tenant %q that you may reach: %w", shorten(name, 60), callvault.NotFound)

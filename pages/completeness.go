@@ -44,8 +44,8 @@ func tenantsOf(x *exchange) map[string]callvault.Tenant {
 	return reached
 }
 
-// strip is how many days the page of all tenants shows of each.
-const strip = 35
+// stripDays is how many days the page of all tenants shows for each.
+const stripDays = 35
 
 // sourceCard is a source as the page shows it.
 type sourceCard struct {
@@ -90,7 +90,7 @@ func (p *Pages) showCompleteness(x *exchange) error {
 		return err
 	}
 	return p.render(x, "completeness", view{Title: "Completeness", Here: "/completeness", Data: map[string]any{
-		"Sources": cards, "Direct": direct, "Find": finding(x), "Long": len(tenants) > rowsAtOnce,
+		"Sources": cards, "Direct": direct, "Find": findText(x), "Long": len(tenants) > rowsAtOnce,
 	}})
 }
 
@@ -126,10 +126,10 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 		card.Live = p.progressOf(x, &card.Status, lacking)
 	}
 	shown := map[string]int{}
-	for i, g := range card.page(x, called(glances, tenants, finding(x))) {
+	for i, g := range card.page(x, called(glances, tenants, findText(x))) {
 		shown[g.Tenant] = i
 	}
-	look.Days, look.Include = strip, func(name string) bool { _, ok := shown[name]; return ok }
+	look.Days, look.Include = stripDays, func(name string) bool { _, ok := shown[name]; return ok }
 	if glances, err = p.Collector.Glances(x.ctx(), look, x.now); err != nil {
 		return nil, err
 	}
@@ -153,12 +153,12 @@ func (card *sourceCard) page(x *exchange, glances []collect.Glance) []collect.Gl
 	}
 	if at > 0 {
 		query.Del("source")
-		card.First = elsewhere(x, query, "from", "")
+		card.First = otherPage(x, query, "from", "")
 	}
 	end := min(at+rowsAtOnce, len(glances))
 	if end < len(glances) {
 		query.Set("source", card.Status.Source)
-		card.Next = elsewhere(x, query, "from", strconv.Itoa(end))
+		card.Next = otherPage(x, query, "from", strconv.Itoa(end))
 	}
 	return glances[at:end]
 }
@@ -167,7 +167,7 @@ func (card *sourceCard) page(x *exchange, glances []collect.Glance) []collect.Gl
 func called(glances []collect.Glance, tenants map[string]callvault.Tenant, find string) []collect.Glance {
 	return slices.DeleteFunc(slices.Clone(glances), func(g collect.Glance) bool {
 		t := tenants[g.Tenant]
-		return !holds(textsOf(&t), find)
+		return !anyContains(tenantTexts(&t), find)
 	})
 }
 
@@ -200,8 +200,8 @@ func (p *Pages) takenIn(x *exchange, tenants map[string]callvault.Tenant, collec
 			all = append(all, directRow{Tenant: tenant})
 		}
 	}
-	shown := partOf(x, "after", all, func(row *directRow) []string { return textsOf(&row.Tenant) })
-	span := callvault.Span{From: x.now.AddDate(0, 0, -strip).UnixMilli(), To: x.now.UnixMilli()}
+	shown := partOf(x, "after", all, func(row *directRow) []string { return tenantTexts(&row.Tenant) })
+	span := callvault.Span{From: x.now.AddDate(0, 0, -stripDays).UnixMilli(), To: x.now.UnixMilli()}
 	for i := range shown.Rows {
 		row := &shown.Rows[i]
 		c, err := p.Archive.Count(x.ctx(), row.Name, span)

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// question is what the page asks before something is done that cannot be undone.
+// question asks for confirmation before something is done.
 type question struct {
 	Head, Text string
 	Yes        string // what the button says
 	Danger     bool
 	Back       string // where to go instead
-	Was        string // what the question was asked about: the answer holds for that only
+	Was        string // identifies the state asked about: the answer applies to that state only
 }
 
-// dones are the sentences after something was done, by the word in the address.
-var dones = map[string]string{
+// doneTexts report what was just done, by the parameter done in the address.
+var doneTexts = map[string]string{
 	"tenant-added": "The tenant was added. Recordings can be taken in for it, and users can be given access to it.",
 	"saved":        "Saved. It takes effect from the next request on.",
 	"reset":        "The usage was reset.",
@@ -28,17 +28,17 @@ var dones = map[string]string{
 	"removed":      "Removed for good.",
 }
 
-// done is the sentence on what was done before the page: not before the answer to a form
-// that was sent from there.
+// done returns the sentence that reports what was just done. A page that answers a
+// POST reports nothing: the parameter in its address is about an earlier form.
 func (x *exchange) done() string {
 	if x.r.Method == http.MethodPost {
 		return ""
 	}
-	return dones[x.r.URL.Query().Get("done")]
+	return doneTexts[x.r.URL.Query().Get("done")]
 }
 
-// fingerprint tells whether settings are the same as when a form was made from
-// them.
+// fingerprint returns a hash of settings, by which a form that is sent shows whether
+// the settings it was made from have changed since.
 func fingerprint(settings any) string {
 	text, err := json.Marshal(settings)
 	if err != nil {
@@ -48,7 +48,8 @@ func fingerprint(settings any) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// lines are the lines of a text that hold something, each once.
+// lines returns the distinct lines of a text that are not blank, without surrounding
+// white space.
 func lines(text string) []string {
 	var list []string
 	for line := range strings.Lines(text) {

@@ -12,8 +12,8 @@ import (
 	"callvault"
 )
 
-// functions are what templates can call. Times and numbers are written in a form
-// that nobody can misread; app.js then writes them as the reader's locale has it.
+// functions returns what templates can call. Times and numbers are written in a form
+// that nobody can misread; app.js then rewrites them for the reader's locale.
 func (p *Pages) functions() template.FuncMap {
 	return template.FuncMap{
 		"asset":        p.assets.path,
@@ -41,11 +41,11 @@ func (p *Pages) functions() template.FuncMap {
 	}
 }
 
-// zones are time zones by their names: each is read from a file, and asked for with
-// each time that is written.
+// zones caches time zones by name: loading one reads a file, and every time that is
+// written needs one.
 var zones sync.Map
 
-// zoneOf is the time zone of that IANA name; UTC for "" and for one that this
+// zoneOf returns the time zone of an IANA name, or UTC for "" and for a name that this
 // machine does not know.
 func zoneOf(name string) *time.Location {
 	if known, ok := zones.Load(name); ok {
@@ -53,20 +53,20 @@ func zoneOf(name string) *time.Location {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return time.UTC // and is not kept: of such names there is no end
+		return time.UTC // not cached: there is no end to such names
 	}
 	zones.Store(name, zone)
 	return zone
 }
 
-// moment writes Unix milliseconds as a <time> in a time zone, which it names; a dash
-// for never.
+// moment writes Unix milliseconds as a <time> in a time zone, which it names; 0 becomes
+// a dash.
 func moment(ms int64, zone string) template.HTML {
 	return timeElement(ms, zone, "momentIn", "2006-01-02 15:04:05 MST")
 }
 
-// here writes Unix milliseconds that belong to no tenant: in UTC, which app.js
-// turns into the reader's own time zone; a dash for never.
+// here writes Unix milliseconds that belong to no tenant, in UTC; app.js rewrites them
+// in the reader's own time zone. 0 becomes a dash.
 func here(ms int64) template.HTML {
 	if ms == 0 {
 		return "–"
@@ -105,8 +105,9 @@ func length(ms int64) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="PT%dS">%s</time>`, seconds, text))
 }
 
-// number writes a whole number, of whatever type, or a pointer to one, with its
-// thousands parted by narrow spaces. For bytes, too, a template must not fail by a type.
+// number writes an integer of any type, or a pointer to one, with narrow spaces between
+// groups of three digits. It takes any type, as bytes does, so that no template fails
+// because of a type.
 func number(v reflect.Value) template.HTML {
 	n := reflect.Indirect(v).Int()
 	text := strconv.FormatInt(n, 10)
@@ -121,7 +122,7 @@ func byteCount(n int64) template.HTML {
 	return template.HTML(fmt.Sprintf(`<data value="%d" data-form="bytes">%s</data>`, n, byteText(n)))
 }
 
-// byteText is a number of bytes in plain text.
+// byteText returns a number of bytes as plain text.
 func byteText(n int64) string {
 	value, unit := float64(n), 0
 	for value >= 1000 && unit < 5 {
@@ -134,7 +135,7 @@ func byteText(n int64) string {
 	return text + " " + []string{"B", "kB", "MB", "GB", "TB", "PB"}[unit]
 }
 
-// shorten cuts a text that is too long to be shown.
+// shorten cuts a text to that many characters and marks the cut with "…".
 func shorten(text string, most int) string {
 	runes := []rune(text)
 	if len(runes) <= most {
@@ -143,10 +144,10 @@ func shorten(text string, most int) string {
 	return string(runes[:most]) + "…"
 }
 
-// dict is the names and values that a template hands to a part.
+// dict makes a map of names and values, for a template to hand to another.
 func dict(pairs ...any) (map[string]any, error) {
 	if len(pairs)%2 != 0 {
-		return nil, fmt.Errorf("dict has %d arguments, which are no pairs", len(pairs))
+		return nil, fmt.Errorf("dict has %d arguments, which are not pairs", len(pairs))
 	}
 	m := map[string]any{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -163,7 +164,7 @@ func egressLimit(t callvault.Tenant) template.HTML {
 	return "none"
 }
 
-// meaning is what a capability lets somebody do, in words.
+// meaning says in words what a capability allows.
 func meaning(capability callvault.Capability) string {
 	switch capability {
 	case callvault.Listen:
@@ -188,7 +189,7 @@ func capabilities(list []callvault.Capability) string {
 	return strings.Join(words, ", ")
 }
 
-// narrowed tells to which agents and skills a grant is narrowed.
+// narrowed lists the agents and skills to which a grant is narrowed.
 func narrowed(g callvault.Grant) string {
 	if len(g.Agents)+len(g.Skills) == 0 {
 		return "–"

@@ -16,7 +16,7 @@ import (
 // a recording the audit trail has one entry, however many parts his browser
 // fetches.
 func (p *Pages) playAudio(x *exchange) error {
-	play := play{x.visitor.Session, x.named("tenant"), x.named("key")}
+	play := play{x.visitor.Session, x.pathValue("tenant"), x.pathValue("key")}
 	first := x.r.Method == http.MethodGet && p.plays.begin(play, x.now)
 	entry, sent, err := p.sendAudio(x, true)
 	switch {

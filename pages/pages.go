@@ -1,13 +1,13 @@
-// Package pages is the web pages: to find a call and hear it, to see that nothing
-// is missing, to hand out keys, and to look into the audit trail.
+// Package pages serves the web pages: for finding a call and hearing it, seeing that
+// nothing is missing, handing out keys, and reading the audit trail.
 //
-// It says which page stands where, who may see it and what it looks like. Who
-// somebody is, and what he may reach, is account's; what is known and held is the
-// archive's; how complete it is, collect's.
+// It decides which pages there are, who may see them and what they look like. Who a
+// visitor is and what they may reach is up to account; what is known and held, to
+// archive; how complete it is, to collect.
 //
-// It promises that a page works without JavaScript (the player apart), that text
-// from elsewhere is only ever text, that nothing is changed by a GET or from
-// another site, and that a page neither loads nor sends anything elsewhere.
+// It promises that every page works without JavaScript (except the player), that text
+// from elsewhere is only ever shown as text, that neither a GET nor another site
+// changes anything, and that a page neither loads from nor sends to anywhere else.
 package pages
 
 import (
@@ -26,8 +26,8 @@ import (
 	"callvault/meter"
 )
 
-// Meter is the tenants' limits and their use: a meter.Memory, or, where many
-// services share a database, a meter.Shared.
+// Meter keeps the tenants' limits and usage: a meter.Memory, or a meter.Shared where
+// several services share a database.
 type Meter interface {
 	delivery.Meter
 	Usage(ctx context.Context, tenant *callvault.Tenant, now time.Time) (meter.Usage, error)
@@ -36,29 +36,29 @@ type Meter interface {
 	Counts(ctx context.Context, tenant string) (meter.Counts, time.Time)
 }
 
-// Config is what the pages work with. All fields are needed unless said otherwise.
+// Config is what the pages work with. All fields are required unless stated otherwise.
 type Config struct {
 	Accounts *account.Accounts
 	Meter    Meter
 	Archive  *archive.Archive
 	Log      *slog.Logger
-	// Collector tells how complete the sources are; nil where nothing is collected.
+	// Collector knows how complete the sources are; nil where nothing is collected.
 	Collector *collect.Collector
 	Sources   []Source
-	// Version is the program's.
+	// Version is the program's version.
 	Version string
 }
 
-// Source is a source that the collector collects from, or did.
+// Source is a source that the collector collects from, or used to.
 type Source struct {
 	*collect.Source
-	URL      string            // "" when it is in the configuration no more
-	Schedule *collect.Schedule // nil when it is collected by hand only
+	URL      string            // "" if it is no longer in the configuration
+	Schedule *collect.Schedule // nil if it is collected by hand only
 }
 
 func (s *Source) former() bool { return s.URL == "" }
 
-// Pages answers requests for pages. It is an http.Handler.
+// Pages is the http.Handler of the web pages.
 type Pages struct {
 	Config
 	routes      *http.ServeMux
@@ -66,14 +66,14 @@ type Pages struct {
 	templates   map[string]*template.Template
 	crossOrigin *http.CrossOriginProtection
 	allowance   allowance
-	acting      sync.Mutex // held while a question about an account is answered
+	acting      sync.Mutex // held while a confirmed action on an account is carried out
 	verified    verified
 	stopping    chan struct{}
 	stopOnce    sync.Once
 	plays       plays
 }
 
-// New returns the pages over the config.
+// New returns the pages that the config describes.
 func New(config Config) (*Pages, error) {
 	files, err := loadAssets()
 	if err != nil {
@@ -90,6 +90,6 @@ func New(config Config) (*Pages, error) {
 	return p, nil
 }
 
-// Stopping ends the streams that would go on as long as somebody watches, so that
-// the service can stop. Later ones end at once.
+// Stopping ends the streams, which would otherwise go on for as long as somebody
+// watches, so that the service can stop. Streams begun later end at once.
 func (p *Pages) Stopping() { p.stopOnce.Do(func() { close(p.stopping) }) }

@@ -10,35 +10,35 @@ import (
 	"callvault"
 )
 
-// rowsAtOnce is how many rows a page shows of a list that is in the order of names;
-// listPage is how many recordings, or entries of the audit trail: two screens of them, for
-// each more makes the first paint a millisecond later. fewTenants is of how many tenants
-// some are chosen with a click: of more they are typed.
+// rowsAtOnce is how many rows a page shows of a list sorted by name; listPage is how
+// many recordings or audit entries: two screens of them, since each further one delays
+// the first paint by a millisecond. Up to fewTenants tenants are offered for choosing
+// with a click; beyond that, their names are typed.
 const (
 	rowsAtOnce = 60
 	listPage   = 30
 	fewTenants = 60
 )
 
-// part is what a page shows of a list that may be long.
+// part is the part of a list that one page shows.
 type part[T any] struct {
 	Rows        []T
 	First, Next string // addresses of other pages of the list; "" for none
-	Find        string // what the names shown hold; "" for all
-	Long        bool   // there is more than one page of it
+	Find        string // the text that the rows shown contain; "" for all rows
+	Long        bool   // the whole list takes more than one page
 }
 
-// partOf is the part of a list that the address asks for: of those of which a text
-// holds what the parameter find says, in whatever case, the next after the name that
-// the parameter after says. The first text of each is its name.
+// partOf returns the part of a list that the address asks for: of the items one of whose
+// texts contains the parameter find, in any case, those that follow the name in the
+// parameter that after names. The first text of an item is its name.
 func partOf[T any](x *exchange, after string, list []T, texts func(*T) []string) part[T] {
 	name := func(one T) string { return texts(&one)[0] }
 	query := x.r.URL.Query()
-	p := part[T]{Find: finding(x), Long: len(list) > rowsAtOnce}
-	list = slices.DeleteFunc(slices.Clone(list), func(one T) bool { return !holds(texts(&one), p.Find) })
+	p := part[T]{Find: findText(x), Long: len(list) > rowsAtOnce}
+	list = slices.DeleteFunc(slices.Clone(list), func(one T) bool { return !anyContains(texts(&one), p.Find) })
 	slices.SortFunc(list, func(a, b T) int { return cmp.Compare(name(a), name(b)) })
 	if last := query.Get(after); last != "" {
-		p.First = elsewhere(x, query, after, "")
+		p.First = otherPage(x, query, after, "")
 		at, there := slices.BinarySearchFunc(list, last, func(one T, last string) int { return cmp.Compare(name(one), last) })
 		if there {
 			at++
@@ -47,25 +47,25 @@ func partOf[T any](x *exchange, after string, list []T, texts func(*T) []string)
 	}
 	if len(list) > rowsAtOnce {
 		list = list[:rowsAtOnce]
-		p.Next = elsewhere(x, query, after, name(list[rowsAtOnce-1]))
+		p.Next = otherPage(x, query, after, name(list[rowsAtOnce-1]))
 	}
 	p.Rows = list
 	return p
 }
 
-// finding is what the address looks for in names.
-func finding(x *exchange) string { return strings.TrimSpace(x.r.URL.Query().Get("find")) }
+// findText returns the text that the address asks to find.
+func findText(x *exchange) string { return strings.TrimSpace(x.r.URL.Query().Get("find")) }
 
-// holds tells whether one of the texts holds what is looked for.
-func holds(texts []string, find string) bool {
+// anyContains reports whether one of the texts contains the text to find, in any case.
+func anyContains(texts []string, find string) bool {
 	return slices.ContainsFunc(texts, func(text string) bool {
 		return strings.Contains(strings.ToLower(text), strings.ToLower(find))
 	})
 }
 
-// elsewhere is the address of another page of a list: the present one, of that query,
-// with another value of the parameter after.
-func elsewhere(x *exchange, query url.Values, after, value string) string {
+// otherPage returns the address of another page of a list: the path of the present one
+// with the query, in which the parameter that after names gets another value.
+func otherPage(x *exchange, query url.Values, after, value string) string {
 	query = maps.Clone(query)
 	query.Del("done")
 	query.Del(after)
@@ -78,13 +78,14 @@ func elsewhere(x *exchange, query url.Values, after, value string) string {
 	return x.r.URL.EscapedPath() + "?" + query.Encode()
 }
 
-// few are the tenants, where they are few enough to be chosen with a click.
-func few(tenants []callvault.Tenant) []callvault.Tenant {
+// clickable returns the tenants if they are few enough to be chosen with a click, and
+// otherwise none.
+func clickable(tenants []callvault.Tenant) []callvault.Tenant {
 	if len(tenants) > fewTenants {
 		return nil
 	}
 	return tenants
 }
 
-// textsOf are the texts by which a tenant is found.
-func textsOf(t *callvault.Tenant) []string { return []string{t.Name, t.Title} }
+// tenantTexts returns the texts by which a tenant is found.
+func tenantTexts(t *callvault.Tenant) []string { return []string{t.Name, t.Title} }

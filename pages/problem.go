@@ -15,14 +15,14 @@ import (
 	"callvault/meter"
 )
 
-// problem is an error as its page tells it.
+// problem is an error as its page shows it.
 type problem struct {
 	Code    int    `json:"-"`
 	Name    string `json:"code"`
 	Head    string `json:"-"`
 	Message string `json:"message"`
 	ID      string `json:"requestId,omitempty"`
-	Again   int64  `json:"-"` // not before then, in Unix milliseconds; 0 where that is not known
+	Again   int64  `json:"-"` // when to try again, in Unix milliseconds; 0 if unknown
 }
 
 // heads are the titles of error pages.
@@ -39,43 +39,43 @@ var heads = map[callvault.Code]string{
 }
 
 // fail answers with an error: as a page, or as JSON for a script that asks for it.
-// It is the one gate through which errors reach readers: only the text that was
-// wrapped around a Code below 500, or around 509, passes.
+// It is the one gate through which errors reach visitors: it lets through only text
+// wrapped around a Code below 500, or around 509.
 func (p *Pages) fail(x *exchange, err error) {
 	x.err = err
 	if x.out.Status != 0 {
-		panic(http.ErrAbortHandler) // bytes have left: only a broken connection tells the truth
+		panic(http.ErrAbortHandler) // part of an answer has been sent: only a broken connection can signal the error
 	}
 	code := codeOf(err)
-	told := problem{Code: int(code), Name: code.Name(), Head: heads[code], Message: message(code, err)}
-	if told.Head == "" {
-		told.Head = "Something went wrong"
+	shown := problem{Code: int(code), Name: code.Name(), Head: heads[code], Message: message(code, err)}
+	if shown.Head == "" {
+		shown.Head = "Something went wrong"
 	}
 	if code >= 500 && code != callvault.BandwidthExceeded {
-		told.ID = x.id
+		shown.ID = x.id
 	}
 	header := x.out.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges"} {
 		header.Del(name)
 	}
 	header.Set("Cache-Control", "no-store")
-	if wait := x.sayWhen(err); wait > 0 {
-		told.Again = x.now.UnixMilli() + wait*1000
+	if wait := x.setRetryAfter(err); wait > 0 {
+		shown.Again = x.now.UnixMilli() + wait*1000
 	}
 	if strings.Contains(x.r.Header.Get("Accept"), "application/json") {
 		header.Set("Content-Type", "application/json")
 		x.out.WriteHeader(int(code))
-		_ = json.NewEncoder(x.out).Encode(told) // a reader who is gone needs no answer
+		_ = json.NewEncoder(x.out).Encode(shown) // an error means that the client has gone
 		return
 	}
-	if err := p.renderStatus(x, int(code), "problem", view{Title: told.Head, Data: told}); err != nil {
+	if err := p.renderStatus(x, int(code), "problem", view{Title: shown.Head, Data: shown}); err != nil {
 		panic(err) // three strings always make a page
 	}
 }
 
-// sayWhen tells in the headers after how many seconds to come back, if the error
-// knows and that would help, and returns them; else 0.
-func (x *exchange) sayWhen(err error) int64 {
+// setRetryAfter sets the header Retry-After if the error says when to come back and
+// waiting would help. It returns the number of seconds, or 0 if it set none.
+func (x *exchange) setRetryAfter(err error) int64 {
 	var wait callvault.Wait
 	if !errors.As(err, &wait) || errors.Is(err, meter.ErrNeverFits) {
 		return 0
@@ -84,7 +84,7 @@ func (x *exchange) sayWhen(err error) int64 {
 	return wait.RetryAfter()
 }
 
-// codeOf is the status that an error is answered with.
+// codeOf returns the status with which an error is answered.
 func codeOf(err error) callvault.Code {
 	var code callvault.Code
 	var big *http.MaxBytesError
@@ -99,7 +99,7 @@ func codeOf(err error) callvault.Code {
 	return callvault.Internal
 }
 
-// message is the sentence for the reader.
+// message returns the sentence about an error that the visitor sees.
 func message(code callvault.Code, err error) string {
 	switch {
 	case code == callvault.PayloadTooLarge:
@@ -112,7 +112,7 @@ func message(code callvault.Code, err error) string {
 	return sentence(err)
 }
 
-// sentence is the text of an error for people: without status numbers, with a
+// sentence returns the text of an error as a sentence: without status codes, with a
 // capital letter and a full stop.
 func sentence(err error) string {
 	var wait callvault.Wait

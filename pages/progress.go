@@ -10,14 +10,15 @@ import (
 	"callvault/collect"
 )
 
-// progress is how far a run is, as the page shows it: of the tenants that its
-// reader may reach. Of a run in another process only what is lacking is known.
+// progress is how far a run has got, as the page shows it, over the tenants that the
+// visitor may reach. Of a run in another process, only the number of recordings still
+// to fetch is known.
 type progress struct {
 	Source  string             `json:"source"`
-	Here    bool               `json:"here"`
+	Here    bool               `json:"here"` // the run is in this process
 	Runner  string             `json:"runner"`
 	Began   int64              `json:"began"` // Unix milliseconds
-	Lists   int                `json:"lists"` // still to ask for
+	Lists   int                `json:"lists"` // still to be fetched
 	Done    int                `json:"done"`
 	Due     int                `json:"due"`
 	Bytes   int64              `json:"bytes"`
@@ -33,63 +34,63 @@ type progressOfTenant struct {
 	Due    int    `json:"due"`
 }
 
-// progressOf tells how far the run over a source is that is at work.
+// progressOf returns how far the present run over a source has got.
 func (p *Pages) progressOf(x *exchange, status *collect.SourceStatus, lacking int64) *progress {
-	told := &progress{Source: status.Source, Runner: status.Runner, Lacking: lacking}
+	pr := &progress{Source: status.Source, Runner: status.Runner, Lacking: lacking}
 	if run, here := p.Collector.Progress()[status.Source]; here {
-		told.watch(x, &run)
+		pr.addRun(x, &run)
 	}
-	return told
+	return pr
 }
 
-// watch tells of a run of this process. What is told of it is summed up anew, of
-// the tenants that the reader may reach.
-func (told *progress) watch(x *exchange, run *collect.RunProgress) {
-	told.Here, told.Began, told.Lists = true, run.Began, run.ListsLeft
+// addRun fills in what is known of a run in this process. The sums are made here, over
+// the tenants that the visitor may reach.
+func (pr *progress) addRun(x *exchange, run *collect.RunProgress) {
+	pr.Here, pr.Began, pr.Lists = true, run.Began, run.ListsLeft
 	var left time.Duration
 	for _, t := range run.Tenants {
 		if !x.visitor.MayReach(t.Tenant) {
 			continue
 		}
-		told.Done, told.Due, told.Bytes = told.Done+t.Done, told.Due+t.Due, told.Bytes+t.Bytes
+		pr.Done, pr.Due, pr.Bytes = pr.Done+t.Done, pr.Due+t.Due, pr.Bytes+t.Bytes
 		left = max(left, t.Left)
-		if t.State != "done" && len(told.Tenants) < rowsAtOnce {
-			told.Tenants = append(told.Tenants, progressOfTenant{t.Tenant, t.State, t.Done, t.Due})
+		if t.State != collect.StateDone && len(pr.Tenants) < rowsAtOnce {
+			pr.Tenants = append(pr.Tenants, progressOfTenant{t.Tenant, t.State, t.Done, t.Due})
 		}
 	}
 	if left > 0 {
-		told.Left = durationText(left)
+		pr.Left = durationText(left)
 	}
 }
 
-// How often a stream tells of runs of this process, and asks after those of others;
-// and how often it says that it is there.
+// How often a stream reports runs in this process and looks for runs in others, and how
+// often it sends a comment so that the connection stays open.
 const (
 	tellEvery  = time.Second
 	otherEvery = 5 * time.Second
 	pulseEvery = 15 * time.Second
 )
 
-// streamProgress tells as server-sent events how far runs are, while it changes. It
-// ends with the session, with the service, and when the reader is gone.
+// streamProgress sends how far runs have got as server-sent events, one for each change.
+// It ends with the session, with the service, and when the client goes away.
 func (p *Pages) streamProgress(x *exchange) error {
 	if err := x.seesWhole(); err != nil {
 		return err
 	}
 	if p.Collector == nil || len(p.Sources) == 0 {
-		x.out.WriteHeader(http.StatusNoContent) // tells a browser not to come again
+		x.out.WriteHeader(http.StatusNoContent) // tells the browser not to reconnect
 		return nil
 	}
 	x.out.Header().Set("Content-Type", "text/event-stream")
-	x.out.Header().Set("X-Accel-Buffering", "no") // proxies must not wait for more
+	x.out.Header().Set("X-Accel-Buffering", "no") // proxies must not buffer it
 	x.out.WriteHeader(http.StatusOK)
 	var last []byte
-	told := time.Time{}
+	sent := time.Time{}
 	for {
 		turned := p.Collector.RunsChanged()
 		x.visitor = nil
 		if err := p.meet(x); err != nil || x.visitor == nil || x.seesWhole() != nil {
-			return nil // who comes again is asked to sign in
+			return nil // the browser reconnects and is asked to sign in
 		}
 		event, next, err := p.progressEvent(x)
 		if err != nil {
@@ -97,23 +98,24 @@ func (p *Pages) streamProgress(x *exchange) error {
 			return nil
 		}
 		if now := time.Now(); !bytes.Equal(event, last) {
-			last, told = event, now
+			last, sent = event, now
 			_, err = fmt.Fprintf(x.out, "retry: 3000\ndata: %s\n\n", event)
-		} else if now.Sub(told) >= pulseEvery {
-			told = now
+		} else if now.Sub(sent) >= pulseEvery {
+			sent = now
 			_, err = fmt.Fprint(x.out, ": here\n\n")
 		}
 		if err == nil {
 			err = x.out.Control.Flush()
 		}
-		if err != nil || !p.rest(x, turned, next) {
+		if err != nil || !p.awaitChange(x, turned, next) {
 			return nil
 		}
 	}
 }
 
-// rest waits until there may be something to tell; false when the stream is to end.
-func (p *Pages) rest(x *exchange, turned <-chan struct{}, next time.Duration) bool {
+// awaitChange waits until there may be something to report, for next at most. It returns
+// false when the stream is to end.
+func (p *Pages) awaitChange(x *exchange, turned <-chan struct{}, next time.Duration) bool {
 	timer := time.NewTimer(next)
 	defer timer.Stop()
 	select {
@@ -127,7 +129,8 @@ func (p *Pages) rest(x *exchange, turned <-chan struct{}, next time.Duration) bo
 	return true
 }
 
-// progressEvent is how far all runs are, and when to look again.
+// progressEvent returns how far all runs have got, as JSON, and how long to wait before
+// looking again.
 func (p *Pages) progressEvent(x *exchange) (event []byte, next time.Duration, err error) {
 	all, next := []*progress{}, pulseEvery
 	for i := range p.Sources {
@@ -139,29 +142,29 @@ func (p *Pages) progressEvent(x *exchange) (event []byte, next time.Duration, er
 		if !status.Running {
 			continue
 		}
-		told, wait := p.progressOf(x, &status, 0), tellEvery
-		if !told.Here {
+		pr, wait := p.progressOf(x, &status, 0), tellEvery
+		if !pr.Here {
 			wait = otherEvery
 			glances, err := p.Collector.Glances(x.ctx(), &collect.GlanceQuery{Source: source, Include: x.visitor.MayReach}, time.Now())
 			if err != nil {
 				return nil, 0, err
 			}
 			for i := range glances {
-				told.Lacking += glances[i].Lacking()
+				pr.Lacking += glances[i].Lacking()
 			}
 		}
 		next = min(next, wait)
-		if told.Here && len(told.Tenants) == 0 && !x.visitor.AllTenants && told.Done == 0 {
-			continue // nothing of it is the reader's
+		if pr.Here && len(pr.Tenants) == 0 && !x.visitor.AllTenants && pr.Done == 0 {
+			continue // none of it is within the visitor's reach
 		}
-		all = append(all, told)
+		all = append(all, pr)
 	}
 	event, err = json.Marshal(map[string]any{"runs": all})
 	return event, next, err
 }
 
-// Total is how many recordings the run is known to be over.
-func (told *progress) Total() int { return told.Done + told.Due }
+// Total returns how many recordings the run is known to cover.
+func (pr *progress) Total() int { return pr.Done + pr.Due }
 
-// Total is how many recordings of the tenant the run is known to be over.
-func (told progressOfTenant) Total() int { return told.Done + told.Due }
+// Total returns how many recordings of the tenant the run is known to cover.
+func (pr progressOfTenant) Total() int { return pr.Done + pr.Due }

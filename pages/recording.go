@@ -22,23 +22,23 @@ type recordingView struct {
 	Path     string
 	Zone     string
 	Standing standing
-	// Playable tells whether its audio can be heard. Seconds is its length.
+	// Playable reports whether the audio can be heard. Seconds is its length.
 	Playable bool
 	Seconds  float64
-	Call     *callvault.Call // nil where none is known
+	Call     *callvault.Call // nil if it is unknown
 	Codes    []string        // its account codes
 	Line     timeline
 	Remarks  []archive.Remark
 	SHA256   string
 	Entry    *archive.Entry
-	Origin   *archive.Provenance // nil where there is none
+	Origin   *archive.Provenance // nil if it is unknown
 	MaxNote  int
 }
 
-// findRecording finds the recording of the path. One that the visitor may not
-// hear is as good as none.
+// findRecording finds the recording that the path names. It treats one that the visitor
+// may not hear as if it did not exist.
 func (p *Pages) findRecording(x *exchange) (*archive.Entry, error) {
-	x.tenant, x.key = x.named("tenant"), x.named("key")
+	x.tenant, x.key = x.pathValue("tenant"), x.pathValue("key")
 	if err := mayListen(x); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (p *Pages) showRecording(x *exchange) error {
 	if tenant, err := x.visitor.Tenant(r.TenantName); err == nil {
 		data.Zone = tenant.TimeZone
 	}
-	if err := p.lookAtAudio(x, &data); err != nil {
+	if err := p.checkAudio(x, &data); err != nil {
 		return err
 	}
 	if err := p.addCall(x, &data); err != nil {
@@ -93,8 +93,8 @@ func (p *Pages) showRecording(x *exchange) error {
 	return p.render(x, "recording", view{Title: title, Here: "/recordings", Data: data})
 }
 
-// lookAtAudio finds out whether the audio is really there.
-func (p *Pages) lookAtAudio(x *exchange, data *recordingView) error {
+// checkAudio finds out whether the audio is really there.
+func (p *Pages) checkAudio(x *exchange, data *recordingView) error {
 	if !data.Status.HasAudio() || !data.Entry.Held {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (p *Pages) lookAtAudio(x *exchange, data *recordingView) error {
 	return file.Close()
 }
 
-// addCall adds the recording's call, and its recordings along a line.
+// addCall adds the recording's call and the time line of the call's recordings.
 func (p *Pages) addCall(x *exchange, data *recordingView) error {
 	call, err := p.Archive.FindCall(x.ctx(), data.TenantName, data.CallKey, &x.visitor.Grant)
 	if errors.Is(err, callvault.NotFound) {
@@ -126,7 +126,7 @@ func (p *Pages) addCall(x *exchange, data *recordingView) error {
 	return nil
 }
 
-// plainJSON is a JSON value as people read it: text without its quotes.
+// plainJSON returns a JSON value for people to read: a string without its quotes.
 func plainJSON(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
@@ -135,12 +135,13 @@ func plainJSON(value json.RawMessage) string {
 	return string(value)
 }
 
-// backToRecording is for who loads the address of a form anew.
+// backToRecording redirects a GET of the form's address, such as after a reload, to the
+// recording.
 func (p *Pages) backToRecording(x *exchange) error {
 	return x.redirect(strings.TrimSuffix(x.r.URL.EscapedPath(), "/remarks"))
 }
 
-// addRemark keeps what the visitor wrote about a recording.
+// addRemark keeps a note that the visitor wrote about a recording.
 func (p *Pages) addRemark(x *exchange) error {
 	entry, err := p.findRecording(x)
 	if err != nil {
@@ -158,7 +159,7 @@ func (p *Pages) addRemark(x *exchange) error {
 	return x.redirect(recordingPath(&entry.Recording) + "#notes")
 }
 
-// sendPeaks sends what the waveform is drawn from, in the form of audio.Peaks.
+// sendPeaks sends the data of the waveform, in the form of audio.Peaks.
 func (p *Pages) sendPeaks(x *exchange) error {
 	entry, err := p.findRecording(x)
 	if err != nil {
@@ -171,7 +172,7 @@ func (p *Pages) sendPeaks(x *exchange) error {
 	header := x.out.Header()
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("Cache-Control", "private, no-cache")
-	sum := sha256.Sum256(peaks) // of damaged audio that is put right they become others
+	sum := sha256.Sum256(peaks) // not the audio's hash: the peaks change when damaged audio is replaced
 	header.Set("Etag", `"`+hex.EncodeToString(sum[:8])+`"`)
 	http.ServeContent(x.out, x.r, "", time.Time{}, bytes.NewReader(peaks))
 	return nil

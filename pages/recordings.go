@@ -26,10 +26,10 @@ var recordingRoutes = []route{
 type searchView struct {
 	*search
 	Rows []recordingRow
-	// First and Next lead to other pages of the results; "" where there are none.
+	// First and Next are the addresses of other pages of the results; "" for none.
 	First, Next string
-	// SearchedTo is how far back was looked, in Unix milliseconds, where that was
-	// not all; else 0.
+	// SearchedTo is how far back was searched, in Unix milliseconds, if the search
+	// stopped before the end; else 0.
 	SearchedTo int64
 }
 
@@ -41,7 +41,7 @@ type recordingRow struct {
 	Standing standing
 }
 
-// mayListen tells whether the visitor may look for recordings at all.
+// mayListen returns an error if the visitor may not look for recordings at all.
 func mayListen(x *exchange) error {
 	if x.visitor.May(callvault.Listen) {
 		return nil
@@ -50,8 +50,8 @@ func mayListen(x *exchange) error {
 		x.visitor.Name, callvault.Forbidden)
 }
 
-// showRecordings answers a search: with the whole page, or with its results alone
-// for the script that asks while somebody types.
+// showRecordings answers a search: with the whole page, or with the results alone for
+// the script that searches as the visitor types.
 func (p *Pages) showRecordings(x *exchange) error {
 	if err := mayListen(x); err != nil {
 		return err
@@ -90,13 +90,13 @@ func (v *searchView) fill(found *archive.Found) {
 	}
 }
 
-// zoneOf is the name of the time zone of a result's tenant.
+// zoneOf returns the name of the time zone of a result's tenant.
 func (v *searchView) zoneOf(e *archive.Entry) string {
 	t, _ := v.tenant(e.Recording.TenantName)
 	return zoneOf(t.TimeZone).String()
 }
 
-// renderPart answers with a part of the page of recordings.
+// renderPart answers with a part of the page of recordings: the named template.
 func (p *Pages) renderPart(x *exchange, status int, name string, v view) error {
 	var part bytes.Buffer
 	v.Visitor = x.visitor
@@ -107,21 +107,21 @@ func (p *Pages) renderPart(x *exchange, status int, name string, v view) error {
 	x.out.Header().Set("Content-Length", strconv.Itoa(part.Len()))
 	x.out.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.out.Write(part.Bytes()) // a reader who is gone needs no part
+		_, _ = x.out.Write(part.Bytes()) // an error means that the client has gone
 	}
 	return nil
 }
 
-// suggestions is the most that are made for a field.
-const suggestions = 12
+// maxSuggestions is how many suggestions a field gets at most.
+const maxSuggestions = 12
 
-// suggestion is a value that a field could take, and what else it is called.
+// suggestion is a value for a field, and another name for it.
 type suggestion struct {
 	Value string `json:"value"`
 	Label string `json:"label,omitempty"`
 }
 
-// suggest answers a script with values that a field could take.
+// suggest answers a script with suggestions for a field.
 func (p *Pages) suggest(x *exchange) error {
 	if err := mayListen(x); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (p *Pages) suggest(x *exchange) error {
 	if tenant := query.Get("tenant"); tenant != "" && grant.MayReach(tenant) {
 		grant = grant.Narrow([]string{tenant})
 	}
-	values, err := p.Archive.Suggest(x.ctx(), &grant, query.Get("field"), query.Get("prefix"), suggestions)
+	values, err := p.Archive.Suggest(x.ctx(), &grant, query.Get("field"), query.Get("prefix"), maxSuggestions)
 	if err != nil {
 		return err
 	}
@@ -147,34 +147,34 @@ func (p *Pages) suggest(x *exchange) error {
 
 func (x *exchange) sendSuggestions(found []suggestion) error {
 	x.out.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(x.out).Encode(found) // a reader who is gone needs no answer
+	_ = json.NewEncoder(x.out).Encode(found) // an error means that the client has gone
 	return nil
 }
 
-// suggestTenants are tenants whose name or title holds what was typed.
+// suggestTenants returns tenants whose name or title contains what was typed.
 func suggestTenants(x *exchange, typed string) []suggestion {
 	found := []suggestion{}
 	for _, t := range x.visitor.Tenants() {
-		if len(found) < suggestions && holds(textsOf(&t), typed) {
+		if len(found) < maxSuggestions && anyContains(tenantTexts(&t), typed) {
 			found = append(found, suggestion{t.Name, t.Title})
 		}
 	}
 	return found
 }
 
-// note writes what the visitor did to the audit trail. It waits in memory and is
-// written within a second; the log tells when that is not possible.
+// note records in the audit trail what the visitor did. The entry waits in memory and
+// is written within a second; if that fails, the log says so.
 func (p *Pages) note(x *exchange, e account.Event) {
 	if err := p.Accounts.Note(x.ctx(), e); err != nil {
 		p.Log.Error("audit trail", "error", err)
 	}
 }
 
-// standing says in words where a recording's audio is. Kind is a badge's: ok,
-// warn, bad or "".
+// standing says in words whether a recording's audio is here. Kind is the kind of its
+// badge: ok, warn, bad or "".
 type standing struct{ Kind, Text, Why string }
 
-// standingOf tells how an entry stands.
+// standingOf returns the standing of a recording.
 func standingOf(e *archive.Entry) standing {
 	status := e.Recording.Status
 	switch {

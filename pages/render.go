@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// view is what a template is given.
+// view is the data of a template.
 type view struct {
 	Title   string
-	Here    string // the path of the entry in the menu that is marked, such as /recordings
+	Here    string // the path of the menu entry to mark as current, such as /recordings
 	Visitor *Visitor
 	Version string
-	Data    any // the page's own
+	Data    any // the page's own data
 }
 
-// loadTemplates reads the pages' templates. Each has the layout and the parts in
-// it and defines "main", and may define "scripts".
+// loadTemplates parses the pages' templates. Each includes the layout and the shared
+// parts; it defines "main", and may define "styles" and "scripts".
 func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
 	shared, err := template.New("").Funcs(p.functions()).Funcs(wordFunctions).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/complete-parts.html")
 	if err != nil {
@@ -48,13 +48,13 @@ func (p *Pages) loadTemplates() (map[string]*template.Template, error) {
 	return loaded, nil
 }
 
-// render answers with a page: the template of that name over the view.
+// render answers with a page: the named template, executed with the view.
 func (p *Pages) render(x *exchange, name string, v view) error {
 	return p.renderStatus(x, http.StatusOK, name, v)
 }
 
-// renderStatus answers with a page and another status than 200. The page is made
-// whole before the first byte leaves.
+// renderStatus answers with a page and the given status. The whole page is rendered
+// before the first byte is sent.
 func (p *Pages) renderStatus(x *exchange, status int, name string, v view) error {
 	v.Visitor, v.Version = x.visitor, p.Version
 	var page bytes.Buffer
@@ -66,7 +66,7 @@ func (p *Pages) renderStatus(x *exchange, status int, name string, v view) error
 	header.Set("Content-Length", strconv.Itoa(page.Len()))
 	x.out.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.out.Write(page.Bytes()) // a reader who is gone needs no page
+		_, _ = x.out.Write(page.Bytes()) // an error means that the client has gone
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"callvault"
 )
 
-// handler answers an exchange, or returns the error that fail makes a page of.
+// handler answers an exchange, or returns an error, which fail turns into a page.
 type handler func(p *Pages, x *exchange) error
 
 // access says who may see a page.
@@ -18,11 +18,11 @@ type access int
 
 const (
 	anyone  access = iota // without signing in
-	visitor               // whoever is signed in
-	admin                 // who has the capability admin
+	visitor               // anyone who is signed in
+	admin                 // anyone with the capability admin
 )
 
-// route is a page: its path, as http.ServeMux reads it, and what is done there.
+// route is a page: its path, as http.ServeMux reads it, and its handlers.
 type route struct {
 	path string
 	// name stands in the log in place of the path, which may hold a secret.
@@ -30,10 +30,10 @@ type route struct {
 	who  access
 	get  handler // HEAD too
 	post handler
-	file bool // what it answers with is kept, and takes no page's place
+	file bool // the browser saves the answer as a file and stays on the page before
 }
 
-// allRoutes are the routes of all pages.
+// allRoutes returns the routes of all pages.
 func allRoutes() []route {
 	return slices.Concat(frameRoutes, signInRoutes, welcomeRoutes, recordingRoutes, completenessRoutes, usageRoutes,
 		tenantRoutes, userRoutes, auditRoutes)
@@ -47,7 +47,7 @@ var frameRoutes = []route{
 	{path: "/favicon.ico", name: "static", who: anyone, get: (*Pages).favicon},
 }
 
-// home sends to the page that the visitor comes for.
+// home redirects to the first page that the visitor may see.
 func (p *Pages) home(x *exchange) error {
 	switch {
 	case x.visitor == nil, x.visitor.May(callvault.Listen):
@@ -58,7 +58,7 @@ func (p *Pages) home(x *exchange) error {
 	return x.redirect("/completeness")
 }
 
-// alive answers a page that asks whether the service is there, and who is signed in.
+// alive tells a page's script that the service is there, and who is signed in.
 func (p *Pages) alive(x *exchange) error {
 	if x.visitor != nil {
 		x.out.Header().Set("X-Visitor", pathName(x.visitor.Name))
@@ -67,11 +67,11 @@ func (p *Pages) alive(x *exchange) error {
 	return nil
 }
 
-// prefixes are the first words of the paths that the pages answer.
+// prefixes are the first elements of the paths that the pages answer.
 var prefixes = []string{"sign-in", "sign-out", "welcome", "recordings", "completeness", "certificate", "usage", "admin", "audit",
 	"static", "alive", "favicon.ico"}
 
-// Serves tells whether a path is of the pages.
+// Serves reports whether the pages answer a path.
 func (p *Pages) Serves(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	return path == "/" || slices.Contains(prefixes, first)
@@ -80,20 +80,20 @@ func (p *Pages) Serves(path string) bool {
 // ServeHTTP answers one request.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, pattern := p.routes.Handler(r); pattern == "" {
-		p.handler(nowhere).ServeHTTP(w, r)
+		p.handler(noPage).ServeHTTP(w, r)
 		return
 	}
 	p.routes.ServeHTTP(w, r)
 }
 
-// nowhere is the page of the paths that have none.
-var nowhere = route{name: "none", who: anyone, get: notHere, post: notHere}
+// noPage is the route of all paths that have no page.
+var noPage = route{name: "none", who: anyone, get: pageNotFound, post: pageNotFound}
 
-func notHere(*Pages, *exchange) error {
+func pageNotFound(*Pages, *exchange) error {
 	return fmt.Errorf("there is no page at this address: %w", callvault.NotFound)
 }
 
-// handler is a route as net/http wants it: what holds for every page is done here.
+// handler makes an http.Handler of a route. What every page needs is done here.
 func (p *Pages) handler(to route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := p.newExchange(w, r, to.name)
@@ -104,7 +104,7 @@ func (p *Pages) handler(to route) http.Handler {
 	})
 }
 
-// answer checks who asks, and whether he may, and then does what he asks for.
+// answer finds out who asks, checks that they may, and calls the route's handler.
 func (p *Pages) answer(x *exchange, to *route) error {
 	do := to.get
 	if x.r.Method == http.MethodPost {
@@ -133,7 +133,7 @@ func (p *Pages) answer(x *exchange, to *route) error {
 	return do(p, x)
 }
 
-// maxForm is the most bytes that a form may have.
+// maxForm is the largest size of a form, in bytes.
 const maxForm = 256 << 10
 
 func (to *route) methods() string {
@@ -147,9 +147,9 @@ func (to *route) methods() string {
 	return strings.Join(methods, ", ")
 }
 
-// pathName writes a name or a key as one element of a path. Browsers
-// take "." and ".." out of a path however they are escaped, so that such a name
-// gets a "~" before it, as does one that begins with "~".
+// pathName escapes a name or a key as one element of a path. Browsers resolve "." and
+// ".." in a path however they are escaped, so such a name is prefixed with "~", and so
+// is one that itself begins with "~".
 func pathName(name string) string {
 	if name == "." || name == ".." || strings.HasPrefix(name, "~") {
 		name = "~" + name
@@ -157,7 +157,7 @@ func pathName(name string) string {
 	return url.PathEscape(name)
 }
 
-// named is the name that pathName wrote into that element of the request's path.
-func (x *exchange) named(element string) string {
+// pathValue returns the name that pathName wrote as that element of the request's path.
+func (x *exchange) pathValue(element string) string {
 	return strings.TrimPrefix(x.r.PathValue(element), "~")
 }

@@ -15,19 +15,19 @@ import (
 	"callvault/collect"
 )
 
-// search is what somebody looks for, as the address of the search says it.
+// search is what a visitor looks for, as the address says it.
 type search struct {
 	Tenant, When, From, Until, Party, Agent, Skill, Direction, Tag, Min, Max string
-	// Fault says what cannot be meant; "" when all can.
+	// Fault says what is wrong with the search; "" if nothing is.
 	Fault string
-	// Tenants are those that the visitor may choose from.
+	// Tenants are the tenants that the visitor may choose from.
 	Tenants []callvault.Tenant
-	Zone    string // in which days are counted
-	Zones   bool   // results may come from several time zones, so that each is told
-	// More tells whether one of the fields is used that are folded away.
+	Zone    string // the time zone in which days are counted
+	Zones   bool   // results may come from several time zones, so each time names its zone
+	// More reports whether any of the fields that are folded away is in use.
 	More bool
 
-	values url.Values // what the address says, but for what it leaves empty
+	values url.Values // the address's parameters, without empty ones
 	grant  *callvault.Grant
 	span   callvault.Span
 	least  time.Duration
@@ -69,8 +69,8 @@ func (s *search) fault(text string) {
 	}
 }
 
-// readZone finds the time zone in which days are counted: the tenant's, or that
-// which all tenants share.
+// readZone finds the time zone in which days are counted: the chosen tenant's, else the
+// one that all tenants share, else UTC.
 func (s *search) readZone() {
 	s.Zone = "UTC"
 	if s.Tenant != "" {
@@ -93,10 +93,10 @@ func (s *search) readZone() {
 	s.Zones = len(zones) > 1
 }
 
-// Many tells whether there are too many tenants to choose one with a click.
+// Many reports whether there are too many tenants to choose one with a click.
 func (s *search) Many() bool { return len(s.Tenants) > fewTenants }
 
-// tenant is that of the visitor's tenants which has the name.
+// tenant returns the visitor's tenant of that name, if there is one.
 func (s *search) tenant(name string) (t callvault.Tenant, ok bool) {
 	at, ok := slices.BinarySearchFunc(s.Tenants, name, func(t callvault.Tenant, name string) int { return cmp.Compare(t.Name, name) })
 	if ok {
@@ -105,10 +105,10 @@ func (s *search) tenant(name string) (t callvault.Tenant, ok bool) {
 	return t, ok
 }
 
-// readSpan reads when the recordings began.
+// readSpan reads the time in which the recordings began.
 func (s *search) readSpan(now time.Time) {
 	zone := zoneOf(s.Zone)
-	ago := func(days int) callvault.Span { // noon is there on every day of every zone
+	ago := func(days int) callvault.Span { // noon exists on every day in every zone
 		now := now.In(zone)
 		return collect.DayOf(time.Date(now.Year(), now.Month(), now.Day()-days, 12, 0, 0, 0, zone))
 	}
@@ -126,7 +126,7 @@ func (s *search) readSpan(now time.Time) {
 	}
 }
 
-// readRange reads the first and the last day of a range; either may be left open.
+// readRange reads the first and the last day of a range; either may be missing.
 func (s *search) readRange(zone *time.Location) {
 	if s.From+s.Until == "" {
 		return
@@ -143,7 +143,7 @@ func (s *search) readRange(zone *time.Location) {
 	}
 }
 
-// readDay reads a day.
+// readDay returns the span of a day such as 2026-03-31.
 func (s *search) readDay(text string, zone *time.Location) callvault.Span {
 	day, err := collect.ParseDay(text, zone)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *search) readDay(text string, zone *time.Location) callvault.Span {
 	return callvault.Span{From: min(max(day.From, 0), callvault.MaxTime), To: min(max(day.To, 0), callvault.MaxTime)}
 }
 
-// readLength reads a length.
+// readLength reads a length as parseLength does.
 func (s *search) readLength(text string) time.Duration {
 	length, err := parseLength(text)
 	if err != nil {
@@ -164,7 +164,7 @@ func (s *search) readLength(text string) time.Duration {
 var errLength = errors.New("not a length")
 
 // parseLength reads a length as people write it: 1:30, 1:02:03, or 5 for minutes.
-// An empty text is none.
+// An empty text is 0.
 func parseLength(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
@@ -187,7 +187,7 @@ func parseLength(text string) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// query is the search as the archive wants it.
+// query returns the search in the archive's form.
 func (s *search) query() *archive.Query {
 	q := &archive.Query{
 		Grant: s.grant, Span: s.span, Party: s.Party, Agent: s.Agent, Skill: s.Skill, Tag: s.Tag,
@@ -200,7 +200,8 @@ func (s *search) query() *archive.Query {
 	return q
 }
 
-// link is the address of another page of the same search.
+// link returns the address of the page of the same search that begins after the given
+// place; "" is the first page.
 func (s *search) link(after string) string {
 	values := url.Values{}
 	for name, given := range s.values {
@@ -216,10 +217,10 @@ func (s *search) link(after string) string {
 	return "/recordings?" + values.Encode()
 }
 
-// Empty tells whether nothing is asked for.
+// Empty reports whether the search asks for nothing in particular.
 func (s *search) Empty() bool { return len(s.values) == 0 }
 
-// recordingPath is where the page of a recording is.
+// recordingPath returns the path of a recording's page.
 func recordingPath(r *callvault.Recording) string {
 	return "/recordings/" + pathName(r.TenantName) + "/" + pathName(r.RecordingKey)
 }

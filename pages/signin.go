@@ -48,7 +48,7 @@ func (p *Pages) signIn(x *exchange) error {
 	if errors.As(err, &code) && code < 500 {
 		again := signInView{To: to, Name: form.Get("name"), Key: form.Has("key"), Fault: sentence(err)}
 		x.err = err
-		x.sayWhen(err)
+		x.setRetryAfter(err)
 		return p.renderStatus(x, int(code), "signin", view{Title: "Sign in", Data: again})
 	}
 	if err != nil {

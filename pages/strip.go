@@ -8,8 +8,8 @@ import (
 	"callvault/collect"
 )
 
-// look is how a state of a day looks: a class, a mark that says it without colour,
-// and a word.
+// look is how the state of a day is shown: a CSS class, a mark that does not depend on
+// colour, and a word.
 type look struct{ Class, Mark, Word string }
 
 var looks = map[string]look{
@@ -19,7 +19,7 @@ var looks = map[string]look{
 	collect.DayUnknown:    {"unknown", "?", "unknown"},
 }
 
-// lookOf is how a state looks; one that is not known looks unknown.
+// lookOf returns the look of a state. A state that is not in looks is shown as unknown.
 func lookOf(state string) look {
 	if l, ok := looks[state]; ok {
 		return l
@@ -27,23 +27,23 @@ func lookOf(state string) look {
 	return looks[collect.DayUnknown]
 }
 
-// states are all, in the order in which they are told.
+// states are all states, in the order in which they are counted.
 var states = []string{collect.DayComplete, collect.DaySoFar, collect.DayIncomplete, collect.DayUnknown}
 
-// dayStrip is a row of days, as small as a word.
+// dayStrip is a picture of a row of days, the size of a word.
 type dayStrip struct {
 	Words string
 	Paths []stripPath
 }
 
-// stripPath draws a stretch of days of one state as a line of dashes, a day each.
+// stripPath draws all days of one state, as a line of dashes, one for each day.
 type stripPath struct{ Class, D string }
 
-// stripOf draws days, the last one at the right.
+// stripOf draws days, the last one on the right.
 func stripOf(days []collect.Day) dayStrip {
-	s := dayStrip{Words: sumUp(days)}
+	s := dayStrip{Words: stripWords(days)}
 	drawn := map[string]*strings.Builder{}
-	offset := strip - len(days)
+	offset := stripDays - len(days)
 	for i := 0; i < len(days); {
 		end := i
 		for end < len(days) && days[end].State == days[i].State {
@@ -64,13 +64,13 @@ func stripOf(days []collect.Day) dayStrip {
 	return s
 }
 
-// tally is how many days are of a state.
+// tally is the number of days in one state.
 type tally struct {
 	look
 	Days int
 }
 
-// tallies counts days by state, without those of which there is none.
+// tallies counts days by state and leaves out states that no day is in.
 func tallies(days []collect.Day) (all []tally) {
 	for _, state := range states {
 		n := 0
@@ -86,8 +86,8 @@ func tallies(days []collect.Day) (all []tally) {
 	return all
 }
 
-// sumUp says in words how days stand, and names those that are incomplete.
-func sumUp(days []collect.Day) string {
+// stripWords counts days by state in words and names the first incomplete ones.
+func stripWords(days []collect.Day) string {
 	if len(days) == 0 {
 		return "no days yet"
 	}
@@ -108,7 +108,7 @@ func sumUp(days []collect.Day) string {
 	return text
 }
 
-// stateBadge writes a state as a word with its mark.
+// stateBadge writes a state as its mark and its word.
 func stateBadge(state string) template.HTML {
 	l := lookOf(state)
 	return template.HTML(fmt.Sprintf(`<span class="state %s"><span aria-hidden="true">%s</span> %s</span>`, l.Class, l.Mark, l.Word))

@@ -95,7 +95,7 @@ func (p *Pages) renderTenants(x *exchange, status int, fresh tenantForm) error {
 		return err
 	}
 	return p.renderStatus(x, status, "tenants", view{
-		Title: "Tenants", Here: "/admin/tenants", Data: tenantsView{partOf(x, "after", tenants, textsOf), fresh, x.done()},
+		Title: "Tenants", Here: "/admin/tenants", Data: tenantsView{partOf(x, "after", tenants, tenantTexts), fresh, x.done()},
 	})
 }
 
@@ -127,7 +127,7 @@ type tenantView struct {
 }
 
 func (p *Pages) showTenant(x *exchange) error {
-	tenant, err := p.Accounts.Tenant(x.ctx(), x.named("tenant"))
+	tenant, err := p.Accounts.Tenant(x.ctx(), x.pathValue("tenant"))
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (p *Pages) renderTenant(x *exchange, status int, tenant *callvault.Tenant, 
 }
 
 func (p *Pages) setTenant(x *exchange) error {
-	name := x.named("tenant")
+	name := x.pathValue("tenant")
 	tenant, err := p.Accounts.Tenant(x.ctx(), name)
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (p *Pages) setTenant(x *exchange) error {
 }
 
 func (p *Pages) askReset(x *exchange) error {
-	tenant, err := p.Accounts.Tenant(x.ctx(), x.named("tenant"))
+	tenant, err := p.Accounts.Tenant(x.ctx(), x.pathValue("tenant"))
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (p *Pages) askReset(x *exchange) error {
 }
 
 func (p *Pages) resetUsage(x *exchange) error {
-	name := x.named("tenant")
+	name := x.pathValue("tenant")
 	tenant, err := p.Accounts.Tenant(x.ctx(), name)
 	if err != nil {
 		return err

@@ -79,7 +79,7 @@ func (p *Pages) showUsage(x *exchange) error {
 		return err
 	}
 	return p.render(x, "usage", view{Title: "Usage", Here: "/usage", Data: map[string]any{
-		"Cards": cards, "More": more, "Find": finding(x), "Since": since.UnixMilli(), "Sources": sources,
+		"Cards": cards, "More": more, "Find": findText(x), "Since": since.UnixMilli(), "Sources": sources,
 	}})
 }
 
@@ -89,7 +89,7 @@ const cardsAtOnce = 12
 // usageCards are those of the visitor's tenants that have used the most of their
 // limits, and how many more there are.
 func (p *Pages) usageCards(x *exchange) (cards []usageCard, more int, err error) {
-	tenants := slices.DeleteFunc(x.visitor.Tenants(), func(t callvault.Tenant) bool { return !holds(textsOf(&t), finding(x)) })
+	tenants := slices.DeleteFunc(x.visitor.Tenants(), func(t callvault.Tenant) bool { return !anyContains(tenantTexts(&t), findText(x)) })
 	used, err := p.Meter.Used(x.ctx(), tenants, x.now)
 	if err != nil {
 		return nil, 0, err

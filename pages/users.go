@@ -68,7 +68,7 @@ func (p *Pages) renderUser(x *exchange, status int, account *entry, form account
 	if err != nil {
 		return err
 	}
-	shown := &userView{Account: account, Form: form, Tenants: few(tenants), Many: len(tenants) > fewTenants, Done: x.done()}
+	shown := &userView{Account: account, Form: form, Tenants: clickable(tenants), Many: len(tenants) > fewTenants, Done: x.done()}
 	return p.renderStatus(x, status, "user", view{Title: shown.Title(), Here: "/admin/users", Data: shown})
 }
 
@@ -153,7 +153,7 @@ func (p *Pages) account(x *exchange) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := x.named("name")
+	name := x.pathValue("name")
 	if kind == people {
 		list, err := p.Accounts.People(x.ctx())
 		if err != nil {

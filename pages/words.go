@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// wordFunctions are what the templates of recordings can call beside functions.
+// wordFunctions are further functions that templates can call, for recordings.
 var wordFunctions = template.FuncMap{
 	"minute": func(ms int64, zone string) template.HTML { return timeElement(ms, zone, "minute", "2006-01-02 15:04") },
 	"minuteIn": func(ms int64, zone string) template.HTML {
@@ -19,7 +19,7 @@ var wordFunctions = template.FuncMap{
 	"momentsIn": momentsIn,
 }
 
-// ending says how a call ended.
+// ending says in words how a call ended.
 func ending(event string) string {
 	switch strings.ToUpper(event) {
 	case "DROP":
@@ -32,7 +32,7 @@ func ending(event string) string {
 	return event
 }
 
-// textPart is a stretch of a note: a moment of the recording, or other text.
+// textPart is a piece of a note: a moment of the recording, or other text.
 type textPart struct {
 	Text string
 	Link template.URL // "" for other text
@@ -40,7 +40,7 @@ type textPart struct {
 
 var momentWord = regexp.MustCompile(`\b(?:\d{1,2}:[0-5]\d:[0-5]\d|\d{1,3}:[0-5]\d)\b`)
 
-// momentsIn parts a note at the moments that it names, such as 1:23.
+// momentsIn splits a note at the moments that it names, such as 1:23.
 func momentsIn(text string) []textPart {
 	var parts []textPart
 	at := 0
@@ -49,7 +49,7 @@ func momentsIn(text string) []textPart {
 			parts = append(parts, textPart{Text: text[at:found[0]]})
 		}
 		moment := text[found[0]:found[1]]
-		parts = append(parts, textPart{Text: moment, Link: template.URL("#t=" + moment)}) // digits and colons alone
+		parts = append(parts, textPart{Text: moment, Link: template.URL("#t=" + moment)}) // only digits and colons
 		at = found[1]
 	}
 	if at < len(text) {
