@@ -306,9 +306,9 @@ func TestCertificate(t *testing.T) {
 	shell(t, c.world.dir, unescape(line[1]), told.SHA256)
 
 	whole := r.get("/certificate/acme-ns/certificate.json?from=" + daysAgo(15).Format(time.DateOnly) + "&until=" + daysAgo(12).Format(time.DateOnly))
-	whole.want(t, "a whole period", 200, `"whole": true`, "Complete: of 4 days, all")
+	whole.want(t, "a whole period", 200, `"whole": true`, "Complete: for 4 days, everything")
 	open := r.get("/certificate/acme-ns/certificate.json?from=" + daysAgo(15).Format(time.DateOnly) + "&until=" + daysAgo(1).Format(time.DateOnly))
-	open.want(t, "a period that is not over", 200, `"whole": false`, `"soFar": true`, "Nothing is missing so far: of 15 days", "late recordings may still arrive")
+	open.want(t, "a period that is not over", 200, `"whole": false`, `"soFar": true`, "Nothing is missing so far: for 15 days", "late recordings may still arrive")
 	r.get("/certificate/acme-ns?from=2001-01-01&until="+time.Now().AddDate(0, 0, 9).Format(time.DateOnly)).
 		want(t, "too long a period", 200, "before collecting began", "still to come", "Not complete")
 	var issued int
@@ -357,7 +357,7 @@ func TestUsagePage(t *testing.T) {
 	if none.want(t, "usage of none", 200, "No tenants match"); strings.Contains(none.body, "0001-01-01") {
 		t.Error("the service was started in the year 1")
 	}
-	page.want(t, "usage", 200, "90% used", `value="900"`, "When room frees", `509, limit used</dt><dd><data value="1"`, "Fetched from acme")
+	page.want(t, "usage", 200, "90% used", `value="900"`, "When room frees", `509, limit used up</dt><dd><data value="1"`, "Fetched from acme")
 }
 
 // The stream of progress ends with the session and with the service, and says how
