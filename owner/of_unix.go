@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// of tells to whom a file or folder belongs.
+// of returns the owner and group of a file or folder.
 func of(info os.FileInfo) (uid, gid int, ok bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -1,8 +1,9 @@
-// Package owner makes folders and files for whom the folder belongs that they are made
-// in: what root made for himself there, that user's service could not read.
+// Package owner creates folders and files that belong to the owner of the folder they are
+// in. Without it, a service running as that owner could not read what root has created
+// there.
 //
-// It knows nothing of what is in them. Where this process is not root's, or the system
-// does not let it give things away, what it makes is its own.
+// It does not care what is in them. If the process does not run as root, or the system does
+// not let it change the owner, what it creates belongs to the process's own user.
 package owner
 
 import (
@@ -12,8 +13,8 @@ import (
 	"path/filepath"
 )
 
-// MkdirAll makes a folder, and those above it, for this user alone. One that is there is
-// no error.
+// MkdirAll creates a folder, and those above it, with access for its owner alone. It is not
+// an error if the folder exists.
 func MkdirAll(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
@@ -25,7 +26,7 @@ func MkdirAll(dir string) error {
 	}
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() { // by another process, since
+		if info, err := os.Stat(dir); err == nil && info.IsDir() { // another process has created it since
 			return nil
 		}
 	}
@@ -35,8 +36,8 @@ func MkdirAll(dir string) error {
 	return err
 }
 
-// Touch makes an empty file unless it is there. What keeps it from that is for who opens
-// the file to tell.
+// Touch creates an empty file unless it exists. It returns no error: whoever opens the file
+// next will meet it.
 func Touch(path string) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -46,7 +47,7 @@ func Touch(path string) {
 	Give(path)
 }
 
-// Give gives what was just made to whom the folder belongs that it is in.
+// Give changes the owner of what was just created to that of the folder it is in.
 func Give(path string) {
 	if os.Geteuid() != 0 {
 		return
@@ -56,6 +57,6 @@ func Give(path string) {
 		return
 	}
 	if uid, gid, ok := of(above); ok && uid != 0 {
-		_ = os.Lchown(path, uid, gid) // of no other file, should somebody have put a link there
+		_ = os.Lchown(path, uid, gid) // Lchown, in case somebody has put a symbolic link there
 	}
 }

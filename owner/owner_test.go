@@ -29,5 +29,5 @@ func TestWhatIsThereStays(t *testing.T) {
 			t.Errorf("%s became a folder", path)
 		}
 	}
-	owner.Touch(filepath.Join(file, "d")) // cannot be, and who opens it tells
+	owner.Touch(filepath.Join(file, "d")) // impossible, and not an error here
 }

@@ -4,5 +4,5 @@ package disk
 
 import "errors"
 
-// Free is not known here.
+// Free returns errors.ErrUnsupported on this system.
 func (s *Store) Free() (int64, error) { return 0, errors.ErrUnsupported }

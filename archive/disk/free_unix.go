@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Free is how many bytes are free for blobs.
+// Free returns how many bytes are free for blobs.
 func (s *Store) Free() (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(s.root, &stat); err != nil {

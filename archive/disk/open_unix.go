@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFile is os.Open for a file, which need not be asked whether it can be waited for:
-// that takes more calls of the system than the opening.
+// openFile is os.Open for a regular file. os.Open would also try to register the file for
+// polling, which takes more system calls than opening it.
 func openFile(name string) (*os.File, error) {
 	for {
 		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if errors.Is(err, unix.EINTR) { // as network file systems may say
+		if errors.Is(err, unix.EINTR) { // possible on network file systems
 			continue
 		}
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// lockStaging keeps a file open in the staging folder: there is no lock here
+// lockStaging keeps a file open in the staging folder, because this system has no lock
 // that ends with the process.
 func lockStaging(dir string) (*os.File, error) {
 	return os.Create(filepath.Join(dir, "in-use"))
@@ -23,7 +23,7 @@ func clearStaging(all string) error {
 	for _, entry := range dirs {
 		info, err := entry.Info()
 		if err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			_ = os.RemoveAll(filepath.Join(all, entry.Name())) // in use after all: left for another day
+			_ = os.RemoveAll(filepath.Join(all, entry.Name())) // fails if it is still in use; a later Open tries again
 		}
 	}
 	return nil

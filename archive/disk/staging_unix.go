@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockStaging marks a staging folder as in use for as long as the file is open,
-// which ends with the process, however it ends.
+// lockStaging marks a staging folder as in use. The mark lasts as long as the file is open,
+// at most until the process ends, however it ends.
 func lockStaging(dir string) (*os.File, error) {
 	file, err := os.Open(dir)
 	if err != nil {
@@ -24,10 +24,10 @@ func lockStaging(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// settled is the age from which on a staging folder's maker has locked it.
+// settled is the age at which a staging folder has certainly been locked by its creator.
 const settled = time.Minute
 
-// clearStaging removes the staging folders that nobody uses any more.
+// clearStaging removes the staging folders that are no longer in use.
 func clearStaging(all string) error {
 	dirs, err := os.ReadDir(all)
 	if err != nil {

@@ -2,8 +2,8 @@ package disk
 
 import "os"
 
-// syncFiles makes the bytes of the files durable. Many at once are cheaper with
-// one sync of their file system, where there is such a call, than one by one.
+// syncFiles makes the bytes of the files durable. If there are many, one sync of the whole
+// file system, where the system has such a call, is cheaper than one sync for each.
 func (s *Store) syncFiles(files []*os.File) error {
 	if len(files) > fewFiles {
 		return syncFileSystem(s.lock)

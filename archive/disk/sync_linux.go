@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fewFiles is how many files or folders are synced one by one.
+// fewFiles is how many files or folders at most are synced one by one.
 const fewFiles = 8
 
-// syncFileSystem makes all of the file system durable that file is on.
+// syncFileSystem makes everything on the file system of file durable.
 func syncFileSystem(file *os.File) error {
 	return os.NewSyscallError("syncfs", unix.Syncfs(int(file.Fd())))
 }

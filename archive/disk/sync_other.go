@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// fewFiles: there is no call here that syncs a whole file system and reports
+// fewFiles is unlimited: this system has no call that syncs a whole file system and reports
 // errors, so every file and folder is synced by itself.
 const fewFiles = math.MaxInt
 
