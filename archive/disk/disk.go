@@ -1,7 +1,7 @@
-// Package disk keeps blobs as files in a folder.
+// Package disk stores blobs as files in a folder.
 //
-// It knows keys and bytes, not what they mean. It promises that a blob is there
-// whole or not at all, and that one which was put survives a power cut.
+// It knows keys and bytes, not what they mean. It promises that a blob is there whole or
+// not at all, and that a blob survives a power cut once Put has returned.
 package disk
 
 import (
@@ -22,15 +22,15 @@ import (
 // stagingDir holds files that are not blobs yet. No key begins with a dot.
 const stagingDir = ".staging"
 
-// Store is a folder of blobs. Several processes may use one folder.
+// Store is a folder of blobs. Several processes may use the same folder.
 type Store struct {
 	root    string
-	staging string
-	lock    *os.File // nil where nothing can be written
+	staging string   // this process's own folder in stagingDir
+	lock    *os.File // marks staging as in use; nil if the store is read-only
 }
 
-// Open opens the folder, makes it if there is none, and clears away what
-// processes that were killed had staged in it.
+// Open opens the folder, or creates it, and removes what processes that were killed had
+// staged in it.
 func Open(root string) (*Store, error) {
 	all := filepath.Join(root, stagingDir)
 	if err := owner.MkdirAll(all); err != nil {
@@ -51,72 +51,72 @@ func Open(root string) (*Store, error) {
 	return &Store{root: root, staging: staging, lock: lock}, nil
 }
 
-// OpenReadOnly opens a folder in which nothing can be written.
+// OpenReadOnly opens a folder without writing to it.
 func OpenReadOnly(root string) (*Store, error) {
 	s := &Store{root: root, staging: filepath.Join(root, stagingDir)}
 	return s, s.Ready(context.Background())
 }
 
-// Close clears away what is staged. Blobs stay.
+// Close removes what is still staged.
 func (s *Store) Close() error {
-	if s.lock == nil { // as it is
+	if s.lock == nil {
 		return nil
 	}
 	return errors.Join(os.RemoveAll(s.staging), s.lock.Close())
 }
 
-// gone says that the folder itself is not there any more, as when its disk was
-// unmounted: whether a blob is in it is not known then.
+// gone is the error when the folder itself is no longer there, as after its disk was
+// unmounted. Then nobody knows whether it has a blob.
 type gone struct{ error }
 
-// Unavailable tells that it may come back.
+// Unavailable reports that the folder may come back.
 func (gone) Unavailable() bool { return true }
 
-// Ready tells whether the folder that was opened is still where it was.
+// Ready returns an error if the folder that was opened is no longer there. It looks for
+// the staging folder, which another disk mounted in its place would not have.
 func (s *Store) Ready(context.Context) error {
 	made := s.staging
 	if s.lock == nil {
 		made = s.root
 	}
 	if _, err := os.Stat(made); err != nil {
-		return gone{fmt.Errorf("the folder of audio is not there any more: %v", err)}
+		return gone{fmt.Errorf("the folder that was opened is no longer there: %v", err)}
 	}
 	return nil
 }
 
-// lookup gives an error met when looking for a blob its meaning: that it is not
-// there is told only by the folder that was opened.
-func (s *Store) lookup(err error) error {
+// orGone returns err, unless it says that a file does not exist and the whole folder is
+// gone: then it returns that instead.
+func (s *Store) orGone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		if gone := s.Ready(context.Background()); gone != nil {
 			return gone
 		}
 	}
-	return fmt.Errorf("blob: %w", err)
+	return err
 }
 
-// Stage returns an empty file on the blobs' disk, which counts for nothing until
-// Put makes it a blob. Discard ends it otherwise.
+// Stage returns an empty file on the blobs' disk, which becomes a blob with Put, or is
+// removed with Discard.
 func (s *Store) Stage() (*os.File, error) {
 	file, err := os.CreateTemp(s.staging, "")
 	if err != nil {
-		return nil, fmt.Errorf("stage: %w", err)
+		return nil, fmt.Errorf("stage: %w", s.orGone(err))
 	}
 	owner.Give(file.Name())
 	return file, nil
 }
 
-// Discard ends a staged file that did not become a blob. It does nothing to one
-// that did.
+// Discard closes and removes a staged file. It does nothing once Put has closed the file.
 func (s *Store) Discard(file *os.File) {
 	if file.Close() == nil {
-		_ = os.Remove(file.Name()) // what stays is cleared when the folder is next opened
+		_ = os.Remove(file.Name()) // if this fails, a later Open removes it
 	}
 }
 
-// Put makes the staged files blobs under their keys, in this order, over what
-// was there: files[i] under keys[i]. When it returns nil, all are durable. After
-// an error each is there whole or not at all. It closes the files.
+// Put turns staged files into blobs, files[i] under keys[i], in this order, replacing what
+// was there. When it returns nil, all of them are durable. After an error, each is there
+// whole or not at all, and files that were not put must be discarded.
 func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -131,20 +131,20 @@ func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error 
 			return err
 		}
 		if err := s.makeDir(filepath.Dir(name), changed); err != nil {
-			return err
+			return s.orGone(err)
 		}
 		if err := move(files[i], name); err != nil {
-			return fmt.Errorf("put %s: %w", key, err)
+			return fmt.Errorf("put %s: %w", key, s.orGone(err))
 		}
 		changed[filepath.Dir(name)] = true
 	}
 	if err := s.syncDirs(changed); err != nil {
-		return fmt.Errorf("sync: %w", err)
+		return fmt.Errorf("sync: %w", s.orGone(err))
 	}
 	return nil
 }
 
-// move closes a staged file and gives it its name, or takes it away.
+// move closes a staged file and renames it to its final name, or removes it.
 func move(file *os.File, name string) error {
 	err := file.Close()
 	if err == nil {
@@ -156,7 +156,8 @@ func move(file *os.File, name string) error {
 	return nil
 }
 
-// makeDir makes a folder and those above it, and notes which gained an entry.
+// makeDir creates a folder and those above it, and notes in changed which folders gained
+// an entry.
 func (s *Store) makeDir(dir string, changed map[string]bool) error {
 	err := os.Mkdir(dir, 0o700)
 	switch {
@@ -175,8 +176,8 @@ func (s *Store) makeDir(dir string, changed map[string]bool) error {
 	return nil
 }
 
-// Open opens a blob for reading. One that is not there is fs.ErrNotExist; one
-// that does not have size bytes is an error too.
+// Open opens a blob for reading. The error is fs.ErrNotExist if there is no such blob. It
+// is also an error if the blob does not have size bytes.
 func (s *Store) Open(_ context.Context, key string, size int64) (io.ReadSeekCloser, error) {
 	name, err := s.name(key)
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *Store) Open(_ context.Context, key string, size int64) (io.ReadSeekClos
 	}
 	file, err := openFile(name)
 	if err != nil {
-		return nil, s.lookup(err)
+		return nil, fmt.Errorf("blob: %w", s.orGone(err))
 	}
 	info, err := file.Stat()
 	if err == nil && info.Size() != size {
@@ -196,7 +197,7 @@ func (s *Store) Open(_ context.Context, key string, size int64) (io.ReadSeekClos
 	return file, nil
 }
 
-// Size is the number of bytes of a blob; fs.ErrNotExist when it is not there.
+// Size returns the size of a blob in bytes, or fs.ErrNotExist.
 func (s *Store) Size(_ context.Context, key string) (int64, error) {
 	name, err := s.name(key)
 	if err != nil {
@@ -204,12 +205,12 @@ func (s *Store) Size(_ context.Context, key string) (int64, error) {
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return 0, s.lookup(err)
+		return 0, fmt.Errorf("blob: %w", s.orGone(err))
 	}
 	return info.Size(), nil
 }
 
-// Delete removes a blob. One that is not there is no error.
+// Delete removes a blob. It is not an error if there is none.
 func (s *Store) Delete(_ context.Context, key string) error {
 	name, err := s.name(key)
 	if err != nil {
@@ -221,13 +222,13 @@ func (s *Store) Delete(_ context.Context, key string) error {
 	return nil
 }
 
-// Keys yields the keys of all blobs that begin with prefix, in the order of
-// their parts' names.
+// Keys yields the keys of all blobs that begin with prefix, ordered part by part.
 func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		stopped := false
 		err := fs.WalkDir(os.DirFS(s.root), ".", func(key string, entry fs.DirEntry, err error) error {
 			switch {
-			case errors.Is(err, fs.ErrNotExist) && key != ".": // taken away since it was listed
+			case errors.Is(err, fs.ErrNotExist) && key != ".": // deleted since its folder was listed
 				return nil
 			case err != nil:
 				return err
@@ -238,17 +239,21 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 			case entry.IsDir() || hidden(key) || !strings.HasPrefix(key, prefix):
 				return nil
 			case !yield(key, nil):
+				stopped = true
 				return fs.SkipAll
 			}
 			return nil
 		})
+		if err == nil && !stopped {
+			err = s.Ready(ctx) // an unmounted disk leaves an empty folder
+		}
 		if err != nil {
 			yield("", fmt.Errorf("list blobs: %w", err))
 		}
 	}
 }
 
-// skip tells whether no key below the folder dir can begin with prefix.
+// skip reports whether no key below the folder dir can begin with prefix.
 func skip(dir, prefix string) bool {
 	if dir == "." {
 		return false
@@ -257,12 +262,12 @@ func skip(dir, prefix string) bool {
 	return hidden(dir) || !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below)
 }
 
-// hidden tells whether a file is none of ours: no part of a key begins with a dot, and
-// lost+found is the disk's own, which only root may read.
+// hidden reports whether a file is not a blob's: no part of a key begins with a dot, and
+// lost+found belongs to the file system and may be read only by root.
 func hidden(key string) bool { return strings.HasPrefix(path.Base(key), ".") || key == "lost+found" }
 
-// name is the file of a key, which must stay inside the folder: parts between
-// slashes, none empty, none beginning with a dot.
+// name returns the file of a key, and refuses keys that would lead out of the folder. The
+// parts of a key, between slashes, are not empty and do not begin with a dot.
 func (s *Store) name(key string) (string, error) {
 	if path.Clean(key) != key || !filepath.IsLocal(filepath.FromSlash(key)) || strings.HasPrefix(key, ".") || strings.Contains(key, "/.") {
 		return "", fmt.Errorf("%q is not a blob's key", key)

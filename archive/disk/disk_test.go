@@ -97,7 +97,7 @@ func TestPutTakesTheOldPlace(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if old, err := io.ReadAll(reader); string(old) != "old and longer" || err != nil {
-		t.Errorf("one who reads sees %q, %v", old, err)
+		t.Errorf("an open reader sees %q, %v", old, err)
 	}
 	if size, err := s.Size(t.Context(), "a/b"); size != 3 || err != nil {
 		t.Errorf("size %d, %v", size, err)
@@ -190,8 +190,8 @@ func TestKeysComeInOrder(t *testing.T) {
 	}
 }
 
-// TestKeysPassFoldersBy: a prefix keeps the folders of others from being read.
-func TestKeysPassFoldersBy(t *testing.T) {
+// With a prefix, folders that have no such keys are not read.
+func TestKeysSkipFolders(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may read every folder")
 	}
@@ -230,11 +230,11 @@ func TestKeysFail(t *testing.T) {
 		last = err
 	}
 	if !errors.Is(last, fs.ErrNotExist) {
-		t.Errorf("a folder that is gone: %v; no blobs are another thing", last)
+		t.Errorf("a folder that is gone: %v, want an error, unlike a folder without blobs", last)
 	}
 }
 
-// TestManyAtOnce goes the way of one sync for the whole file system.
+// Many files are synced with one sync of the whole file system.
 func TestManyAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
@@ -257,7 +257,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestPutThatFails leaves each blob whole or as it was, and nothing staged.
+// A Put that fails leaves each blob whole or as it was, and nothing staged.
 func TestPutThatFails(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
@@ -309,7 +309,8 @@ func TestDiscardLeavesBlobs(t *testing.T) {
 	}
 }
 
-// stagerDir tells the test binary, run as a child, to stage a file in a folder.
+// stagerDir is the environment variable that tells the test binary, run as a child, in which
+// folder to stage a file.
 const stagerDir = "CALLVAULT_TEST_STAGER_DIR"
 
 func TestMain(m *testing.M) {
@@ -326,9 +327,9 @@ func TestMain(m *testing.M) {
 	runtime.KeepAlive(s)  // whose lock ends with it
 }
 
-// TestStagingOfTheKilledIsCleared, and only theirs: another process that is at
-// work keeps what it staged, however long ago.
-func TestStagingOfTheKilledIsCleared(t *testing.T) {
+// What killed processes have staged is removed. A process that is still running keeps what
+// it has staged, however long ago.
+func TestStagingOfKilledProcesses(t *testing.T) {
 	dir := t.TempDir()
 	alive := open(t, dir)
 	defer alive.Discard(stage(t, alive, "mine"))
@@ -359,8 +360,8 @@ func TestStagingOfTheKilledIsCleared(t *testing.T) {
 	put(t, alive, "a", "still at work")
 }
 
-// TestFolderGone: a folder that was taken away, as a disk that was unmounted is, is
-// not one that has no blobs.
+// A folder that is gone, as after its disk was unmounted, is unavailable. It is not taken
+// for a folder without blobs.
 func TestFolderGone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audio")
 	s := open(t, dir)
@@ -368,18 +369,27 @@ func TestFolderGone(t *testing.T) {
 	if _, err := s.Size(t.Context(), "b"); !errors.Is(err, fs.ErrNotExist) || s.Ready(t.Context()) != nil {
 		t.Fatalf("none: %v; %v", err, s.Ready(t.Context()))
 	}
+	before := stage(t, s, "staged before")
 	if err := errors.Join(os.Rename(dir, dir+".away"), os.Mkdir(dir, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	_, opened := s.Open(t.Context(), "a", 4)
 	_, sized := s.Size(t.Context(), "a")
-	for _, err := range []error{opened, sized, s.Ready(t.Context())} {
-		var told interface{ Unavailable() bool }
-		if !errors.As(err, &told) || !told.Unavailable() || errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("away: %v", err)
+	_, stagedNow := s.Stage()
+	put := s.Put(t.Context(), []string{"c/d"}, []*os.File{before})
+	var listed error
+	for _, err := range s.Keys(t.Context(), "") {
+		listed = err
+	}
+	for what, err := range map[string]error{
+		"open": opened, "size": sized, "stage": stagedNow, "put": put, "keys": listed, "ready": s.Ready(t.Context()),
+	} {
+		var store interface{ Unavailable() bool }
+		if !errors.As(err, &store) || !store.Unavailable() || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("away: %s: %v", what, err)
 		}
 	}
-	if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.Rename(dir+".away", dir)); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, s, "a", 4); got != "here" || s.Ready(t.Context()) != nil {
@@ -387,7 +397,7 @@ func TestFolderGone(t *testing.T) {
 	}
 }
 
-// age makes the staging folders as old as those that are cleared away.
+// age makes the staging folders old enough to be removed.
 func age(t *testing.T, dir string) {
 	t.Helper()
 	folders, err := filepath.Glob(filepath.Join(dir, ".staging", "*"))
