@@ -62,7 +62,7 @@ func blobPath(key string) string {
 const notOurs = "this file does not belong to the archive"
 
 // audioAlone is the fault of audio that has neither a sidecar nor a row.
-const audioAlone = "audio without a sidecar: which recording it is is not known; " +
+const audioAlone = "audio without a sidecar: which recording it belongs to is not known; " +
 	"a crash leaves such a file when it interrupts an intake that was not acknowledged yet; then it may be deleted"
 
 // stray returns the fault of a blob to which no row belongs, and its tenant if known.

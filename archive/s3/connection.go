@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// connect makes a connection to the store.
+// connect opens a connection to the store.
 func connect(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: connectTime, KeepAlive: stallTime}).DialContext(ctx, network, address)
 	if err != nil {
@@ -15,13 +15,13 @@ func connect(ctx context.Context, network, address string) (net.Conn, error) {
 	return moving{conn}, nil
 }
 
-// moving is a connection that is given up when no byte moves for stallTime while
-// somebody waits for one: net/http bounds how long an answer takes to begin, but
-// neither how long a request takes to be sent nor how long the rest takes to come.
+// moving is a connection on which a Read or Write fails when no byte has moved for
+// stallTime. net/http limits how long an answer takes to begin, but neither how long it
+// takes to send a request nor how long the rest of an answer takes.
 type moving struct{ net.Conn }
 
-// Read reads what comes. A sender's limit is moved on too, and by Write a reader's:
-// net/http waits for the answer while it still sends.
+// Read reads from the connection. It also extends the deadline of a Write under way, and
+// Write that of a Read, because net/http waits for the answer while it is still sending.
 func (m moving) Read(p []byte) (int, error) {
 	if err := m.SetDeadline(time.Now().Add(stallTime)); err != nil {
 		return 0, err
@@ -29,7 +29,7 @@ func (m moving) Read(p []byte) (int, error) {
 	return m.Conn.Read(p)
 }
 
-// Write sends.
+// Write writes to the connection.
 func (m moving) Write(p []byte) (int, error) {
 	if err := m.SetDeadline(time.Now().Add(stallTime)); err != nil {
 		return 0, err

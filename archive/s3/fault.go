@@ -10,18 +10,18 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// unavailable is a store that cannot be reached, that asks for patience, or that lets
-// nobody in: with keys that are good no more it refuses what it has, and that says
-// nothing of a blob.
+// unavailable is the error of a store that cannot be reached, asks the client to wait, or
+// refuses access. Refused access says nothing about a blob: with expired keys, a store
+// refuses even what it has.
 type unavailable struct{ error }
 
-// Unavailable tells that trying again later may help.
+// Unavailable reports that trying again later may help.
 func (unavailable) Unavailable() bool { return true }
 
 func (u unavailable) Unwrap() error { return u.error }
 
-// translate gives an error of the library the meaning that callers look for:
-// fs.ErrNotExist, or Unavailable.
+// translate turns an error from the library into one that callers understand:
+// fs.ErrNotExist, or an error that is Unavailable.
 func translate(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
@@ -39,36 +39,36 @@ func translate(err error) error {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		return unavailable{err}
 	}
-	return err // it has understood, and cannot
+	return err // the store refuses this request
 }
 
-// noBucket is the code of an answer that says that the bucket itself is not there.
+// noBucket is the code of an answer that says that the bucket does not exist.
 const noBucket = "NoSuchBucket"
 
-// mayPass are the codes of answers with the status 400 that are not about what was
-// asked: keys that hold for a while and were not renewed, a connection on which
-// nothing came. The last is that of an answer to HEAD, which says no more.
+// mayPass are the codes of answers with status 400 that do not mean that the request was
+// wrong: temporary keys have expired, or the connection stalled. The last is what the
+// library makes of an answer to HEAD, which has no code.
 var mayPass = map[string]bool{
 	"ExpiredToken": true, "InvalidToken": true, "TokenRefreshRequired": true, "RequestTimeout": true, "400 Bad Request": true,
 }
 
-// missing tells whether the store has answered that an object, or an upload, is
-// not there.
+// missing reports whether the store has answered that an object or an upload does not
+// exist.
 func missing(err error) bool {
 	var answer minio.ErrorResponse
 	return errors.As(err, &answer) && (answer.Code == "NoSuchKey" || answer.Code == "NoSuchUpload" ||
 		answer.StatusCode == http.StatusNotFound && answer.Code != noBucket)
 }
 
-// refused tells whether the store does not let us, or does not know how.
+// refused reports whether the store does not permit a request, or does not implement it.
 func refused(err error) bool {
 	var answer minio.ErrorResponse
 	return errors.As(err, &answer) && (answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusNotImplemented ||
 		answer.StatusCode == http.StatusMethodNotAllowed)
 }
 
-// outside tells whether the store has answered that a range lies outside.
-func outside(err error) bool {
+// rangeRefused reports whether the store has answered that a range is not satisfiable.
+func rangeRefused(err error) bool {
 	var answer minio.ErrorResponse
 	return errors.As(err, &answer) && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable
 }

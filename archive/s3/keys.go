@@ -11,8 +11,7 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Keys yields the keys of all blobs that begin with prefix, in the order of their
-// bytes.
+// Keys yields the keys of all blobs that begin with prefix, in byte order.
 func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		options := minio.ListObjectsOptions{Prefix: s.Prefix + prefix, Recursive: true}
@@ -22,7 +21,7 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 				return
 			}
 			key := strings.TrimPrefix(info.Key, s.Prefix)
-			if hidden(key) || strings.HasSuffix(key, "/") { // a folder, as some tools make them
+			if hidden(key) || strings.HasSuffix(key, "/") { // some tools create objects for folders
 				continue
 			}
 			if !yield(key, nil) {
@@ -35,8 +34,8 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 	}
 }
 
-// Link is an address at which anybody can read the blob until it expires. The
-// store answers there with the headers that header names.
+// Link returns a URL at which anybody can read the blob until it expires. The store's
+// answer carries the given headers.
 func (s *Store) Link(ctx context.Context, key string, lives time.Duration, header map[string]string) (*url.URL, error) {
 	name, err := s.object(key)
 	if err != nil {

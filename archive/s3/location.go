@@ -9,29 +9,29 @@ import (
 	"github.com/minio/minio-go/v7/pkg/encrypt"
 )
 
-// Location says where blobs are kept, and how.
+// Location says where and how blobs are stored.
 type Location struct {
 	Bucket string
 	// Prefix is put before the keys; it is empty or ends with a slash.
 	Prefix   string
 	Endpoint string // host or host:port
-	Secure   bool   // by TLS
+	Secure   bool   // uses TLS
 	Region   string
-	// StorageClass is the store's name of a class, such as STANDARD_IA; "" is the
-	// store's usual one.
+	// StorageClass is the store's name of a storage class, such as STANDARD_IA; "" means
+	// the store's default.
 	StorageClass string
-	// Encryption is what the store encrypts with; nil is what the bucket says.
+	// Encryption is how the store encrypts; nil means as the bucket is configured.
 	Encryption encrypt.ServerSide
 }
 
-// ParseLocation reads s3://BUCKET/PREFIX?endpoint=…&region=…. The endpoint is a
-// URL, or a host that speaks TLS; without one it is Amazon's of the region.
-// storage-class=CLASS, sse=AES256 and sse=aws:kms with sse-key=ID are further
-// settings. Keys have no place in it: they are read from the usual variables.
+// ParseLocation parses s3://BUCKET/PREFIX?endpoint=…&region=…. The endpoint is a URL, or a
+// host that is reached with TLS; the default is Amazon's endpoint of the region. Further
+// parameters are storage-class=CLASS, sse=AES256, and sse=aws:kms with sse-key=ID. Access
+// keys are not part of it: they come from the usual environment variables.
 func ParseLocation(text string) (Location, error) {
 	l, err := parseLocation(text)
 	if err != nil {
-		return Location{}, fmt.Errorf("the audio store's address is none such as s3://bucket/prefix?endpoint=https://s3.example.com&region=us-east-1: %w", err)
+		return Location{}, fmt.Errorf("the audio store's address must look like s3://bucket/prefix?endpoint=https://s3.example.com&region=us-east-1: %w", err)
 	}
 	return l, nil
 }
@@ -39,13 +39,13 @@ func ParseLocation(text string) (Location, error) {
 func parseLocation(text string) (l Location, err error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return l, errors.New("it is no URL") // the text may hold a secret
+		return l, errors.New("it is not a URL") // not quoted: the text may contain a secret
 	}
 	switch {
 	case u.Scheme != "s3":
 		return l, errors.New("it does not begin with s3://")
 	case u.User != nil:
-		return l, errors.New("keys have no place in it; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+		return l, errors.New("it must not contain keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
 	case u.Host == "" || u.Port() != "":
 		return l, errors.New("it names no bucket")
 	}
@@ -68,7 +68,7 @@ func parseLocation(text string) (l Location, err error) {
 			key = value
 		case "sse":
 		default:
-			return l, fmt.Errorf("%q is not known", name)
+			return l, fmt.Errorf("the parameter %q is not known", name)
 		}
 	}
 	if l.Encryption, err = encryption(u.Query().Get("sse"), key); err != nil {
@@ -80,20 +80,20 @@ func parseLocation(text string) (l Location, err error) {
 	return l, l.setEndpoint(endpoint)
 }
 
-// setEndpoint takes the endpoint's host and whether it speaks TLS.
+// setEndpoint sets Endpoint and Secure.
 func (l *Location) setEndpoint(text string) error {
 	if !strings.Contains(text, "://") {
 		text = "https://" + text
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.User != nil {
-		return errors.New("its endpoint is no address of a server, such as https://s3.example.com")
+		return errors.New("its endpoint must be the address of a server, such as https://s3.example.com")
 	}
 	l.Endpoint, l.Secure = u.Host, u.Scheme == "https"
 	return nil
 }
 
-// encryption is what the store is asked to encrypt with.
+// encryption returns how the store is asked to encrypt.
 func encryption(kind, key string) (encrypt.ServerSide, error) {
 	switch {
 	case kind == "" && key == "":
@@ -103,8 +103,8 @@ func encryption(kind, key string) (encrypt.ServerSide, error) {
 	case kind == "aws:kms":
 		return encrypt.NewSSEKMS(key, nil)
 	}
-	return nil, errors.New("sse is AES256, or aws:kms with sse-key")
+	return nil, errors.New("sse must be AES256, or aws:kms with sse-key")
 }
 
-// String is the place without its settings.
+// String returns the location without its parameters.
 func (l Location) String() string { return "s3://" + l.Bucket + "/" + l.Prefix }

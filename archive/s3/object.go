@@ -11,9 +11,9 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Open returns a blob of size bytes to be read. Nothing is asked of the store until
-// Fetch or the first Read, which tell when it is not there (fs.ErrNotExist) or has
-// not size bytes.
+// Open returns a reader for a blob of size bytes. It sends no request: only Fetch or the
+// first Read returns an error if the blob does not exist (fs.ErrNotExist) or does not have
+// size bytes.
 func (s *Store) Open(ctx context.Context, key string, size int64) (io.ReadSeekCloser, error) {
 	name, err := s.object(key)
 	if err != nil {
@@ -22,18 +22,18 @@ func (s *Store) Open(ctx context.Context, key string, size int64) (io.ReadSeekCl
 	return &object{s: s, ctx: ctx, key: key, name: name, size: size}, nil
 }
 
-// object is a blob that is read.
+// object is a blob that is being read.
 type object struct {
 	s         *Store
-	ctx       context.Context // of Open: io.Reader has none
+	ctx       context.Context // Open's, because io.Reader takes none
 	key, name string
 	size      int64
-	at        int64         // where the next Read reads
-	body      io.ReadCloser // stands at at; nil before it is asked for
+	at        int64         // where the next Read begins
+	body      io.ReadCloser // the answer to the last request, from at on; nil if there is none
 }
 
-// Fetch asks for the next n bytes and no more, in one request, so that it is known
-// whether they can be had before anything is answered with them.
+// Fetch requests exactly the next n bytes, so that the caller knows whether they are
+// available before it sends the headers of an answer.
 func (o *object) Fetch(n int64) error {
 	if n == 0 {
 		return nil
@@ -45,7 +45,7 @@ func (o *object) Fetch(n int64) error {
 	}
 	body, info, header, err := o.s.core.GetObject(o.ctx, o.s.Bucket, o.name, options)
 	switch {
-	case outside(err):
+	case rangeRefused(err):
 		return o.wrongSize()
 	case err != nil:
 		return fmt.Errorf("blob %s: %w", o.key, translate(err))
@@ -58,14 +58,14 @@ func (o *object) Fetch(n int64) error {
 	return nil
 }
 
-// wrongSize says that the blob is not as long as it should be.
+// wrongSize returns the error for an answer that does not fit the blob's size.
 func (o *object) wrongSize() error {
 	size, err := o.s.Size(o.ctx, o.key)
 	if err != nil {
 		return err
 	}
 	if size == o.size {
-		return unavailable{fmt.Errorf("blob %s: the store answers with other bytes than those that were asked for", o.key)}
+		return unavailable{fmt.Errorf("blob %s: the store did not answer with the bytes that were requested", o.key)}
 	}
 	return fmt.Errorf("blob %s has %d bytes, not %d", o.key, size, o.size)
 }
@@ -87,7 +87,7 @@ func (o *object) Read(p []byte) (int, error) {
 	o.at += int64(n)
 	switch {
 	case errors.Is(err, io.EOF):
-		o.drop() // what was fetched has ended, which need not be the blob's end
+		o.drop() // the end of what was fetched need not be the end of the blob
 		if n == 0 {
 			err = io.ErrUnexpectedEOF
 		} else {
@@ -99,7 +99,7 @@ func (o *object) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Seek says where the next Read reads.
+// Seek sets where the next Read begins.
 func (o *object) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -108,7 +108,7 @@ func (o *object) Seek(offset int64, whence int) (int64, error) {
 		offset += o.size
 	}
 	if offset < 0 {
-		return 0, fmt.Errorf("blob %s: there is nothing at %d", o.key, offset)
+		return 0, fmt.Errorf("blob %s: seek to %d, before its beginning", o.key, offset)
 	}
 	if offset != o.at {
 		o.drop()
@@ -117,7 +117,7 @@ func (o *object) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close ends what is under way.
+// Close ends the request under way.
 func (o *object) Close() error {
 	o.drop()
 	return nil

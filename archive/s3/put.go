@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Stage returns an empty file for bytes that are to become a blob. It has no name
-// any more, so that nothing of it outlives the process.
+// Stage returns an empty file for bytes that are to become a blob. The file's name is
+// already removed, so that nothing of it outlives the process.
 func (s *Store) Stage() (*os.File, error) {
 	file, err := os.CreateTemp("", "callvault-")
 	if err != nil {
@@ -25,20 +25,21 @@ func (s *Store) Stage() (*os.File, error) {
 	return file, nil
 }
 
-// Discard ends a staged file. It does nothing to one that Put has taken.
-func (s *Store) Discard(file *os.File) { _ = file.Close() } // an error here has nobody to tell
+// Discard closes a staged file, which removes it. It does nothing once Put has taken the
+// file.
+func (s *Store) Discard(file *os.File) { _ = file.Close() } // nothing depends on the error
 
-// Put makes staged files blobs, files[i] under keys[i], over what was there. Blobs
-// whose keys differ only in their endings are put in this order, others side by
-// side. When it returns nil the store has confirmed each; after an error each is
-// there whole or not at all. It closes the files.
+// Put turns staged files into blobs, files[i] under keys[i], replacing what was there.
+// Blobs whose keys differ only in their endings are put in this order, others at the same
+// time. When it returns nil, the store has confirmed each; after an error, each is there
+// whole or not at all. It closes the files.
 func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error {
 	defer func() {
 		for _, file := range files {
 			s.Discard(file)
 		}
 	}()
-	inOrder := map[string][]int{} // places in keys, by what keys have in common
+	inOrder := map[string][]int{} // indexes of keys, by key without its ending
 	var names []string
 	for i, key := range keys {
 		name := key[:len(key)-len(path.Ext(key))]
@@ -48,7 +49,7 @@ func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error 
 		inOrder[name] = append(inOrder[name], i)
 	}
 	puts, ctx := errgroup.WithContext(ctx)
-	puts.SetLimit(abreast)
+	puts.SetLimit(putsAtOnce)
 	for _, name := range names {
 		puts.Go(func() error {
 			for _, i := range inOrder[name] {
@@ -62,9 +63,8 @@ func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error 
 	return puts.Wait()
 }
 
-// put sends one blob, in parts when it is large, each with its MD5, and asks then
-// whether the store has it: what an answer on the way said was not the store's
-// word.
+// put sends one blob, in parts if it is large, each with its MD5. Then it asks the store
+// whether it has the blob: the answer to the upload may have come from a proxy.
 func (s *Store) put(ctx context.Context, key string, file *os.File) error {
 	name, err := s.object(key)
 	if err != nil {
@@ -88,12 +88,12 @@ func (s *Store) put(ctx context.Context, key string, file *os.File) error {
 		return translate(err)
 	}
 	if kept.Size != info.Size() || kept.ETag != sent.ETag {
-		return unavailable{fmt.Errorf("the store has %d bytes of it with the ETag %s, and %d with %s were sent", kept.Size, kept.ETag, info.Size(), sent.ETag)}
+		return unavailable{fmt.Errorf("the store has %d bytes of it with the ETag %s, but %d with the ETag %s were sent", kept.Size, kept.ETag, info.Size(), sent.ETag)}
 	}
 	return nil
 }
 
-// contentType is for those who look into the bucket with other tools.
+// contentType returns a blob's media type, for people who use the bucket with other tools.
 func contentType(key string) string {
 	switch path.Ext(key) {
 	case ".opus":

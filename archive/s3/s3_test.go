@@ -22,16 +22,16 @@ import (
 	"callvault/archive/s3/s3test"
 )
 
-// watched is a store behind a proxy that notes each request.
+// watched is a store behind a proxy that records each request.
 type watched struct {
 	*s3.Store
 	mu       sync.Mutex
 	requests []string
 	headers  []http.Header
-	instead  http.HandlerFunc // answers for the store; nil while that does
+	instead  http.HandlerFunc // answers in place of the store, if not nil
 }
 
-// watch opens a bucket of its own through a proxy.
+// watch opens a new bucket through a proxy.
 func watch(t *testing.T, server *s3test.Server, settings string) *watched {
 	t.Helper()
 	target, err := url.Parse(server.URL)
@@ -41,7 +41,7 @@ func watch(t *testing.T, server *s3test.Server, settings string) *watched {
 	w := &watched{}
 	proxy := httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
-		r.Out.Host = r.In.Host // it is signed
+		r.Out.Host = r.In.Host // the signature covers it
 	}}
 	front := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
@@ -74,7 +74,7 @@ func open(t *testing.T, address string) *s3.Store {
 	return s
 }
 
-// asked is what was asked for since it was last called.
+// asked returns the requests since it was last called.
 func (w *watched) asked() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,9 +95,9 @@ func put(t *testing.T, s *s3.Store, key string, content []byte) error {
 	return s.Put(t.Context(), []string{key}, []*os.File{file})
 }
 
-// TestOneRequestAnAnswer: opening and seeking ask for nothing; a stretch of bytes
-// is one request for just these.
-func TestOneRequestAnAnswer(t *testing.T) {
+// Opening and seeking send no request. Reading a range of bytes sends one, for exactly that
+// range.
+func TestOneRequestForARange(t *testing.T) {
 	s := watch(t, s3test.Start(t), "")
 	content := bytes.Repeat([]byte("0123456789"), 1000)
 	if err := put(t, s.Store, "a/b.opus", content); err != nil {
@@ -137,7 +137,7 @@ func TestOneRequestAnAnswer(t *testing.T) {
 	}
 }
 
-// TestLargeBlob: what is large is sent in parts and comes back whole.
+// A large blob is sent in parts and comes back whole.
 func TestLargeBlob(t *testing.T) {
 	s := watch(t, s3test.Start(t), "")
 	content := bytes.Repeat([]byte("callvault"), 4<<20) // 36 MiB
@@ -145,7 +145,7 @@ func TestLargeBlob(t *testing.T) {
 		t.Fatal(err)
 	}
 	if asked := s.asked(); len(asked) < 4 {
-		t.Errorf("it was sent by %v, not in parts", asked)
+		t.Errorf("it was not sent in parts, but with %v", asked)
 	}
 	blob, err := s.Open(t.Context(), "large.opus", int64(len(content)))
 	if err != nil {
@@ -158,10 +158,10 @@ func TestLargeBlob(t *testing.T) {
 	}
 }
 
-// TestSettings: encryption and storage class are asked for with each blob.
+// Encryption and storage class are requested for each blob.
 func TestSettings(t *testing.T) {
 	s := watch(t, s3test.Start(t), "&sse=AES256&storage-class=STANDARD_IA")
-	_ = put(t, s.Store, "a.json", []byte("{}")) // this server knows neither; what it was asked counts
+	_ = put(t, s.Store, "a.json", []byte("{}")) // this server supports neither; only the request counts
 	for i, header := range s.headers {
 		if header.Get("Content-Md5") == "" {
 			continue
@@ -174,7 +174,7 @@ func TestSettings(t *testing.T) {
 	t.Error("nothing was put")
 }
 
-// TestStoreAway: a store that is stopped, or gone, is unavailable, not empty.
+// A store that is down is unavailable, not empty.
 func TestStoreAway(t *testing.T) {
 	server := s3test.Start(t)
 	s := open(t, server.Bucket(t))
@@ -187,7 +187,8 @@ func TestStoreAway(t *testing.T) {
 	unavailable(t, s, "killed")
 }
 
-// unavailable asks for all that a store does, and for a.json, which has two bytes.
+// unavailable uses everything that a store offers, and expects it to be unavailable. There
+// was a blob a.json of two bytes.
 func unavailable(t *testing.T, s *s3.Store, why string) {
 	t.Helper()
 	_, sizeErr := s.Size(t.Context(), "a.json")
@@ -204,15 +205,15 @@ func unavailable(t *testing.T, s *s3.Store, why string) {
 		"size": sizeErr, "list": listErr, "read": readErr, "put": put(t, s, "b.json", []byte("{}")), "delete": s.Delete(t.Context(), "a.json"),
 		"ready": s.Ready(t.Context()),
 	} {
-		var told interface{ Unavailable() bool }
-		if !errors.As(err, &told) || !told.Unavailable() || errors.Is(err, fs.ErrNotExist) {
+		var store interface{ Unavailable() bool }
+		if !errors.As(err, &store) || !store.Unavailable() || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s, %s: %v, want unavailable", why, what, err)
 		}
 	}
 }
 
-// TestStoreRefuses: a store that does not take the keys any more, or has no bucket
-// any more, is unavailable: that says nothing of a blob.
+// A store that no longer accepts the keys, or no longer has the bucket, is unavailable: that
+// says nothing about a blob.
 func TestStoreRefuses(t *testing.T) {
 	server := s3test.Start(t)
 	address := server.Bucket(t)
@@ -231,7 +232,7 @@ func TestStoreRefuses(t *testing.T) {
 		t.Errorf("with the bucket again: %d, %v", size, err)
 	}
 	if _, err := s.Size(t.Context(), "b.json"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what is missing: %v", err)
+		t.Errorf("a missing blob: %v", err)
 	}
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
 	server.Kill()
@@ -239,7 +240,7 @@ func TestStoreRefuses(t *testing.T) {
 	unavailable(t, s, "with other keys")
 }
 
-// TestTokenExpires: keys that held for a while are told of with the status 400.
+// A store answers with status 400 when temporary keys have expired.
 func TestTokenExpires(t *testing.T) {
 	s := watch(t, s3test.Start(t), "")
 	if err := put(t, s.Store, "a.json", []byte("{}")); err != nil {
@@ -254,7 +255,7 @@ func TestTokenExpires(t *testing.T) {
 	unavailable(t, s.Store, "with keys that have expired")
 }
 
-// TestWrongKeys: a wrong secret is an error at the start that does not tell it.
+// A wrong secret is an error when the store is opened, which does not reveal the secret.
 func TestWrongKeys(t *testing.T) {
 	server := s3test.Start(t)
 	address := server.Bucket(t)
@@ -268,7 +269,7 @@ func TestWrongKeys(t *testing.T) {
 	}
 }
 
-// TestLink: a link gives the blob to who has no keys, with the headers asked for.
+// A link gives the blob to anybody, without keys, with the requested headers.
 func TestLink(t *testing.T) {
 	s := open(t, s3test.Start(t).Bucket(t))
 	if err := put(t, s, "a.opus", []byte("audio")); err != nil {
@@ -289,7 +290,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestBelow: what stands below a hidden folder is none of the store's blobs.
+// What is in a hidden folder is not among the store's blobs.
 func TestBelow(t *testing.T) {
 	s := open(t, s3test.Start(t).Bucket(t))
 	below := s.Below(".quarantine")

@@ -1,5 +1,5 @@
-// Package s3test runs a real S3 server for tests: versitygw, which checks
-// signatures, over a folder of the test's.
+// Package s3test runs a real S3 server for tests: versitygw, which checks signatures, over
+// a temporary folder.
 package s3test
 
 import (
@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// howToGet is how the server gets onto a machine.
+// howToGet is the command that installs the server.
 const howToGet = "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 
-// Server is a running S3 server. Its keys stand in the environment of the test.
+// Server is a running S3 server. Its keys are in the environment of the test.
 type Server struct {
 	URL string // such as http://127.0.0.1:1234
 	// Dir holds a folder for each bucket.
@@ -31,9 +31,9 @@ type Server struct {
 	said    strings.Builder
 }
 
-// Start starts a server until the end of the test, and sets AWS_ACCESS_KEY_ID and
-// AWS_SECRET_ACCESS_KEY to its keys. Where versitygw is missing it skips the test,
-// or fails it when CALLVAULT_TEST_ALL is set.
+// Start starts a server, which ends with the test, and sets AWS_ACCESS_KEY_ID and
+// AWS_SECRET_ACCESS_KEY to its keys. If versitygw is missing, it skips the test, or fails
+// it if CALLVAULT_TEST_ALL is set.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	program, err := find()
@@ -45,7 +45,7 @@ func Start(t testing.TB) *Server {
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", rand.Text())
-	// Not t.TempDir, whose name may be too long for what the server adds to it.
+	// Not t.TempDir: its name may be too long for what the server appends to it.
 	dir, err := os.MkdirTemp("", "s3-")
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func (s *Server) Start(t testing.TB) {
 	s.await(t)
 }
 
-// Kill ends the server as a crash does, also one that was stopped.
+// Kill ends the server as a crash would, even if it is suspended.
 func (s *Server) Kill() {
 	if s.command == nil {
 		return
@@ -89,7 +89,7 @@ func (s *Server) Kill() {
 	_ = s.command.Wait() // it was killed
 }
 
-// find looks for the program where programs are, and where go install puts them.
+// find looks for the program in PATH, and where go install puts it.
 func find() (string, error) {
 	if program, err := exec.LookPath("versitygw"); err == nil {
 		return program, nil
@@ -104,8 +104,8 @@ func find() (string, error) {
 	return "", fmt.Errorf("no S3 server to test against: %s", howToGet)
 }
 
-// freeAddress is an address of the loopback that nobody listens on: the server
-// cannot tell which port it took.
+// freeAddress returns a loopback address that nobody listens on: the server cannot report
+// which port it has chosen.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -138,7 +138,7 @@ func (s *Server) await(t testing.TB) {
 	}
 }
 
-// Bucket makes a bucket of its own and returns its address for --audio.
+// Bucket creates a new bucket and returns its address for --audio.
 func (s *Server) Bucket(t testing.TB) string {
 	t.Helper()
 	name := "b" + strings.ToLower(rand.Text())

@@ -13,12 +13,11 @@ import (
 	"callvault/archive/s3/s3test"
 )
 
-// TestStoreStandsStill: a store that stops in the middle of what is sent to it, or
-// of what it sends, is given up.
-func TestStoreStandsStill(t *testing.T) {
+// A store that hangs in the middle of a request or of an answer is given up.
+func TestStoreHangs(t *testing.T) {
 	server := s3test.Start(t)
 	s := open(t, server.Bucket(t))
-	content := bytes.Repeat([]byte("callvault"), 7<<20) // more than lies between two sockets
+	content := bytes.Repeat([]byte("callvault"), 7<<20) // more than the buffers of two sockets hold
 	if err := put(t, s, "large.opus", content); err != nil {
 		t.Fatal(err)
 	}
@@ -42,12 +41,12 @@ func TestStoreStandsStill(t *testing.T) {
 	for what, end := range ended {
 		select {
 		case err := <-end:
-			var told interface{ Unavailable() bool }
-			if !errors.As(err, &told) || !told.Unavailable() {
+			var store interface{ Unavailable() bool }
+			if !errors.As(err, &store) || !store.Unavailable() {
 				t.Errorf("%s: %v, want unavailable", what, err)
 			}
 		case <-time.After(2 * time.Minute):
-			t.Errorf("%s: it is waited for", what)
+			t.Errorf("%s is still waiting", what)
 		}
 	}
 }
