@@ -252,9 +252,16 @@ func TestSettle(t *testing.T) {
 		if got.Held != 3 || got.Settled != 4 || got.Doubtful != 2 || got.Quarantined+got.Missing != 0 || got.State != collect.DayComplete {
 			t.Errorf("%+v", got)
 		}
-		entry, err := v.archive.Find(t.Context(), "acme-ns", "text")
-		if err != nil || !entry.Held || entry.Recording.Size != 59 {
-			t.Errorf("%+v, %v", entry, err)
+		bytes := int64(0)
+		for _, key := range []string{"held", "take", "text"} {
+			entry, err := v.archive.Find(t.Context(), "acme-ns", key)
+			if err != nil || !entry.Held || key == "text" && entry.Recording.Size != 59 {
+				t.Fatalf("%+v, %v", entry, err)
+			}
+			bytes += entry.Recording.Size
+		}
+		if got.HeldBytes != bytes {
+			t.Errorf("%d bytes are held by the status, %d in the archive", got.HeldBytes, bytes)
 		}
 	})
 }

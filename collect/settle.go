@@ -40,17 +40,18 @@ func (c *Collector) Settle(ctx context.Context, s *Settlement) error {
 	if entry.Held {
 		return fmt.Errorf("the recording %s is held: there is nothing to settle: %w", s.Key, callvault.Conflict)
 	}
-	decision, to := "given up", settled
+	decision, to, size := "given up", settled, int64(0)
 	if s.Accept {
 		decision, to = "accepted", held
-		if err := c.accept(ctx, s, entry); err != nil {
+		if size, err = c.accept(ctx, s, entry); err != nil {
 			return err
 		}
 	}
 	return c.alter(ctx, []string{s.Tenant}, func(tx *sql.Tx) error {
 		reason := fmt.Sprintf("%s by %s: %s", decision, s.Who, s.Reason)
-		result, err := tx.ExecContext(ctx, `UPDATE items SET state = $1, reason = $2, doubt = CASE WHEN $1 = 'held' THEN $2 ELSE doubt END
-			WHERE tenant = $3 AND recording_key = $4`, string(to), reason, s.Tenant, s.Key)
+		result, err := tx.ExecContext(ctx, `UPDATE items SET state = $1, reason = $2, doubt = CASE WHEN $1 = 'held' THEN $2 ELSE doubt END,
+			size = CASE WHEN $1 = 'held' THEN CAST($3 AS BIGINT) ELSE size END
+			WHERE tenant = $4 AND recording_key = $5`, string(to), reason, size, s.Tenant, s.Key)
 		if err != nil {
 			return fmt.Errorf("ledger of %s: %w", s.Key, err)
 		}
@@ -63,31 +64,31 @@ func (c *Collector) Settle(ctx context.Context, s *Settlement) error {
 	})
 }
 
-// accept keeps what was set aside of a recording, as it is.
-func (c *Collector) accept(ctx context.Context, s *Settlement, entry *archive.Entry) error {
+// accept keeps what was set aside of a recording, as it is, and returns its size in bytes.
+func (c *Collector) accept(ctx context.Context, s *Settlement, entry *archive.Entry) (size int64, err error) {
 	proof, err := c.readEvidence(ctx, s.Tenant, s.Key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("nothing of the recording %s was set aside, so there is nothing to accept; --give-up stops asking for it: %w", s.Key, callvault.NotFound)
+		return 0, fmt.Errorf("nothing of the recording %s was set aside, so there is nothing to accept; --give-up stops asking for it: %w", s.Key, callvault.NotFound)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	body, err := c.quarantine.Open(ctx, evidencePath(s.Tenant, s.Key)+bodyEnding, proof.Bytes)
 	if err != nil {
-		return fmt.Errorf("what was set aside of %s: %w", s.Key, err)
+		return 0, fmt.Errorf("what was set aside of %s: %w", s.Key, err)
 	}
 	defer body.Close()
 	spool, err := c.archive.NewSpool()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer spool.Discard()
 	if _, err := io.Copy(spool, body); err != nil {
-		return fmt.Errorf("what was set aside of %s: %w", s.Key, err)
+		return 0, fmt.Errorf("what was set aside of %s: %w", s.Key, err)
 	}
 	audio, err := spool.Accept()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	in := &archive.Intake{
 		Recording: entry.Recording, Audio: audio, UploadSHA256: audio.SHA256, Source: proof.Source, Added: time.Now(),
@@ -95,5 +96,5 @@ func (c *Collector) accept(ctx context.Context, s *Settlement, entry *archive.En
 	}
 	in.Recording.Status = callvault.Saved
 	_, _, err = c.archive.Keep(ctx, in)
-	return err
+	return audio.Info.Bytes, err
 }
