@@ -220,6 +220,10 @@ func TestKeyRefreshed(t *testing.T) {
 		if _, err := run.Plan(t.Context()); !errors.Is(err, unread) {
 			t.Errorf("a plan without a key: %v", err)
 		}
+		var resting bool
+		if err := v.db.Reader.QueryRow(`SELECT resting FROM sources WHERE name = $1`, source.Name).Scan(&resting); err != nil || !resting {
+			t.Errorf("after a plan without a key the next run begins as after a crash (%v)", err)
+		}
 		if err := v.Collector.TakeTurn(t.Context(), source, collect.Turn{Source: source.Name, Tenant: "acme-ns"}, time.Minute); !errors.Is(err, unread) {
 			t.Errorf("a turn without a key: %v", err)
 		}

@@ -48,12 +48,12 @@ func (r *Run) Plan(ctx context.Context) (*Plan, error) {
 	defer r.release()
 	defer r.Stop()
 	r.launch = func(context.Context, *turn) error { return nil }
-	if err := r.beginKnown(ctx); err != nil {
-		return nil, err
+	err := r.beginKnown(ctx)
+	if err == nil {
+		err = r.listAll(ctx)
 	}
-	err := r.listAll(ctx)
-	if restErr := r.savePaces(context.WithoutCancel(ctx)); err == nil {
-		err = restErr
+	if saveErr := r.savePaces(context.WithoutCancel(ctx)); err == nil {
+		err = saveErr
 	}
 	if err != nil {
 		return nil, err
