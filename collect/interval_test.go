@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/meter"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -208,5 +209,18 @@ func TestLatest(t *testing.T) {
 		if got := latest(c.a, c.b); got != c.want {
 			t.Errorf("%v and %v give %v, want %v", c.a, c.b, got, c.want)
 		}
+	}
+}
+
+// TestFittingIsExact: what fits a large site's egress limit is not lost in an overflow.
+func TestFittingIsExact(t *testing.T) {
+	source := &Source{Agents: map[string]int64{"acme": 200_000}}
+	due := &turn{r: &Run{source: source}, site: &site{remote: "acme"}, ledger: &meter.Ledger{}, due: 1_000_000, dueSize: 60_000_000_000}
+	if n := due.fitting(0); n != 1_000_000 {
+		t.Errorf("%d of 1000000 recordings fit", n)
+	}
+	source.Agents["acme"] = 10 // 2,736,000,000 bytes
+	if n := due.fitting(0); n != 45_600 {
+		t.Errorf("%d recordings fit, want 45600", n)
 	}
 }

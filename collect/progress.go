@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -145,7 +146,12 @@ func (t *turn) fitting(now int64) int {
 		return max(0, t.due)
 	}
 	room := max(0, limit-t.ledger.Use(now))
-	return int(min(int64(t.due), room*int64(t.due)/t.dueSize))
+	if room >= t.dueSize {
+		return t.due
+	}
+	high, low := bits.Mul64(uint64(room), uint64(t.due)) // of many agents, more than an int64 holds
+	n, _ := bits.Div64(high, low, uint64(t.dueSize))
+	return int(n)
 }
 
 // clockTime formats a time of day in UTC, with the date if that is not today's.
