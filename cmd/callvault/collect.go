@@ -20,7 +20,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// newCollector makes a collector into a data folder. close ends its quarantine.
+// newCollector makes a collector into an archive. Call closeQuarantine when it is no
+// longer used.
 func newCollector(v *vault, log *slog.Logger) (c *collect.Collector, closeQuarantine func() error, err error) {
 	quarantine, err := v.openQuarantine()
 	if err != nil {
@@ -35,8 +36,8 @@ func newCollector(v *vault, log *slog.Logger) (c *collect.Collector, closeQuaran
 	return c, quarantine.Close, nil
 }
 
-// withCollector runs fn with a collector and the configured sources of those
-// names.
+// withCollector runs fn with a collector and the configured sources with those names, or
+// all.
 func withCollector(ctx context.Context, o *options, names []string, fn func(*vault, *collect.Collector, []scheduled) error) error {
 	config, err := readConfig(o)
 	if err != nil {
@@ -74,8 +75,8 @@ func collectCommand(o *options) *cobra.Command {
 		Use:   "collect",
 		Short: "Collect from the configured sources, once",
 		Long: `Collect from the configured sources, once: ask for the lists that are due, then fetch every recording
-that is not held, within the sources' limits. Ctrl-C finishes what is under way; a second Ctrl-C breaks
-it off. Neither loses anything that was held.
+that is not held, within the sources' limits. Ctrl-C finishes what is under way; a second Ctrl-C aborts
+it. Neither loses anything that was held.
 
 Exit status 3: something that a source offers is not held, a list failed, or an item of a list could not
 be read; each is named, with the reason.`,
@@ -97,7 +98,7 @@ be read; each is named, with the reason.`,
 				}
 				v.db.Reader.SetMaxOpenConns(2) // a run reads little, and each connection keeps pages in memory
 				if os.Getenv("GOGC") == "" {
-					debug.SetGCPercent(75) // no slower, and some megabytes less
+					debug.SetGCPercent(75) // saves some megabytes, and is no slower
 				}
 				runs, err := startRuns(c.Context(), collector, sources, span, flags.wait)
 				if err != nil {
@@ -118,19 +119,19 @@ be read; each is named, with the reason.`,
 	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this source (repeat for more)")
 	c.Flags().StringVar(&flags.since, "since", "", "list only recordings that start then or later: a day, or a time with an offset")
 	c.Flags().StringVar(&flags.until, "until", "", "list only recordings that start before then")
-	c.Flags().BoolVar(&flags.again, "again", false, "list also what was listed when nothing late could be missing: the service user may see more of it now")
-	c.Flags().BoolVar(&flags.wait, "wait", false, "wait for a run that is at work on a source")
+	c.Flags().BoolVar(&flags.again, "again", false, "also list again the days that are final: the service user may see more of them now")
+	c.Flags().BoolVar(&flags.wait, "wait", false, "if a run over a source is under way, wait for it to end")
 	return c
 }
 
-// startRuns begins a run over each source; all or none.
+// startRuns begins a run over each source, or over none.
 func startRuns(ctx context.Context, c *collect.Collector, sources []scheduled, span callvault.Span, wait bool) ([]*collect.Run, error) {
 	var runs []*collect.Run
 	for _, s := range sources {
 		run, err := startRun(ctx, c, s, span, wait)
 		if err != nil {
 			for _, begun := range runs {
-				_ = begun.Abandon(context.WithoutCancel(ctx)) // at worst the next run waits a little
+				_ = begun.Abandon(context.WithoutCancel(ctx)) // on an error the next run only waits a little
 			}
 			return nil, err
 		}
@@ -147,7 +148,7 @@ func startRun(ctx context.Context, c *collect.Collector, s scheduled, span callv
 			return run, err
 		}
 		if !wait {
-			return nil, fmt.Errorf("a run over %s is at work, by %s; --wait waits for its end", s.Name, taken.Holder)
+			return nil, fmt.Errorf("a run over %s is under way, by %s; --wait waits for it to end", s.Name, taken.Holder)
 		}
 		select {
 		case <-ctx.Done():
@@ -157,9 +158,9 @@ func startRun(ctx context.Context, c *collect.Collector, s scheduled, span callv
 	}
 }
 
-// waitRuns does the runs, side by side, and tells how far they are, to plain where
-// there is no terminal. When ctx ends they end soon; a signal after that breaks off
-// what is under way, and one after that ends the program.
+// waitRuns does the runs side by side, and shows their progress, on plain where there is
+// no terminal. When ctx ends the runs finish what is under way; a signal after that
+// aborts it, and one more kills the program.
 func waitRuns(ctx context.Context, runs []*collect.Run, plain io.Writer) ([]*collect.Report, error) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -193,7 +194,7 @@ func waitRuns(ctx context.Context, runs []*collect.Run, plain io.Writer) ([]*col
 	return reports, err
 }
 
-// alertsOf makes the sender of alerts that the configuration tells of.
+// alertsOf returns the sender of alerts that is configured, or nil.
 func alertsOf(o *options) (*collect.Alerts, error) {
 	config, err := readConfig(o)
 	if err != nil {
@@ -202,8 +203,8 @@ func alertsOf(o *options) (*collect.Alerts, error) {
 	return config.alerts(slog.New(slog.NewTextHandler(console, nil)))
 }
 
-// sendAlerts sends the alerts of runs; none once ctx has ended, for who interrupts a
-// run knows of it.
+// sendAlerts sends the alerts of runs. It sends none once ctx has ended: whoever
+// interrupts a run knows about it.
 func sendAlerts(ctx context.Context, alerts *collect.Alerts, reports []*collect.Report) {
 	for _, report := range reports {
 		if report != nil && ctx.Err() == nil {
@@ -212,7 +213,7 @@ func sendAlerts(ctx context.Context, alerts *collect.Alerts, reports []*collect.
 	}
 }
 
-// interrupted is the error of runs that a signal has ended.
+// interrupted returns the error of ctx if that stopped one of the runs.
 func interrupted(ctx context.Context, reports []*collect.Report) error {
 	for _, report := range reports {
 		if ctx.Err() != nil && report != nil && report.Stopped {
@@ -222,10 +223,10 @@ func interrupted(ctx context.Context, reports []*collect.Report) error {
 	return nil
 }
 
-// printReports tells what came of runs; errIncomplete when something is missing,
-// an error when a source failed.
+// printReports prints the results of runs. It returns errIncomplete unless all are
+// complete.
 func printReports(out io.Writer, o *options, reports []*collect.Report) error {
-	ended := []*collect.Report{} // of what an error has ended nothing came
+	ended := []*collect.Report{} // a run that an error ended has no report
 	var outcome error
 	for _, report := range reports {
 		if report == nil {
@@ -249,7 +250,7 @@ func planCommand(o *options) *cobra.Command {
 	var names []string
 	c := &cobra.Command{
 		Use:     "plan",
-		Short:   "What a run would fetch, how long it would take, and whether the disk holds it",
+		Short:   "Show what a run would fetch, how long it would take, and whether it fits on the disk",
 		Example: "  callvault plan --source acme",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -271,15 +272,15 @@ func planCommand(o *options) *cobra.Command {
 	return c
 }
 
-// planAll plans a run over each source. A source that cannot be asked is a problem
-// of the plan, and an error when no other can.
+// planAll plans a run over each source. A source that cannot be asked becomes a problem
+// of the plan, unless none can: then planAll fails.
 func planAll(ctx context.Context, c *collect.Collector, sources []scheduled) (*collect.Plan, error) {
 	plan := &collect.Plan{FinishAt: time.Now().UnixMilli(), Tenants: []collect.TenantPlan{}, Problems: []collect.Problem{}}
 	var failed []error
 	for _, s := range sources {
 		run, err := c.Start(ctx, s.Source, collect.Always)
 		if taken := new(database.Held); errors.As(err, taken) {
-			return nil, fmt.Errorf("a run over %s is at work, by %s; ask again when it is over", s.Name, taken.Holder)
+			return nil, fmt.Errorf("a run over %s is under way, by %s; try again when it has ended", s.Name, taken.Holder)
 		}
 		if err != nil {
 			return nil, err
@@ -330,7 +331,7 @@ func printPlan(out io.Writer, o *options, plan *collect.Plan) error {
 	fmt.Fprintf(out, "%d recordings, %s, in %v, done at %s\n", plan.Recordings, byteCount(plan.Bytes),
 		time.Duration(plan.Seconds)*time.Second, moment(plan.FinishAt))
 	if plan.DiskFree != nil && *plan.DiskFree < plan.Bytes+plan.Bytes/10 {
-		fmt.Fprintf(out, "the disk does not hold it: %s are free\n", byteCount(*plan.DiskFree))
+		fmt.Fprintf(out, "it does not fit on the disk: %s are free\n", byteCount(*plan.DiskFree))
 	}
 	for _, p := range plan.Problems {
 		fmt.Fprintln(out, problemLine(p))

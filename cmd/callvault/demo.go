@@ -26,11 +26,12 @@ func demoCommand(o *options) *cobra.Command {
 	var listen string
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "See it work: a source, a collector, and a service over what was collected",
-		Long: `See it work, in one process and a minute. A source with three sample tenants and a month of calls is
-started; a collector pulls them over HTTP into an archive of its own, two tenants as fast as it can, the
-third at the pace that a provider's limits ask for; then a service is started over the collected archive,
-and the address of its pages is printed, and requests to try. All of it is in a temporary folder, or in the one that --data names.`,
+		Short: "See Callvault at work: a source, a collector, and a service over what was collected",
+		Long: `See Callvault at work, in one process and about a minute. The demo starts a source with three sample
+tenants and a month of calls. A collector pulls them over HTTP into an archive of its own, two tenants as
+fast as it can, the third at the pace that a provider's limits demand. Then a service starts over the
+collected archive, and the demo prints the address of its pages and some requests to try. Everything is
+in a temporary folder, or in the one that --data names, which must be new or an earlier demo's.`,
 		Example: `  callvault demo
   callvault demo --data demo-data --listen 127.0.0.1:8080`,
 		Args: noArguments,
@@ -69,15 +70,14 @@ func holdsDatabase(dir string) bool {
 	return err == nil
 }
 
-// demonstration is the whole trip: a source, a collector, and a service over what
-// it has collected.
+// demonstration is a source, a collector, and a service over what was collected.
 type demonstration struct {
 	out         io.Writer
 	dir, listen string
 	sources     []scheduled
 }
 
-// run makes the trip and serves until ctx ends.
+// run collects, and then serves until ctx ends.
 func (d *demonstration) run(ctx context.Context) error {
 	at := &options{place: place{data: d.dir}}
 	err := withVault(ctx, at, func(v *vault) error {
@@ -100,7 +100,7 @@ func (d *demonstration) collect(ctx context.Context, v *vault) error {
 		return err
 	}
 	defer source.Close()
-	fmt.Fprintln(d.out, "Making a source of three tenants with a month of sample calls...")
+	fmt.Fprintln(d.out, "Creating a source of three tenants with a month of sample calls...")
 	if err := loadSample(ctx, source); err != nil {
 		return err
 	}
@@ -120,14 +120,14 @@ func (d *demonstration) collect(ctx context.Context, v *vault) error {
 	serving, stop := context.WithCancel(ctx)
 	var group errgroup.Group
 	group.Go(func() error { return s.run(serving, map[net.Listener]http.Handler{listener: s.server}) })
-	fmt.Fprintf(d.out, "Collecting from %s over HTTP: two tenants unpaced, %s at a request every 3.5 seconds...\n", base(listener), pacedTenant)
+	fmt.Fprintf(d.out, "Collecting from %s over HTTP: two tenants unpaced, %s at one request every 3.5 seconds...\n", base(listener), pacedTenant)
 	err = d.pull(ctx, v)
 	stop()
 	return errors.Join(err, group.Wait())
 }
 
-// pull runs the collector over the sources, shows how far it is and how complete
-// the result.
+// pull runs the collector over the sources, and shows its progress and how complete the
+// result is.
 func (d *demonstration) pull(ctx context.Context, v *vault) error {
 	collector, closeQuarantine, err := newCollector(v, warningLog())
 	if err != nil {
@@ -145,7 +145,7 @@ func (d *demonstration) pull(ctx context.Context, v *vault) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_ = printReports(d.out, &options{}, reports) // what is not complete is shown as such
+	_ = printReports(d.out, &options{}, reports) // incomplete is no error here: the report shows it
 	status := &statusReport{}
 	for _, s := range d.sources {
 		tenants, err := collector.TenantStatuses(ctx, s.Source, time.Now())
@@ -166,8 +166,9 @@ const (
 	pacedRecordings = 7
 )
 
-// makeSources makes the demo's sources: one for the tenants whose limits are eased, and one for
-// the tenant that keeps the real limit, from so late on that it takes a minute.
+// makeSources makes the demo's sources: one for the tenants without a request limit, and
+// one for the tenant that keeps the real limit, with so few recordings that it takes no
+// more than a minute.
 func (d *demonstration) makeSources(ctx context.Context, source *vault, url string) ([]scheduled, error) {
 	var eased []string
 	for _, tenant := range sample.Tenants() {
@@ -187,13 +188,13 @@ func (d *demonstration) makeSources(ctx context.Context, source *vault, url stri
 	now := time.Now()
 	fast := &collect.Source{Name: "eased", OwnServer: true, Since: now.AddDate(0, 0, -31).UnixMilli(), Lookback: collect.DefaultLookback}
 	paced := &collect.Source{Name: "paced", Pace: collect.DefaultPace, Since: pacedSince(now), Lookback: collect.DefaultLookback}
-	for grants, s := range map[*collect.Source][]string{fast: eased, paced: {pacedTenant}} {
+	for s, tenants := range map[*collect.Source][]string{fast: eased, paced: {pacedTenant}} {
 		user := callvault.ServiceUser{
-			Name: "collector-" + grants.Name, Grant: callvault.Grant{Tenants: s}, Enabled: true, Can: []callvault.Capability{callvault.Read},
+			Name: "collector-" + s.Name, Grant: callvault.Grant{Tenants: tenants}, Enabled: true, Can: []callvault.Capability{callvault.Read},
 		}
 		key, err := keyOf(ctx, source, user)
 		if err == nil {
-			grants.Client, err = client.New(url, key)
+			s.Client, err = client.New(url, key)
 		}
 		if err != nil {
 			return nil, err
@@ -202,8 +203,8 @@ func (d *demonstration) makeSources(ctx context.Context, source *vault, url stri
 	return []scheduled{{Source: fast, url: url}, {Source: paced, url: url}}, nil
 }
 
-// pacedSince is the UTC day from which on the paced tenant has as many recordings
-// as fit into the demo.
+// pacedSince returns the time (Unix milliseconds) from which on the paced tenant has as
+// many recordings as fit into the demo.
 func pacedSince(now time.Time) int64 {
 	var starts []int64
 	for item := range sample.Month(now) {
@@ -211,11 +212,10 @@ func pacedSince(now time.Time) int64 {
 			starts = append(starts, item.Recording.StartTime)
 		}
 	}
-	first := time.UnixMilli(starts[max(0, len(starts)-pacedRecordings)])
-	return first.UTC().UnixMilli()
+	return starts[max(0, len(starts)-pacedRecordings)]
 }
 
-// serve starts the service over what was collected and tells what to try.
+// serve starts the service over what was collected, and prints what to try.
 func (d *demonstration) serve(ctx context.Context, v *vault) error {
 	s, err := newService(ctx, v, server.DefaultMaxUpload, warningLog())
 	if err != nil {
@@ -235,7 +235,7 @@ func (d *demonstration) serve(ctx context.Context, v *vault) error {
 	return s.run(ctx, map[net.Listener]http.Handler{listener: handler})
 }
 
-// prepare makes what the service answers with, and what the demo tells of it.
+// prepare makes the handler of the service, and gathers what the demo prints about it.
 func (d *demonstration) prepare(ctx context.Context, s *service, url string) (http.Handler, *demoText, error) {
 	collector, closeQuarantine, err := newCollector(s.vault, warningLog())
 	if err != nil {
@@ -248,7 +248,7 @@ func (d *demonstration) prepare(ctx context.Context, s *service, url string) (ht
 	if err := s.show(ctx, collector, d.sources); err != nil {
 		return nil, nil, err
 	}
-	for _, tenant := range sample.Tenants() { // a list tells nothing of its tenants but their names
+	for _, tenant := range sample.Tenants() { // the lists of a source have only the names of its tenants
 		err := s.vault.accounts.SetTenant(ctx, tenant.Name, func(t *callvault.Tenant) error {
 			t.Title, t.TimeZone, t.Agents = tenant.Title, tenant.TimeZone, tenant.Agents
 			return nil
@@ -265,7 +265,7 @@ func (d *demonstration) prepare(ctx context.Context, s *service, url string) (ht
 	return handler, text, err
 }
 
-// text gathers what the demo tells at its end.
+// text gathers what the demo prints at its end.
 func (d *demonstration) text(ctx context.Context, v *vault, url string) (*demoText, error) {
 	key, err := keyOf(ctx, v, callvault.ServiceUser{
 		Name: "demo", Grant: callvault.Grant{AllTenants: true}, Enabled: true, RequestLimit: true,
@@ -293,7 +293,7 @@ func (d *demonstration) text(ctx context.Context, v *vault, url string) (*demoTe
 	return text, nil
 }
 
-// demoListener listens where it is told to; where that is taken, on any port.
+// demoListener listens at the given address, or on any port if that is taken.
 func demoListener(listen string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", listen)
 	if err == nil {
@@ -306,8 +306,8 @@ func demoListener(listen string) (net.Listener, error) {
 	return listener, nil
 }
 
-// keyOf makes a service user and returns his key, or gives an earlier demo's a new
-// one.
+// keyOf adds a service user and returns its key. A user that an earlier demo added gets a
+// new key.
 func keyOf(ctx context.Context, v *vault, user callvault.ServiceUser) (key string, err error) {
 	key, err = v.accounts.AddUser(ctx, user, time.Now())
 	if errors.Is(err, callvault.Conflict) {
@@ -316,8 +316,7 @@ func keyOf(ctx context.Context, v *vault, user callvault.ServiceUser) (key strin
 	return key, err
 }
 
-// linkOf makes a person, where an earlier demo has not, and returns a link that
-// signs him in.
+// linkOf adds a person, unless an earlier demo did, and returns a link that signs them in.
 func linkOf(ctx context.Context, v *vault, url string, person callvault.Person) (link string, err error) {
 	if _, err := v.accounts.AddPerson(ctx, person, time.Now()); err != nil && !errors.Is(err, callvault.Conflict) {
 		return "", err
@@ -326,7 +325,7 @@ func linkOf(ctx context.Context, v *vault, url string, person callvault.Person) 
 	return welcome(url, ticket), err
 }
 
-// demoText is what the demo tells.
+// demoText is what the demo prints at its end.
 type demoText struct {
 	url, key, link, dir string
 	totals              []archive.Total
@@ -341,11 +340,11 @@ func printDemo(out io.Writer, t *demoText) {
 	from := time.UnixMilli(t.example.StartTime).UTC()
 	fmt.Fprintf(out, `
 %[2]d recordings were collected into %[3]s.
-Open this in a browser, once; it signs you in:
+Open this link in a browser; it signs you in, and works once:
 
   %[9]s
 
-The same by the API, in another terminal:
+The same over the API, in another terminal:
 
   KEY=%[4]s
   curl -H "Authorization: Bearer $KEY" '%[1]s/rest/api/v2/recordings?startTime=%[5]s&endTime=%[6]s'

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// loadSample takes the sample month in.
+// loadSample stores the sample month in an archive.
 func loadSample(ctx context.Context, v *vault) error {
 	for _, tenant := range sample.Tenants() {
 		err := v.accounts.AddTenant(ctx, tenant, time.Now())
@@ -21,7 +21,7 @@ func loadSample(ctx context.Context, v *vault) error {
 		}
 	}
 	loaders, ctx := errgroup.WithContext(ctx)
-	loaders.SetLimit(32) // so many are made durable together
+	loaders.SetLimit(32) // those that come together share their syncs
 	for item := range sample.Month(time.Now()) {
 		loaders.Go(func() error { return loadItem(ctx, v, item) })
 	}
@@ -46,7 +46,7 @@ func loadItem(ctx context.Context, v *vault, item sample.Item) error {
 	}
 	_, _, err := v.archive.Keep(ctx, in)
 	if errors.Is(err, callvault.Conflict) {
-		return nil // an earlier demo's, whose status has moved on since
+		return nil // stored by an earlier demo; its status has changed since
 	}
 	return err
 }

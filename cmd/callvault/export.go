@@ -25,7 +25,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// exported is what came of an export, as --json prints it.
+// exported is the result of an export, as --json prints it.
 type exported struct {
 	Tenant     string         `json:"tenant"`
 	Recordings int            `json:"recordings"`
@@ -43,19 +43,19 @@ func exportCommand(o *options) *cobra.Command {
 	var tenant, since, until, to, format string
 	c := &cobra.Command{
 		Use:   "export --tenant T --since T --until T --to DIR",
-		Short: "Audio and metadata of a tenant's recordings for someone else",
-		Long: `Write the audio of a tenant's recordings of a period into a folder, with what is known of each, and of
-its call, as JSON lines (recordings.jsonl), and as a table without the calls (recordings.csv). In the table,
-a text that a spreadsheet would take for a formula begins with an apostrophe. Days are those of the
-tenant's time zone, UTC where none is set. An export that was broken off goes on when it is made again:
-audio that is there is not written anew.
+		Short: "Write the audio and metadata of a tenant's recordings, for someone else",
+		Long: `Write the audio of a tenant's recordings of a period to a folder, with the metadata of each and of its
+call as JSON lines (recordings.jsonl), and as a table without the calls (recordings.csv). In the table, an
+apostrophe precedes any text that a spreadsheet would take for a formula. Days are those of the tenant's
+time zone, or UTC where none is set. An export that was cut short resumes when the same command is run
+again: audio that is already there is not written again.
 
 Exit status 3: the audio of some recordings is not held, or is damaged; each is named.`,
 		Example: "  callvault export --tenant acme-ns --since 2024-02-01 --until 2024-03-01 --to february --format wav",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if tenant == "" || since == "" || until == "" || to == "" {
-				return usageError{errors.New("say --tenant T, --since T, --until T and --to DIR")}
+				return usageError{errors.New("give --tenant T, --since T, --until T and --to DIR")}
 			}
 			if format != "opus" && format != "wav" {
 				return usageError{fmt.Errorf("--format %q is neither opus nor wav", format)}
@@ -75,11 +75,11 @@ Exit status 3: the audio of some recordings is not held, or is damaged; each is 
 				}
 				e := exporter{vault: v, dir: to, format: format, done: exported{Tenant: tenant, Missing: []missingAudio{}}}
 				err = e.run(c.Context(), span)
-				told := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
+				recordErr := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
 					Action: account.ActionExport, Tenant: tenant, Bytes: e.done.Bytes,
 					Detail: fmt.Sprintf("%d recordings from %s until %s as %s", e.done.Recordings, since, until, format),
 				})
-				if err := errors.Join(err, told); err != nil {
+				if err := errors.Join(err, recordErr); err != nil {
 					return err
 				}
 				return e.done.print(c, o)
@@ -89,8 +89,8 @@ Exit status 3: the audio of some recordings is not held, or is damaged; each is 
 	c.Flags().StringVar(&tenant, "tenant", "", "the tenant")
 	c.Flags().StringVar(&since, "since", "", "recordings that start then or later: a day of the tenant's time zone, or a time with an offset")
 	c.Flags().StringVar(&until, "until", "", "recordings that start before then")
-	c.Flags().StringVar(&to, "to", "", "the folder to write into")
-	c.Flags().StringVar(&format, "format", "opus", "of the audio: opus or wav")
+	c.Flags().StringVar(&to, "to", "", "the folder to write to")
+	c.Flags().StringVar(&format, "format", "opus", "format of the audio: opus or wav")
 	return c
 }
 
@@ -104,8 +104,8 @@ type exporter struct {
 	done   exported
 }
 
-// columns are the table's: the API's fields, the audio file, and its SHA-256 as
-// it is held.
+// columns are the columns of the table: the API's fields, the audio file, and the SHA-256
+// of the audio as it is held.
 var columns = []string{"recordingKey", "callKey", "startTime", "duration", "size", "eventId", "recordingSystemId", "status", "callingParty",
 	"receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file", "sha256"}
 
@@ -144,7 +144,7 @@ func (e *exporter) exportAll(ctx context.Context, span callvault.Span) error {
 	return e.table.Error()
 }
 
-// writeAtomically writes a file that has its name only when it is whole.
+// writeAtomically writes a file under another name, and renames it once it is whole.
 func writeAtomically(path string, write func(*os.File) error) error {
 	file, err := os.Create(path + ".part")
 	if err != nil {
@@ -200,8 +200,8 @@ func (e *exporter) export(ctx context.Context, r *callvault.Recording) error {
 	return e.table.Write(tableRow(r, name, sum))
 }
 
-// call is the JSON of a recording's call, without its recordings, which have lines of
-// their own; null where none is known.
+// call returns the JSON of a recording's call without its recordings, which have lines
+// of their own, or null if the call is not known.
 func (e *exporter) call(ctx context.Context, r *callvault.Recording) (json.RawMessage, error) {
 	call, err := e.vault.archive.FindCall(ctx, r.TenantName, r.CallKey, &callvault.Grant{Tenants: []string{r.TenantName}})
 	if errors.Is(err, callvault.NotFound) {
@@ -214,8 +214,8 @@ func (e *exporter) call(ctx context.Context, r *callvault.Recording) (json.RawMe
 	return call.AppendJSON(nil), nil
 }
 
-// errDamaged says that audio is not what was kept.
-var errDamaged = errors.New("its audio is damaged: callvault verify tells more")
+// errDamaged says that audio is not what was stored.
+var errDamaged = errors.New("its audio is damaged: callvault verify says how")
 
 // readError returns what an error of opening or reading audio means. Unless the audio is
 // missing, its store is away or ctx has ended, the audio is damaged.
@@ -294,11 +294,11 @@ func (e *exporter) content(from io.ReadSeeker, sum hash.Hash) (io.Reader, error)
 	return audio.NewWAV(from, info)
 }
 
-// sameContent tells whether a file has that content, and its size. The error is the
-// content's.
+// sameContent reports whether the file at path has that content, and its size. The error
+// is one of reading the content.
 func sameContent(path string, content io.Reader) (size int64, same bool, err error) {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return 0, false, nil // it is to be written; to open a pipe may take for ever
+		return 0, false, nil // not there; or perhaps a pipe, which might never open
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -334,12 +334,12 @@ func tableRow(r *callvault.Recording, file, sum string) []string {
 	return row
 }
 
-// lineBreaks has one form for all of them: a \r alone would be lost in a table.
+// lineBreaks makes every line break \n: a \r alone would be lost in a table.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// escapeFormula keeps a spreadsheet from taking a text for a formula; some take the wide
-// forms of the signs that begin one for the signs. A text that looks as if this had been
-// done gets one apostrophe more, so that an import finds each as it was.
+// escapeFormula puts an apostrophe before a text that a spreadsheet would take for a
+// formula; some do so even for the full-width forms of the signs that begin one. A text
+// that looks already escaped gets one more apostrophe, so that an import can restore it.
 func escapeFormula(text string) string {
 	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, "'"))
 	if text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// imported is what became of the files of an import.
+// imported is the result of an import, as --json prints it.
 type imported struct {
 	Tenant  string        `json:"tenant"`
 	Added   int           `json:"added"`
@@ -37,13 +37,13 @@ func importCommand(o *options) *cobra.Command {
 	var tenant string
 	c := &cobra.Command{
 		Use:   "import --tenant T PATH...",
-		Short: "Take audio files and folders into the archive",
-		Long: `Take audio files and folders into the archive: Ogg Opus and WAV. What is known of a recording is
-read from a KEY.json beside it, from a CSV in its folder whose header names the API's fields (and a
-column file), from JSON lines as export writes them, or from its name, as Asterisk's MixMonitor and
-FreePBX write it. The same audio of the same tenant twice is one recording, so an import can be repeated.
+		Short: "Import audio files and folders into the archive",
+		Long: `Import audio files and folders into the archive: Ogg Opus and WAV. A recording's metadata is read from a
+KEY.json beside it, from a CSV in its folder whose header names the API's fields (and a column file), from
+JSON lines as export writes them, or from its file name, if that is in the form of Asterisk's MixMonitor or
+FreePBX. The same audio for the same tenant is one recording, so an import can be repeated.
 
-Exit status 3: some files could not be taken; each is named, with the reason.`,
+Exit status 3: some files could not be imported; each is named, with the reason.`,
 		Example: "  callvault import --tenant acme-ns /var/spool/asterisk/monitor",
 		Args:    someArguments("the PATH of a file or folder"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -56,11 +56,11 @@ Exit status 3: some files could not be taken; each is named, with the reason.`,
 					return fmt.Errorf("%w; add it first with tenant add", err)
 				}
 				done, err := importPaths(c.Context(), v, owner, args)
-				told := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
+				recordErr := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
 					Action: account.ActionImport, Tenant: tenant,
 					Detail: fmt.Sprintf("%d recordings added, %d there already, %d files not taken", done.Added, done.Known, len(done.Refused)),
 				})
-				err = errors.Join(err, told)
+				err = errors.Join(err, recordErr)
 				if printErr := done.print(c, o); err == nil {
 					err = printErr
 				}
@@ -68,11 +68,11 @@ Exit status 3: some files could not be taken; each is named, with the reason.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&tenant, "tenant", "", "the tenant whose recordings they are")
+	c.Flags().StringVar(&tenant, "tenant", "", "the tenant that the recordings belong to")
 	return c
 }
 
-// importPaths takes in what is found below the paths, several files at a time.
+// importPaths imports what it finds below the paths, several files at a time.
 func importPaths(ctx context.Context, v *vault, tenant *callvault.Tenant, paths []string) (*imported, error) {
 	done := &imported{Tenant: tenant.Name, Refused: []importFault{}}
 	files, failures := ingest.Scan(paths)
@@ -108,7 +108,7 @@ func importPaths(ctx context.Context, v *vault, tenant *callvault.Tenant, paths 
 	return done, err
 }
 
-// note counts one file. An error that the next file would meet too is returned.
+// note counts one file. It returns an error that the next file would meet too.
 func (done *imported) note(path string, outcome archive.Outcome, err error) error {
 	switch {
 	case errors.Is(err, callvault.InsufficientStorage), errors.Is(err, context.Canceled):
@@ -123,7 +123,7 @@ func (done *imported) note(path string, outcome archive.Outcome, err error) erro
 	return nil
 }
 
-// print tells what became of the files; errIncomplete when some were refused.
+// print prints the result; it returns errIncomplete if files were refused.
 func (done *imported) print(c *cobra.Command, o *options) error {
 	slices.SortFunc(done.Refused, func(a, b importFault) int { return strings.Compare(a.Path, b.Path) })
 	if o.json {

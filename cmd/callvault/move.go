@@ -20,22 +20,22 @@ func moveCommand(o *options) *cobra.Command {
 	var from, to place
 	c := &cobra.Command{
 		Use:   "move [--from DIR] --to DIR",
-		Short: "Move an archive from one form into another: folder, PostgreSQL, S3",
-		Long: `Move an archive into another place, in another form or the same: all tables (tenants, users, people and
-their passwords, limits and what was used of them, the collector's ledger, the audit trail), audio, the
-files beside it, and the quarantine. Where it is moved from nothing is changed or deleted, but that the
-audit trail tells of the move.
+		Short: "Move an archive to another place or form: folder, PostgreSQL, S3",
+		Long: `Move an archive to another place, in another form or the same: all tables (tenants, users, people and
+their passwords, limits and their use, the collector's ledger, the audit trail), audio, the JSON files
+beside it, and the quarantine. The old archive is only read, except that the move is recorded in its
+audit trail.
 
 --from and --to name data folders; --from-database, --from-audio, --to-database and --to-audio name what
-is elsewhere. Without any --from the archive is moved that other commands would work on. Where both the
-database and the audio go elsewhere, --to need not be said. The configuration file is not moved.
+is elsewhere. Without any --from, the archive that other commands would work on is moved. If both the
+database and the audio go elsewhere, --to is not needed. The configuration file is not moved.
 
-Stop all services, workers and collecting on both sides before. Each blob is read back from where it
-came to and held against its SHA-256, and at the end all tables of both sides are read and compared.
-A move that was broken off, however it ended, goes on when the same command is given again; until it has
-ended no other command opens the new place.
+First stop all services, workers and collecting on both sides. Each blob is read back from its new place
+and checked against its SHA-256, and at the end all tables of both sides are read and compared. A move
+that was cut short, however it ended, resumes when the same command is run again; until it is finished, no
+other command opens the new archive.
 
-Exit status 3: all is moved, but some recordings were damaged or missing already; each is named.`,
+Exit status 3: everything was moved, but some recordings were already damaged or missing; each is named.`,
 		Example: `  callvault move --from callvault-data --to-database postgres://callvault@db/callvault \
     --to-audio 's3://recordings/audio?endpoint=https://s3.example.com&region=us-east-1'
   callvault move --from-database postgres://callvault@db/callvault --from-audio s3://recordings/audio --to new-data`,
@@ -56,15 +56,15 @@ Exit status 3: all is moved, but some recordings were damaged or missing already
 	for _, side := range []struct {
 		name, what string
 		*place
-	}{{"from", "it is moved from", &from}, {"to", "it is moved to", &to}} {
-		c.Flags().StringVar(&side.data, side.name, "", "folder that "+side.what)
-		c.Flags().StringVar(&side.database, side.name+"-database", "", "the database that "+side.what+" instead: postgres://USER@HOST/NAME")
-		c.Flags().StringVar(&side.audio, side.name+"-audio", "", "where audio "+side.what+" instead: s3://BUCKET/PREFIX?endpoint=URL&region=R")
+	}{{"from", "to move from", &from}, {"to", "to move to", &to}} {
+		c.Flags().StringVar(&side.data, side.name, "", "data folder "+side.what)
+		c.Flags().StringVar(&side.database, side.name+"-database", "", "database "+side.what+", if not in the folder: postgres://USER@HOST/NAME")
+		c.Flags().StringVar(&side.audio, side.name+"-audio", "", "store of the audio "+side.what+", if not in the folder: s3://BUCKET/PREFIX?endpoint=URL&region=R")
 	}
 	return c
 }
 
-// moveArchive opens both sides and moves what is on one to the other.
+// moveArchive opens both sides and moves everything from one to the other.
 func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
 	ctx := c.Context()
 	if err := from.exists(); err != nil {
@@ -79,7 +79,7 @@ func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
 		return err
 	}
 	if toAudio != fromAudio && within(toAudio, fromAudio) {
-		return usageError{fmt.Errorf("%s is within %s, where what is moved would be found and moved again and again; name a place beside it", toAudio, fromAudio)}
+		return usageError{fmt.Errorf("%s is within %s, where what is moved would be found and moved again and again; name a place outside of it", toAudio, fromAudio)}
 	}
 	source, closeSource, err := from.side(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
 	return printMoved(c, o, report)
 }
 
-// audioName names where audio is.
+// audioName names the place of the audio, in a form that can be compared.
 func (at place) audioName() (string, error) {
 	if at.audio == "" {
 		folder, err := filepath.Abs(at.data)
@@ -121,14 +121,13 @@ func (at place) audioName() (string, error) {
 	return location.Endpoint + " " + location.String(), nil
 }
 
-// within tells whether one folder, or one prefix of a store, lies in another.
+// within reports whether one folder, or one prefix of a store, lies in another.
 func within(inner, outer string) bool {
 	outer = strings.TrimSuffix(filepath.ToSlash(outer), "/") + "/"
 	return strings.HasPrefix(filepath.ToSlash(inner)+"/", outer)
 }
 
-// exists tells whether there is a database in the folder, which opening it would
-// make.
+// exists fails when there is no database in the folder. Opening it would create one.
 func (at place) exists() error {
 	if at.database != "" {
 		return nil
@@ -139,7 +138,7 @@ func (at place) exists() error {
 	return nil
 }
 
-// side opens a side of a move.
+// side opens one side of a move.
 func (at place) side(ctx context.Context) (s *move.Side, closeQuarantine func() error, err error) {
 	if at.data, err = filepath.Abs(at.data); err != nil {
 		return nil, nil, err
@@ -167,7 +166,7 @@ func (at place) side(ctx context.Context) (s *move.Side, closeQuarantine func() 
 	return s, func() error { return errors.Join(quarantine.Close(), audio.Close(), db.Close()) }, nil
 }
 
-// moveProgress shows the steps of a move.
+// moveProgress shows the progress of a move.
 type moveProgress struct {
 	mu  sync.Mutex
 	bar *progress
@@ -189,7 +188,7 @@ func (m *moveProgress) end() {
 	}
 }
 
-// printMoved tells what came of a move.
+// printMoved prints the result of a move.
 func printMoved(c *cobra.Command, o *options, r *move.Report) error {
 	out := c.OutOrStdout()
 	if o.json {
@@ -207,7 +206,7 @@ func printMoved(c *cobra.Command, o *options, r *move.Report) error {
 		if r.Already {
 			fmt.Fprintf(out, "the archive was moved to %s before; both sides are the same: %d rows in %d tables\n", r.To, rows, len(r.Tables))
 		} else {
-			fmt.Fprintf(out, "moved to %s: %d recordings, %s, and %d other files brought and read back; %d rows in %d tables are the same on both sides; %d faults\n",
+			fmt.Fprintf(out, "moved to %s: %d recordings, %s, and %d other files copied and read back; %d rows in %d tables are the same on both sides; %d faults\n",
 				r.To, r.Recordings, byteCount(r.Bytes), r.Files, rows, len(r.Tables), len(r.Faults))
 		}
 	}

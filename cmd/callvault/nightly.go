@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// collecting is what a process collects with.
+// collecting is everything that a process collects with.
 type collecting struct {
 	collector *collect.Collector
 	sources   []scheduled
@@ -25,7 +25,7 @@ type collecting struct {
 	close     func() error // of the quarantine
 }
 
-// openCollecting makes what a process collects with from the configuration.
+// openCollecting prepares the collecting that is configured.
 func openCollecting(v *vault, config *config, log *slog.Logger) (*collecting, error) {
 	sources, err := config.sources(nil)
 	if err != nil {
@@ -42,8 +42,8 @@ func openCollecting(v *vault, config *config, log *slog.Logger) (*collecting, er
 	return &collecting{collector, sources, alerts, log, closeQuarantine}, nil
 }
 
-// schedules runs over each source by its schedule until ctx ends, and watches over
-// that.
+// schedules runs over each source by its schedule until ctx ends, and watches whether
+// the runs succeed.
 func (c *collecting) schedules(ctx context.Context) error {
 	running, ctx := errgroup.WithContext(ctx)
 	for _, source := range c.sources {
@@ -60,8 +60,8 @@ func (c *collecting) schedules(ctx context.Context) error {
 	return running.Wait()
 }
 
-// watchOver watches over the collecting until ctx ends, whoever does that: of all who
-// share a database one at a time.
+// watchOver watches whether runs succeed, in this process or any other, until ctx ends.
+// Of the processes that share a database, one does so at a time.
 func (c *collecting) watchOver(ctx context.Context, db *database.DB) error {
 	if !db.Shared() {
 		return c.collector.Watch(ctx, collectSources(c.sources), c.alerts)
@@ -75,8 +75,8 @@ func (c *collecting) watchOver(ctx context.Context, db *database.DB) error {
 	return nil
 }
 
-// watchAlone waits until nobody else watches over the collecting, and does, as long as
-// that is so.
+// watchAlone waits until no other process watches over the collecting, and then does so
+// until ctx ends or the lock is lost.
 func (c *collecting) watchAlone(ctx context.Context, db *database.DB) error {
 	ctx, end := context.WithCancel(database.Within(ctx, jobPatience))
 	defer end()
@@ -88,10 +88,11 @@ func (c *collecting) watchAlone(ctx context.Context, db *database.DB) error {
 	return c.collector.Watch(ctx, collectSources(c.sources), c.alerts)
 }
 
-// collectBySchedule lets the service collect from the sources of the
-// configuration, each by its schedule, with others where the database is shared;
-// and show how complete that is on its pages and in its metrics.
-func (s *service) collectBySchedule(ctx context.Context, config *config, only bool) error {
+// collectBySchedule makes the service collect from the configured sources, each by its
+// schedule, together with other processes where the database is shared; and show on its
+// pages and in its metrics how complete that is. With watchOnly it collects nothing, but
+// watches and shows what others collect.
+func (s *service) collectBySchedule(ctx context.Context, config *config, watchOnly bool) error {
 	if len(config.Source) == 0 {
 		return s.show(ctx, collect.New(collect.Config{DB: s.vault.db, Log: s.log}), nil)
 	}
@@ -105,7 +106,7 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 	s.server.Register(&ledgerMetrics{collector: c.collector, sources: collectSources(c.sources), failed: map[string]time.Time{}})
 	work := c.schedules
 	switch {
-	case only: // it may be that nobody collects any more
+	case watchOnly: // perhaps nobody is left who collects, or watches
 		work = func(ctx context.Context) error { return c.watchOver(ctx, s.vault.db) }
 	case s.vault.db.Shared():
 		node, err := joinQueue(ctx, s.vault, c, defaultTurns)
@@ -120,8 +121,8 @@ func (s *service) collectBySchedule(ctx context.Context, config *config, only bo
 	return nil
 }
 
-// show lets the pages tell how complete the sources are, those too that were
-// collected from when they were still in the configuration.
+// show makes the pages show how complete the sources are, including those that are no
+// longer in the configuration.
 func (s *service) show(ctx context.Context, collector *collect.Collector, sources []scheduled) error {
 	for _, source := range sources {
 		s.pages.Sources = append(s.pages.Sources, pages.Source{Source: source.Source, URL: source.url, Schedule: source.schedule})
@@ -136,7 +137,7 @@ func (s *service) show(ctx context.Context, collector *collect.Collector, source
 	return err
 }
 
-// announce tells what came of a run to the log and to who is to be alerted.
+// announce reports the result of a run in the log and as an alert.
 func announce(ctx context.Context, report *collect.Report, alerts *collect.Alerts, log *slog.Logger) {
 	log.Info("run ended", "source", report.Source, "result", report.Result, "fetched", report.Held,
 		"bytes", report.Bytes, "problems", len(report.Problems), "error", report.Error)
@@ -149,11 +150,11 @@ type ledgerMetrics struct {
 	sources   []*collect.Source
 
 	mu     sync.Mutex
-	failed map[string]time.Time // when a source's ledger could last not be read
+	failed map[string]time.Time // when reading a source's ledger last failed
 }
 
-// ledgerPause is how long a ledger that could not be read is left alone: who asks for
-// the other metrics meanwhile does not wait for it.
+// ledgerPause is how long a ledger that could not be read is left alone, so that a
+// request for the other metrics does not wait for it each time.
 const ledgerPause = 30 * time.Second
 
 var (
@@ -171,7 +172,7 @@ func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect tells the metrics; of a source whose ledger cannot be read, none.
+// Collect sends the metrics, except those of a source whose ledger cannot be read.
 func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	for refused, n := range m.collector.Refusals() {
 		to <- prometheus.MustNewConstMetric(ledgerNo, prometheus.CounterValue, float64(n), refused.Source, refused.Tenant, strconv.Itoa(refused.Status))

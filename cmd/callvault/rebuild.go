@@ -14,12 +14,12 @@ func rebuildCommand(o *options) *cobra.Command {
 	var lost bool
 	c := &cobra.Command{
 		Use:   "rebuild",
-		Short: "Make the database again, from the files alone",
-		Long: `Make the database's recordings and calls again from the audio folder: the audio and the JSON file
-beside each. Tenants that it finds are made, with the settings of a new tenant. Users, keys, the
-tenants' settings and the egress that was counted are in the database alone; where that was lost
-they must be restored from a backup, or made again. Recordings whose files are gone are taken out of the
-database; where no file is there at all, only with --audio-lost: a disk that is not mounted looks so.
+		Short: "Rebuild the database from the files alone",
+		Long: `Rebuild the recordings and calls of the database from the audio folder: the audio and the JSON file beside
+each. Tenants found there are added, with default settings. Users, keys, the tenants' settings and the
+counted egress are only in the database; if that was lost, restore them from a backup, or make them again.
+Recordings whose files are gone are removed from the database. If no file is there at all, that needs
+--audio-lost: a disk that is not mounted looks the same.
 
 Exit status 3: some files could not be used; each is named, with the reason.`,
 		Example: "  callvault rebuild --data callvault-data",
@@ -32,23 +32,23 @@ Exit status 3: some files could not be used; each is named, with the reason.`,
 			return with(c.Context(), o, func(v *vault) error { return rebuild(c, o, v) })
 		},
 	}
-	c.Flags().BoolVar(&lost, "audio-lost", false, "go on although no audio is there: it is lost")
+	c.Flags().BoolVar(&lost, "audio-lost", false, "go on although no audio file is there, because all are lost")
 	return c
 }
 
 func rebuild(c *cobra.Command, o *options, v *vault) error {
 	long := time.AfterFunc(plainEvery, func() {
-		fmt.Fprintln(c.ErrOrStderr(), "rebuild: still reading the database through, to see that it holds together")
+		fmt.Fprintln(c.ErrOrStderr(), "rebuild: still checking the database for damage")
 	})
 	err := v.db.Check(c.Context())
 	long.Stop()
 	if err != nil {
-		return err // what is written into it would be lost, or meet what is not there
+		return err // what is written into a damaged database would be lost, or collide with what is not there
 	}
-	told := time.Now()
+	printed := time.Now()
 	done, err := v.archive.Rebuild(c.Context(), time.Now(), func(so archive.Rebuilt) {
-		if time.Since(told) >= plainEvery {
-			told = time.Now()
+		if time.Since(printed) >= plainEvery {
+			printed = time.Now()
 			fmt.Fprintf(c.ErrOrStderr(), "rebuild: %d recordings so far\n", so.Recordings)
 		}
 	})

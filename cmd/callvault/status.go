@@ -21,13 +21,13 @@ type statusReport struct {
 	Sources []collect.SourceStatus `json:"sources"`
 	Tenants []collect.TenantStatus `json:"tenants"`
 
-	// days are a tenant's, asked for as it is printed: those of all tenants are too
-	// many to be kept. It is nil when none are to be told.
+	// days returns a tenant's days, as the tenant is printed: those of all tenants
+	// would take too much memory. It is nil when no days are asked for.
 	days func(*collect.TenantStatus) ([]collect.Day, error)
 }
 
-// statusFlags say what is to be told: of which sources and tenants, all where none is
-// named, and whether day by day.
+// statusFlags say what to show: which sources and tenants, or all where none is named,
+// and whether day by day.
 type statusFlags struct {
 	sources, tenants []string
 	days             bool
@@ -37,10 +37,10 @@ func statusCommand(o *options) *cobra.Command {
 	var flags statusFlags
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "How complete the collecting is, by tenant and by day",
-		Long: `How complete the collecting is. The state of a tenant or day is complete, complete so far (late
+		Short: "Show how complete the collecting is, by tenant and by day",
+		Long: `Show how complete the collecting is. The state of a tenant or day is complete, complete so far (late
 recordings may still come), incomplete (something that the source offers is not held), or unknown (not
-listed). Sources that are in the configuration no more are told of too.`,
+listed). Sources that are no longer in the configuration are shown too.`,
 		Example: `  callvault status
   callvault status --days --tenant acme-ns --json`,
 		Args: noArguments,
@@ -74,8 +74,8 @@ listed). Sources that are in the configuration no more are told of too.`,
 	return c
 }
 
-// withFormer adds to the configured sources those that are in the configuration no
-// more, of these names or all.
+// withFormer adds to the configured sources those that are no longer in the
+// configuration, with these names or all.
 func withFormer(ctx context.Context, collector *collect.Collector, sources []scheduled, names []string) ([]scheduled, error) {
 	former, err := collector.FormerSources(ctx, collectSources(sources))
 	if err != nil {
@@ -121,7 +121,7 @@ func gatherStatus(c *cobra.Command, v *vault, collector *collect.Collector, sour
 	return report, err
 }
 
-// narrow leaves only the tenants of these names, of all where there are none.
+// narrow leaves only the tenants with these names, or all when no name is given.
 func (report *statusReport) narrow(names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(report.Tenants, func(t collect.TenantStatus) bool { return t.Tenant == name }) {
@@ -134,7 +134,7 @@ func (report *statusReport) narrow(names []string) error {
 	return nil
 }
 
-// zonesOf is the tenants' time zones.
+// zonesOf returns the tenants' time zones.
 func zonesOf(c *cobra.Command, v *vault) (map[string]*time.Location, error) {
 	tenants, err := v.accounts.Tenants(c.Context())
 	zones := map[string]*time.Location{}
@@ -206,7 +206,7 @@ func (report *statusReport) stream(out io.Writer) error {
 	return w.Flush()
 }
 
-// remarks is what there is to know of a tenant beside its row; mostly nothing.
+// remarks returns what there is to know about a tenant beside its row, mostly nothing.
 func remarks(t *collect.TenantStatus, now time.Time) string {
 	var parts []string
 	for _, n := range []struct {
@@ -227,10 +227,10 @@ func remarks(t *collect.TenantStatus, now time.Time) string {
 }
 
 func sourceLine(s *collect.SourceStatus, now time.Time) string {
-	line := s.Source + " (" + cmp.Or(s.URL, "in the configuration no more") + "): "
+	line := s.Source + " (" + cmp.Or(s.URL, "no longer in the configuration") + "): "
 	switch {
 	case s.Running:
-		line += "a run is at work"
+		line += "a run is under way"
 	case s.LastRun == nil:
 		line += "no run has ended yet"
 	default:
@@ -267,7 +267,8 @@ func statusRow(t *collect.TenantStatus) []string {
 		numbers(t.Denied), numbers(t.Missing), moment(last), egress, closed}
 }
 
-// printDays tells of the days, those that are alike in one line.
+// printDays prints a line for each day that has recordings or is not complete, and what
+// is missing.
 func printDays(out io.Writer, tenant string, days []collect.Day) {
 	if len(days) == 0 {
 		return

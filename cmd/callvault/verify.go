@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// verified is what verify found, as --json prints it (contract 7).
+// verified is the result of verify, as --json prints it.
 type verified struct {
 	Read         int               `json:"read"`
 	Bytes        int64             `json:"bytes"`
@@ -25,10 +25,10 @@ func verifyCommand(o *options) *cobra.Command {
 	var tenant, since, until, part string
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Read the audio back against its SHA-256 and its Ogg structure",
-		Long: `Read the audio back against its SHA-256 and its Ogg structure, name each fault, and remember when
-each recording was last read. With --part 3/30 it reads the third of thirty parts, so that a run each
-night reads everything within a month.
+		Short: "Read the audio back, and check its SHA-256 and its Ogg structure",
+		Long: `Read the audio back, check its SHA-256 and its Ogg structure, name each fault, and remember when each
+recording was last read. With --part 3/30, read only the third of thirty parts, so that one part each
+night covers everything within a month.
 
 Exit status 3: there are faults.`,
 		Example: `  callvault verify
@@ -56,14 +56,14 @@ Exit status 3: there are faults.`,
 func verify(c *cobra.Command, o *options, v *vault, selection archive.Selection) error {
 	if selection.Tenant != "" {
 		if _, err := v.accounts.Tenant(c.Context(), selection.Tenant); err != nil {
-			return err // else a mistyped name would be told to be whole
+			return err // a mistyped name would otherwise be found to be whole
 		}
 	}
 	done := verified{Faults: []archive.Checked{}}
 	var bar *progress
 	for checked, err := range v.archive.Verify(c.Context(), selection, time.Now()) {
 		if err != nil {
-			if !o.json { // whatever has ended it, what was found by then is so
+			if !o.json { // the faults found so far are real, whatever the error
 				done.printFaults(c.OutOrStdout())
 			}
 			return err
@@ -119,14 +119,14 @@ func (done *verified) printFaults(out io.Writer) {
 	}
 }
 
-// spanOf reads --since and --until: days in UTC, or times with an offset.
+// spanOf parses --since and --until: days in UTC, or times with an offset.
 func spanOf(since, until string) (callvault.Span, error) { return spanIn(time.UTC, since, until) }
 
 // spanIn is spanOf with days in a time zone.
 func spanIn(zone *time.Location, since, until string) (callvault.Span, error) {
 	span := callvault.Span{From: 0, To: math.MaxInt64}
 	for _, end := range []struct {
-		flag string
+		flag string // its value
 		ms   *int64
 	}{{since, &span.From}, {until, &span.To}} {
 		if end.flag == "" {
@@ -138,7 +138,7 @@ func spanIn(zone *time.Location, since, until string) (callvault.Span, error) {
 			continue
 		}
 		if *end.ms, err = callvault.ParseTime(end.flag); err != nil {
-			return span, usageError{fmt.Errorf("%.40q is neither a day that there is, such as 2024-02-29, nor a time with an offset, such as 2024-02-29T23:59:59-06:00", end.flag)}
+			return span, usageError{fmt.Errorf("%.40q is neither a day that exists, such as 2024-02-29, nor a time with an offset, such as 2024-02-29T23:59:59-06:00", end.flag)}
 		}
 	}
 	if span.From > span.To {
@@ -147,7 +147,7 @@ func spanIn(zone *time.Location, since, until string) (callvault.Span, error) {
 	return span, nil
 }
 
-// partOf reads --part.
+// partOf parses --part.
 func partOf(text string) (part archive.Part, err error) {
 	if text == "" {
 		return part, nil

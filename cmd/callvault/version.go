@@ -10,7 +10,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is the program's, from what the build knows of its module and commit.
+// version returns the program's version, from what the build recorded of its module and
+// commit.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
