@@ -2,23 +2,24 @@ package audio
 
 import "io"
 
-// Checker checks an Ogg Opus stream as it is written to it, in pieces of any
-// size: capture pattern, version and checksum of each page, their sequence, one
-// logical stream, both headers, the shape of every packet, granule positions
-// that grow, nothing after the end (RFC 3533 section 6, RFC 6716 section 3.4,
-// RFC 7845 sections 3 to 5). The zero value is ready. It keeps one page at most.
+// Checker checks an Ogg Opus stream that is written to it in pieces of any size: the
+// capture pattern, version and checksum of each page; that the pages are in sequence
+// and of one logical stream; both headers; the structure of every packet; that
+// granule positions do not fall; and that nothing follows the end (RFC 3533 section 6,
+// RFC 6716 section 3.4, RFC 7845 sections 3 to 5). It buffers at most one page. The
+// zero value is ready to use.
 type Checker struct {
 	sum    oggCRC
 	stream stream
 	first  []byte // the first bytes, up to SniffLen
-	buf    []byte // of a page that has not come whole
+	buf    []byte // the start of an incomplete page
 	offset int64  // of the next page
 	bytes  int64
 	bad    *Fault
 }
 
-// Write takes the next bytes. It always takes them all and returns no error, so
-// that it can stand in an [io.MultiWriter] beside a spool; [Checker.Finish] has
+// Write checks the next bytes. It always accepts all of them and returns no error, so
+// that a Checker can be in an [io.MultiWriter] with a spool; [Checker.Finish] returns
 // the first fault.
 func (c *Checker) Write(p []byte) (int, error) {
 	c.bytes += int64(len(p))
@@ -39,7 +40,8 @@ func (c *Checker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// resume completes the page in buf, as far as b goes, and returns what follows.
+// resume completes the page in buf with bytes of b, as far as they go, and returns the
+// rest of b.
 func (c *Checker) resume(b []byte) []byte {
 	had := len(c.buf)
 	c.buf = append(c.buf, b[:min(len(b), wanted(c.buf))]...)
@@ -50,8 +52,8 @@ func (c *Checker) resume(b []byte) []byte {
 	return b[took:]
 }
 
-// wanted is how many bytes the page that b begins lacks for the next step of
-// reading it, so that none of the page after it are copied.
+// wanted returns how many more bytes the page at the start of b needs for the next step
+// of parsing it: never more than the page has.
 func wanted(b []byte) int {
 	if len(b) < pageHeaderLen {
 		return pageHeaderLen - len(b)
@@ -66,8 +68,8 @@ func wanted(b []byte) int {
 	return need - len(b)
 }
 
-// page checks the page at the start of b and returns its length, or 0 if it is
-// not whole or at fault.
+// page checks the page at the start of b and returns its length, or 0 if the page is
+// incomplete or faulty.
 func (c *Checker) page(b []byte) int {
 	p, n, bad := nextPage(b, &c.sum)
 	if bad == nil && n > 0 {
@@ -82,9 +84,9 @@ func (c *Checker) page(b []byte) int {
 	return n
 }
 
-// inWords puts a fault of the very first page in the words of what the file
-// seems to be instead.
-func (c *Checker) inWords() *Fault {
+// explain returns the fault. If the very first page is faulty because the file is
+// something else, it says what the file seems to be.
+func (c *Checker) explain() *Fault {
 	format := Sniff(c.first)
 	if c.bad.Offset > 0 || c.bad.Kind == ErrCRC || format == FormatOggOpus {
 		return c.bad
@@ -96,8 +98,8 @@ func (c *Checker) inWords() *Fault {
 	return f
 }
 
-// Finish tells what was found, as far as known, and the first fault, a *[Fault].
-// A stream whose end is not marked is no fault: see Info.Ended.
+// Finish returns what is known of the stream, and the first fault, a *[Fault]. It is not
+// a fault if the end of the stream is not marked: see Info.Ended.
 func (c *Checker) Finish() (Info, error) {
 	info := Info{
 		Channels:  c.stream.head.channels,
@@ -110,7 +112,7 @@ func (c *Checker) Finish() (Info, error) {
 	}
 	switch {
 	case c.bad != nil:
-		return info, c.inWords()
+		return info, c.explain()
 	case c.bytes == 0:
 		return info, FormatEmpty.refusal()
 	case len(c.buf) > 0:
@@ -123,8 +125,8 @@ func (c *Checker) Finish() (Info, error) {
 	return info, nil
 }
 
-// Check reads r to its end through a [Checker]. Its error is a *[Fault] if the
-// audio is at fault, else that of r.
+// Check reads r to its end through a [Checker]. The error is a *[Fault] if the audio is
+// at fault, and otherwise that of r.
 func Check(r io.Reader) (Info, error) {
 	var c Checker
 	if _, err := io.Copy(&c, r); err != nil {

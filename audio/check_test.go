@@ -44,7 +44,7 @@ func TestDuration(t *testing.T) {
 	}
 }
 
-// TestEveryByteCounts changes each byte of a file in turn: no change goes unseen.
+// TestEveryByteCounts changes each byte of a file in turn: no change goes unnoticed.
 func TestEveryByteCounts(t *testing.T) {
 	ogg := fixture(t, "speech.opus")
 	sums := 0
@@ -68,8 +68,8 @@ func TestEveryByteCounts(t *testing.T) {
 	}
 }
 
-// TestEveryTruncation cuts a file at each byte: the end is missing, and is said
-// to be inside a page unless the cut is between two.
+// TestEveryTruncation cuts a file at each byte: the end is missing, and reported to be
+// inside a page unless the cut is between two pages.
 func TestEveryTruncation(t *testing.T) {
 	ogg := fixture(t, "speech.opus")
 	between := 0
@@ -129,7 +129,7 @@ func TestCheckerTakesAnyPieces(t *testing.T) {
 	})
 }
 
-// TestRules breaks one rule of the container at a time, with right checksums.
+// TestRules breaks one rule of the container at a time, with correct checksums.
 func TestRules(t *testing.T) {
 	speech := fixture(t, "speech.opus")
 	edit := func(f func(i int, p *page)) []byte { return repage(t, speech, f) }
@@ -166,7 +166,7 @@ func TestRules(t *testing.T) {
 		{"granule position below zero", on(2, func(p *page) { p.granule = -5 }), ErrMalformed, "no granule"},
 		{"first granule position too low", on(2, func(p *page) { p.granule = 5 }), ErrMalformed, "first granule"},
 		{"granule position falls", on(3, func(p *page) { p.granule = 47999 }), ErrMalformed, "falls"},
-		{"granule position leaps", on(3, func(p *page) { p.granule = 1 << 60 }), ErrMalformed, "leaps"},
+		{"granule position jumps", on(3, func(p *page) { p.granule = 1 << 60 }), ErrMalformed, "jumps"},
 		{"after the end", append(bytes.Clone(speech), rawPage(page{seq: 4})...), ErrMalformed, "follow the end"},
 		{"chained", append(bytes.Clone(speech), speech...), ErrUnsupported, "chained"},
 		{"junk after the end", append(bytes.Clone(speech), "junk"...), ErrMalformed, "no Ogg page begins"},
@@ -260,8 +260,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// mend puts right the checksums of all whole pages at the start of a file, so
-// that fuzzing gets past them.
+// mend corrects the checksums of all whole pages at the start of a file, so that
+// fuzzing gets past them.
 func mend(file []byte) {
 	var sum oggCRC
 	for len(file) >= pageHeaderLen && string(file[:4]) == "OggS" {

@@ -8,41 +8,41 @@ import (
 	"github.com/pion/opus"
 )
 
-// A decoder carries its state from packet to packet, so what a stretch of sound
-// decodes to depends on all before it. To make it depend on little, so that any
-// range of a WAV has the same bytes whether or not what precedes it was decoded,
-// the decoder starts afresh at every segment and first runs in over the preroll
-// just before it (RFC 7845 section 4.6 asks for 80 ms).
+// An Opus decoder carries state from packet to packet, so what a packet decodes to
+// depends on all packets before it. But any range of a WAV must have the same bytes
+// whether or not the sound before it was decoded. So the decoder is reset at every
+// segment, and first decodes the preroll just before it (RFC 7845 section 4.6 asks for
+// 80 ms).
 const (
 	segment = 30 * Rate
 	preroll = Rate / 2
-	// maxPacketPCM is the most samples at Rate that a packet can give.
+	// maxPacketPCM is the maximum number of samples at Rate in a packet.
 	maxPacketPCM = maxPacketTime / step
 )
 
-// Decoder turns Ogg Opus of one or two channels into PCM: [Rate] Hz, mono, 16
-// bit. It plays what RFC 7845 section 4 says is to be played: the pre-skip and
-// what lies past the last granule position are cut off, gaps in the granule
-// positions are silent, the header's gain is applied. A packet that cannot be
-// decoded is silent for its length. The Opus decoder within is pion/opus.
+// Decoder decodes Ogg Opus of one or two channels to PCM: [Rate] Hz, mono, 16 bit. It
+// follows RFC 7845 section 4: it drops the pre-skip and everything after the last
+// granule position, fills gaps in the granule positions with silence, and applies the
+// header's gain. A packet that cannot be decoded becomes silence of its length. The
+// Opus decoder is pion/opus.
 type Decoder struct {
 	pages  pageReader
 	stream stream
 	opus   opus.Decoder
 	gain   float64
 
-	queue []packet // of the page being played
+	queue []packet // the remaining packets of the current page
 	page  int64    // sample at which that page ends
 	pos   int64    // sample at which the next packet begins
-	skip  int64    // samples before this one are not given out
+	skip  int64    // samples before this one are dropped
 	tail  []packet // the packets just before pos, preroll long
-	fresh int64    // the segment for which opus was started; -1: none
-	thin  int      // of so many packets only one is decoded: see Peaks; 0: all are
-	since int      // packets that were passed over since the last that was decoded,
+	fresh int64    // the segment for which opus was reset; -1: none
+	thin  int      // only one of so many packets is decoded: see Peaks; 0: all are
+	since int      // packets skipped since the last that was decoded,
 	last  int      // which had this length
 
-	pcm     []int16 // decoded up to pos and not given out yet
-	silence int64   // as many samples of silence up to pos instead
+	pcm     []int16 // decoded up to pos and not returned yet
+	silence int64   // or that many samples of silence up to pos
 	scratch [maxPacketPCM]int16
 	err     error
 }
@@ -66,9 +66,9 @@ func NewDecoder(r io.Reader) (*Decoder, error) {
 	return d, nil
 }
 
-// ReadSamples fills pcm with samples at [Rate], full scale ±32768, and returns
-// how many it gave. At the end of the sound it returns [io.EOF]; a fault of the
-// file, or of its reader, comes after all that was good before it.
+// ReadSamples reads samples at [Rate], full scale ±32768, into pcm, and returns how many
+// it read. At the end of the sound it returns [io.EOF]. It returns an error of the
+// file, or of its reader, after all good samples before it.
 func (d *Decoder) ReadSamples(pcm []int16) (int, error) {
 	n := 0
 	for n < len(pcm) {
@@ -98,9 +98,8 @@ func (d *Decoder) ReadSamples(pcm []int16) (int, error) {
 	return n, nil
 }
 
-// skipTo passes over what comes before sample, counted from the first that is
-// played; it must not lie behind what was read. Segments that end before it are
-// parsed but not decoded.
+// skipTo skips to a sample, counted from the first that is played. It must not be before
+// what was read already. Segments that end before it are parsed but not decoded.
 func (d *Decoder) skipTo(sample int64) {
 	d.skip = sample + int64(d.stream.head.preSkip)/step
 	behind := d.skip - (d.pos - d.silence - int64(len(d.pcm)))
@@ -108,7 +107,7 @@ func (d *Decoder) skipTo(sample int64) {
 	d.pcm = d.pcm[max(0, min(int64(len(d.pcm)), behind)):]
 }
 
-// advance takes one step: on to the next page, or to the next packet of this one.
+// advance takes one step: to the next page, or to the next packet of this one.
 func (d *Decoder) advance() error {
 	if len(d.queue) == 0 {
 		return d.nextPage()
@@ -119,7 +118,7 @@ func (d *Decoder) advance() error {
 	return nil
 }
 
-// nextPage takes the packets of the next page into the queue.
+// nextPage reads the next page and queues its packets.
 func (d *Decoder) nextPage() error {
 	p, at, err := d.pages.next()
 	if err != nil {
@@ -134,9 +133,8 @@ func (d *Decoder) nextPage() error {
 	return nil
 }
 
-// lead makes the page just read end where its granule position says:
-// silence before its packets if they are too short for that; if they are too
-// long, play cuts them.
+// lead makes the page just read end where its granule position says. If its packets are
+// too short for that, it puts silence before them; if they are too long, play cuts them.
 func (d *Decoder) lead() {
 	if len(d.queue) == 0 {
 		return
@@ -151,7 +149,7 @@ func (d *Decoder) lead() {
 	}
 }
 
-// play decodes one packet.
+// play decodes one packet, or skips it if it ends well before d.skip.
 func (d *Decoder) play(p packet) {
 	length := int64(p.time / step)
 	kept := min(length, max(0, d.page-d.pos))
@@ -167,8 +165,8 @@ func (d *Decoder) play(p packet) {
 	d.remember(p)
 }
 
-// sound is the PCM of the packet; of one that is passed over that of the last one
-// of its length, which thereby stands for it.
+// sound returns the PCM of the packet. If the packet is skipped because d.thin says so,
+// the PCM of the last decoded one, of the same length, stands in for it.
 func (d *Decoder) sound(p packet) []int16 {
 	if d.since++; d.since < d.thin && d.last == p.time {
 		return d.scratch[:p.time/step]
@@ -177,7 +175,7 @@ func (d *Decoder) sound(p packet) []int16 {
 	return d.decode(p)
 }
 
-// emit queues pcm, or as much silence if it is nil, that begins at pos.
+// emit queues n samples at pos: those of pcm, or silence if it is nil.
 func (d *Decoder) emit(pcm []int16, n int64) {
 	drop := min(n, max(0, d.skip-d.pos))
 	d.pos += n
@@ -188,7 +186,7 @@ func (d *Decoder) emit(pcm []int16, n int64) {
 	d.pcm = pcm[drop:]
 }
 
-// restart makes the decoder forget all but the preroll.
+// restart resets the Opus decoder and decodes the preroll.
 func (d *Decoder) restart(within int64) {
 	d.fresh = within
 	// Init cannot fail: NewDecoder has called it with the same arguments.
@@ -214,11 +212,11 @@ func (d *Decoder) remember(p packet) {
 	d.tail = append(d.tail, packet{append(spare[:0], p.data...), p.time})
 }
 
-// decode gives the PCM of a packet, good until the next call.
+// decode returns the PCM of a packet, valid until the next call.
 func (d *Decoder) decode(p packet) (pcm []int16) {
 	pcm = d.scratch[:p.time/step]
-	// The packet's shape was checked; should the decoder still stumble over its
-	// contents, the sound after it is worth more than an early end.
+	// The structure of the packet was checked. If the decoder panics on its contents all
+	// the same, going on with the sound after it is better than ending early.
 	defer func() {
 		if recover() != nil {
 			clear(pcm)

@@ -60,8 +60,8 @@ func TestDecodeAgreesWithOpusdec(t *testing.T) {
 	}
 }
 
-// long is speech of more than two segments: the fixture over and over, each time
-// cut off at its 41 full packets.
+// long is speech of more than two segments: the first 41 full packets of the fixture,
+// over and over.
 func long(t testing.TB, times int) []byte {
 	t.Helper()
 	return withPauses(t, times, 0)
@@ -111,7 +111,7 @@ func withPauses(t testing.TB, times int, pause int64) []byte {
 	return out.Bytes()
 }
 
-// straight decodes without ever starting afresh.
+// straight decodes without ever resetting the decoder.
 func straight(t testing.TB, ogg []byte) []int16 {
 	t.Helper()
 	dec, err := opus.NewDecoderWithOutput(Rate, 1)
@@ -141,8 +141,8 @@ func straight(t testing.TB, ogg []byte) []int16 {
 	}
 }
 
-// TestSegmentsCannotBeHeard: where the decoder starts afresh, what it gives is
-// what it would have given anyway, but for the last bits.
+// TestSegmentsCannotBeHeard: after a reset the decoder returns what it would have
+// returned without, except for the last bits.
 func TestSegmentsCannotBeHeard(t *testing.T) {
 	ogg := long(t, 40)
 	whole, ours := straight(t, ogg), decodeAll(t, ogg)
@@ -159,10 +159,9 @@ func TestSegmentsCannotBeHeard(t *testing.T) {
 	}
 }
 
-// TestGapsAreSilent moves the pages from the third of sound on away from those
-// before.
+// TestGapsAreSilent moves all pages from the third page of sound on to a later time.
 func TestGapsAreSilent(t *testing.T) {
-	const gap = 12345 // no multiple of a packet, nor of the step
+	const gap = 12345 // not a multiple of a packet, nor of the step
 	ogg := long(t, 4)
 	plain := decodeAll(t, ogg)
 	info, err := Check(bytes.NewReader(ogg))
@@ -197,20 +196,20 @@ func TestGapsAreSilent(t *testing.T) {
 	}
 }
 
-// TestGapsAreFew: leaps of the granule position that each might be a pause are, taken
-// together, no sound that anybody recorded.
+// TestGapsAreFew: jumps of the granule position may each be a pause, and yet together be
+// more than anybody has recorded.
 func TestGapsAreFew(t *testing.T) {
 	const hour = 3600 * opusRate
 	if info, err := Check(bytes.NewReader(withPauses(t, 4, 8*hour))); err != nil || info.Samples < 24*hour {
 		t.Errorf("three pauses of 8 hours: %+v, %v", info, err)
 	}
 	_, err := Check(bytes.NewReader(withPauses(t, 5, 8*hour)))
-	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "leaps") {
+	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "jumps") {
 		t.Errorf("four pauses of 8 hours: %v", err)
 	}
 }
 
-// TestStartIsCropped is a stream taken up in the middle (RFC 7845 section 4.3).
+// TestStartIsCropped decodes a stream that was joined in the middle (RFC 7845 section 4.3).
 func TestStartIsCropped(t *testing.T) {
 	ogg := fixture(t, "speech.opus")
 	later := repage(t, ogg, func(i int, p *page) {

@@ -5,28 +5,28 @@ import (
 	"io"
 )
 
-// How speech is kept. Frames of 60 ms take a tenth less than those of 20 ms, and
-// at the highest complexity encoding is still twice as fast as opusenc, since
+// How speech is encoded. Frames of 60 ms take a tenth less space than frames of 20 ms.
+// Even at the highest complexity encoding is twice as fast as with opusenc, since
 // nothing is resampled to 48 kHz first: see BenchmarkEncode.
 const (
 	bitrate    = 8000 // bit/s aimed at
 	complexity = 10   // of 10
 	frame      = 60 * Rate / 1000
 	pageTime   = opusRate
-	maxEncoded = 4000 // bytes; what libopus recommends as room for a packet
+	maxEncoded = 4000 // bytes; the buffer size that libopus recommends for a packet
 )
 
 // Samples is sound at [Rate], mono, 16 bit: a [Decoder] or a [WAVReader].
 type Samples interface {
-	// ReadSamples gives the next samples; io.EOF after the last.
+	// ReadSamples reads the next samples. It returns io.EOF after the last.
 	ReadSamples(pcm []int16) (int, error)
 }
 
-// Encode writes src to w as Ogg Opus: mono, 8000 Hz of input, speech at some 8
-// kbit/s, variable, in frames of 60 ms and pages of up to a second, with the end
-// marked and trimmed to the very sample. The same sound and the same libopus give
-// the same bytes. Errors are those of src and w, ErrEmpty, or [ErrNoLibrary]; what
-// w got until then is to be thrown away.
+// Encode writes src to w as Ogg Opus: mono, with an input rate of 8000 Hz, speech at
+// about 8 kbit/s, variable, in frames of 60 ms and pages of up to a second. The end is
+// marked, and exact to the sample. The same sound and the same libopus give the same
+// bytes. The error is that of src or w, ErrEmpty, or [ErrNoLibrary]; what was written to
+// w is then to be discarded.
 func Encode(w io.Writer, src Samples) (Info, error) {
 	opus, err := newOpusEncoder()
 	if err != nil {
@@ -70,12 +70,12 @@ func (e *encoder) run() error {
 		return err
 	}
 	if e.read == 0 {
-		return fault(ErrEmpty, "the audio holds no sound at all: its length is 0; send the recording again")
+		return fault(ErrEmpty, "the audio holds no sound: its length is 0; send the recording again")
 	}
 	if err := e.headers(); err != nil {
 		return err
 	}
-	// The last sound leaves the encoder only after its delay.
+	// The encoder returns the last sound only after its delay.
 	for !e.ended || e.granule < e.read*step+int64(e.preSkip) {
 		if err := e.encode(); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (e *encoder) run() error {
 	return e.out.flush(e.read*step+int64(e.preSkip), flagLast)
 }
 
-// fill reads the next frame, silent after the end.
+// fill reads the next frame, and pads it with silence after the end.
 func (e *encoder) fill() error {
 	n := 0
 	for n < frame && !e.ended {
@@ -104,8 +104,8 @@ func (e *encoder) fill() error {
 	return nil
 }
 
-// encode puts one frame on the page. A full page is written only when the next
-// packet comes, so that there is one left to mark as the last.
+// encode adds one frame to the page. It writes a full page only when the next packet is
+// there, so that a page is left to be marked as the last.
 func (e *encoder) encode() error {
 	n, err := e.opus.encode(e.pcm[:], e.packet[:])
 	if err != nil {

@@ -98,8 +98,8 @@ func TestEncodeIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestSpeech encodes a quarter of the prompts of more than four seconds: they
-// stay small and come back as they were.
+// TestSpeech encodes a quarter of the prompts of more than four seconds: they stay small
+// and decode to what they were.
 func TestSpeech(t *testing.T) {
 	needLibopus(t)
 	names := prompts(t, 44+4*2*Rate)
@@ -169,7 +169,7 @@ func TestOthersAccept(t *testing.T) {
 	}
 }
 
-// endless is a WAV without end, of a size that the header does not tell.
+// endless is a WAV that never ends. Its header does not say how long it is.
 type endless struct {
 	head []byte
 	left int
@@ -215,7 +215,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	if info.Duration() != time.Duration(minutes)*time.Minute {
 		t.Errorf("%v", info.Duration())
 	}
-	// All that was ever allocated, not only what is still held.
+	// Everything that was ever allocated, not only what is still in use.
 	if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 4 {
 		t.Errorf("%d MB allocated for %d minutes", grown, minutes)
 	}

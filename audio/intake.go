@@ -5,12 +5,11 @@ import (
 	"io"
 )
 
-// ToOpus writes to w, as mono Ogg Opus, the recording that r holds from its
-// start: an Ogg Opus of one channel byte for byte once it has passed [Check] and
-// is marked as ended, one of two channels mixed down by way of [Decoder] and
-// [Encode], a WAV encoded. Anything else is refused by an error that says what it
-// looks like and what is taken. Fails as they do; what w got until then is to be
-// thrown away.
+// ToOpus writes the recording in r, from its start, to w as mono Ogg Opus. It copies Ogg
+// Opus of one channel byte for byte if it passes [Check] and is marked as ended, mixes
+// down Ogg Opus of two channels with [Decoder] and [Encode], and encodes a WAV. For
+// anything else the error says what it looks like and what is accepted. If ToOpus fails,
+// what it wrote to w is to be discarded.
 func ToOpus(w io.Writer, r io.ReadSeeker) (Info, error) {
 	var head [SniffLen]byte
 	n, err := io.ReadFull(r, head[:])
@@ -44,7 +43,7 @@ func fromOpus(w io.Writer, r io.ReadSeeker) (Info, error) {
 		f.Offset = info.Bytes
 		return info, f
 	case info.Samples == 0:
-		return info, fault(ErrEmpty, "the Ogg Opus stream holds no sound at all: its length is 0; send the recording again")
+		return info, fault(ErrEmpty, "the Ogg Opus stream holds no sound: its length is 0; send the recording again")
 	}
 	if err := rewind(r); err != nil {
 		return info, err

@@ -34,8 +34,8 @@ func TestOpusOfTwoChannelsIsMixedDown(t *testing.T) {
 	}
 }
 
-// TestWhatIsRefused: each refusal says what the thing is and is told from an
-// error of the machine.
+// TestWhatIsRefused: each refusal says what the file is, and can be told from an error of
+// the machine.
 func TestWhatIsRefused(t *testing.T) {
 	speech := fixture(t, "speech.opus")
 	unended := repage(t, speech, func(_ int, p *page) { p.flags &^= flagLast })

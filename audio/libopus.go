@@ -10,7 +10,7 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// libopus is the C library, opened at run time so that building needs only Go.
+// libopus is the C library. It is opened at run time, so that building needs only Go.
 type libopus struct {
 	create  func(rate, channels, application int32, status *int32) uintptr
 	destroy func(encoder uintptr)
@@ -21,7 +21,7 @@ type libopus struct {
 	version func() string
 }
 
-// openLibopus opens the library once; it fails with ErrNoLibrary.
+// openLibopus opens the library once. Its error wraps ErrNoLibrary.
 var openLibopus = sync.OnceValues(func() (*libopus, error) {
 	names := []string{"libopus.so.0"}
 	if runtime.GOOS == "darwin" {
@@ -61,9 +61,9 @@ func bindLibopus(handle uintptr) (*libopus, error) {
 	return &l, nil
 }
 
-// bindCtl binds the one function that is variadic in C. Everywhere but on Apple's
-// ARM its third argument travels as if it were not; there variable arguments lie
-// on the stack, which comes after the eight registers: six of nothing fill them.
+// bindCtl binds the one function that is variadic in C. Its third argument is passed as
+// in any other function, except on Apple's ARM. There, variadic arguments are on the
+// stack, so six empty arguments fill the rest of the eight registers.
 func (l *libopus) bindCtl(ctl uintptr) {
 	if runtime.GOOS != "darwin" || runtime.GOARCH != "arm64" {
 		purego.RegisterFunc(&l.set, ctl)
@@ -82,7 +82,7 @@ func (l *libopus) bindCtl(ctl uintptr) {
 	}
 }
 
-// Values of opus_defines.h.
+// Values from opus_defines.h.
 const (
 	opusVoIP          = 2048
 	opusSetBitrate    = 4002
@@ -125,7 +125,7 @@ func newOpusEncoder() (*opusEncoder, error) {
 
 func (e *opusEncoder) close() { e.lib.destroy(e.state) }
 
-// lookahead is the encoder's delay in samples at Rate.
+// lookahead returns the encoder's delay in samples at Rate.
 func (e *opusEncoder) lookahead() (int, error) {
 	var n int32
 	if status := e.lib.get(e.state, opusGetLookahead, &n); status != 0 {
@@ -134,7 +134,7 @@ func (e *opusEncoder) lookahead() (int, error) {
 	return int(n), nil
 }
 
-// encode codes one frame into packet and returns the length.
+// encode encodes one frame into packet and returns the length of the packet.
 func (e *opusEncoder) encode(pcm []int16, packet []byte) (int, error) {
 	n := e.lib.encode(e.state, pcm, int32(len(pcm)), packet, int32(len(packet)))
 	if n < 0 {
@@ -143,8 +143,8 @@ func (e *opusEncoder) encode(pcm []int16, packet []byte) (int, error) {
 	return int(n), nil
 }
 
-// Library is the version of libopus that encodes, as it names itself;
-// [ErrNoLibrary] if it is missing.
+// Library returns the version of libopus, in its own words. If it is missing the error
+// wraps [ErrNoLibrary].
 func Library() (version string, err error) {
 	lib, err := openLibopus()
 	if err != nil {

@@ -2,7 +2,7 @@
 
 package audio
 
-// opusEncoder stands where no libopus can be opened.
+// opusEncoder is a placeholder in builds that cannot open libopus.
 type opusEncoder struct{}
 
 func newOpusEncoder() (*opusEncoder, error) { return nil, ErrNoLibrary }
@@ -13,6 +13,5 @@ func (*opusEncoder) lookahead() (int, error) { return 0, ErrNoLibrary }
 
 func (*opusEncoder) encode([]int16, []byte) (int, error) { return 0, ErrNoLibrary }
 
-// Library is the version of libopus that encodes; this build has none and
-// returns [ErrNoLibrary].
+// Library returns [ErrNoLibrary]: this build cannot use libopus.
 func Library() (version string, err error) { return "", ErrNoLibrary }

@@ -28,8 +28,8 @@ type page struct {
 	body    []byte
 }
 
-// nextPage reads the page at the start of b and says how long it is. While b is
-// too short for that it returns a length of 0 and no fault.
+// nextPage parses the page at the start of b and returns it with its length. If b is
+// shorter than the page, it returns a length of 0 and no fault.
 func nextPage(b []byte, sum *oggCRC) (page, int, *Fault) {
 	if string(b[:min(4, len(b))]) != "OggS"[:min(4, len(b))] {
 		return page{}, 0, fault(ErrMalformed, "no Ogg page begins where one should: bytes are missing, "+
@@ -66,19 +66,18 @@ func nextPage(b []byte, sum *oggCRC) (page, int, *Fault) {
 	}, end, nil
 }
 
-// oggCRC computes Ogg's checksum: polynomial 0x04c11db7, most significant bit
-// first, no inversion. That is the common IEEE checksum seen in a mirror, for
-// which hash/crc32 has the processor's help; so the bits of each byte are turned
-// round on the way in and those of the sum on the way out, which is faster than
-// any table.
+// oggCRC computes Ogg's checksum: polynomial 0x04c11db7, most significant bit first, no
+// inversion. That is the mirror image of the common IEEE checksum, which hash/crc32
+// computes with the help of the processor. So oggCRC reverses the bits of each byte
+// before, and those of the sum after, which is faster than any table.
 type oggCRC struct{ mirror [1024]byte }
 
-// page sums a whole page as if its checksum field were zero.
+// page returns the checksum of a whole page, taking its checksum field as zero.
 func (c *oggCRC) page(b []byte) uint32 {
 	sum := ^uint32(0)
 	for first := true; len(b) > 0; first = false {
 		n := min(len(b), len(c.mirror))
-		turnBits(c.mirror[:(n+7)&^7], b[:n])
+		reverseBits(c.mirror[:(n+7)&^7], b[:n])
 		if first {
 			clear(c.mirror[22:26])
 		}
@@ -88,27 +87,28 @@ func (c *oggCRC) page(b []byte) uint32 {
 	return bits.Reverse32(^sum)
 }
 
-// turnBits reverses the bits of each byte; dst is src rounded up to whole words.
-func turnBits(dst, src []byte) {
+// reverseBits sets dst to src with the bits of each byte reversed. dst has the length of
+// src rounded up to whole words of 8 bytes.
+func reverseBits(dst, src []byte) {
 	for len(src) >= 8 {
-		binary.LittleEndian.PutUint64(dst, turnWord(binary.LittleEndian.Uint64(src)))
+		binary.LittleEndian.PutUint64(dst, reverseWord(binary.LittleEndian.Uint64(src)))
 		dst, src = dst[8:], src[8:]
 	}
 	if len(src) > 0 {
 		var last [8]byte
 		copy(last[:], src)
-		binary.LittleEndian.PutUint64(dst, turnWord(binary.LittleEndian.Uint64(last[:])))
+		binary.LittleEndian.PutUint64(dst, reverseWord(binary.LittleEndian.Uint64(last[:])))
 	}
 }
 
-func turnWord(x uint64) uint64 {
+func reverseWord(x uint64) uint64 {
 	const m1, m2, m4 = 0x5555555555555555, 0x3333333333333333, 0x0f0f0f0f0f0f0f0f
 	x = x>>1&m1 | x&m1<<1
 	x = x>>2&m2 | x&m2<<2
 	return x>>4&m4 | x&m4<<4
 }
 
-// pageReader reads page after page of a file.
+// pageReader reads a file page by page.
 type pageReader struct {
 	src    io.Reader
 	sum    oggCRC
@@ -117,8 +117,8 @@ type pageReader struct {
 	offset int64 // of buf[start] in the file
 }
 
-// next gives the next page, good until the call after, and where it begins;
-// io.EOF after the last.
+// next returns the next page, valid until the next call, and its offset. After the last
+// page it returns io.EOF.
 func (r *pageReader) next() (page, int64, error) {
 	for {
 		if rest := r.buf[r.start:]; len(rest) > 0 {
@@ -142,7 +142,7 @@ func (r *pageReader) next() (page, int64, error) {
 	}
 }
 
-// fill moves the unfinished page to the front of buf and adds at least one byte.
+// fill moves the incomplete page to the front of buf and reads at least one more byte.
 func (r *pageReader) fill() error {
 	if r.buf == nil {
 		r.buf = make([]byte, 0, maxPageLen)
@@ -172,15 +172,15 @@ type pageWriter struct {
 	bytes  int64
 }
 
-// serial numbers the one stream of a file; a constant, since nothing that we
-// write is ever multiplexed and the same sound shall give the same bytes.
+// serial is the serial number of the one stream in a file. It is constant, since our
+// files are never multiplexed, and the same sound must give the same bytes.
 const serial = 0x43564c54
 
-// fits tells whether a packet of n bytes can still go on the page.
+// fits reports whether there is room for a packet of n bytes on the page.
 func (w *pageWriter) fits(n int) bool { return len(w.lacing)+n/255+1 <= 255 }
 
-// add puts a packet on the page. A packet that is a multiple of 255 bytes long
-// ends with a lacing value of 0 (RFC 3533 section 5).
+// add adds a packet to the page. A packet whose length is a multiple of 255 bytes ends
+// with a lacing value of 0 (RFC 3533 section 5).
 func (w *pageWriter) add(packet []byte) {
 	for n := len(packet); ; n -= 255 {
 		w.lacing = append(w.lacing, byte(min(n, 255)))
@@ -191,7 +191,7 @@ func (w *pageWriter) add(packet []byte) {
 	w.body = append(w.body, packet...)
 }
 
-// flush writes the page out.
+// flush writes the page.
 func (w *pageWriter) flush(granule int64, flags byte) error {
 	b := append(w.buf[:0], "OggS\x00"...)
 	b = append(b, flags)

@@ -1,15 +1,15 @@
 package audio
 
-// Bounds of an Opus packet (RFC 6716 section 3.4 rule R2 and R5, RFC 7845
-// section 6): what is larger was not made by an encoder.
+// Limits of an Opus packet (RFC 6716 section 3.4 rules R2 and R5, RFC 7845 section 6).
+// No encoder makes larger ones.
 const (
 	maxFrameLen   = 1275
 	maxPacketLen  = 61440
 	maxPacketTime = 120 * opusRate / 1000
 )
 
-// packetTime is how many samples at 48 kHz an Opus packet lasts; ok is false if
-// it breaks a rule of RFC 6716 section 3.4, so that no decoder could read it.
+// packetTime returns how many samples at 48 kHz an Opus packet lasts. ok is false if the
+// packet breaks a rule of RFC 6716 section 3.4, so that no decoder could read it.
 func packetTime(b []byte) (samples int, ok bool) {
 	if len(b) == 0 || len(b) > maxPacketLen {
 		return 0, false
@@ -29,7 +29,7 @@ func packetTime(b []byte) (samples int, ok bool) {
 	return manyFrames(b, frame)
 }
 
-// frameTime is the length of a frame, in samples at 48 kHz, by the configuration
+// frameTime returns the length of a frame, in samples at 48 kHz, for a configuration
 // number (RFC 6716 table 2).
 func frameTime(config byte) int {
 	const ms = opusRate / 1000
@@ -42,7 +42,8 @@ func frameTime(config byte) int {
 	return [4]int{5 * ms / 2, 5 * ms, 10 * ms, 20 * ms}[config%4]
 }
 
-// frameLen reads the length of a frame (RFC 6716 section 3.2.1).
+// frameLen parses the length of a frame, n bytes, which itself takes used bytes (RFC
+// 6716 section 3.2.1).
 func frameLen(b []byte) (n, used int, ok bool) {
 	switch {
 	case len(b) >= 1 && b[0] < 252:
@@ -86,8 +87,8 @@ func manyFrames(b []byte, frame int) (samples int, ok bool) {
 	return samples, last >= 0 && last <= maxFrameLen
 }
 
-// trimPadding takes the padding off a packet of code 3, its length in front and
-// its bytes behind.
+// trimPadding removes the padding of a packet of code 3: its length at the front and its
+// bytes at the end.
 func trimPadding(b []byte) (rest []byte, ok bool) {
 	padding := 0
 	for i, n := range b {

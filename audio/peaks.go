@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The form of peaks. Their buckets are leastBucket samples long, and twice as
-// long, and again, until maxBuckets hold the whole.
+// The format of peaks. Buckets are leastBucket samples long, doubled as often as needed
+// for fewer than maxBuckets to cover the whole stream.
 const (
 	peaksVersion = 1
 	peaksHeader  = 16
@@ -17,30 +17,29 @@ const (
 	maxBuckets   = 20_000
 )
 
-// Decoding is what takes the time: some 5 s for two hours on an idle processor.
-// Of a stream as long as n times thinEach every n-th packet is decoded.
+// Decoding takes nearly all the time: some 5 s for two hours on an idle processor. Of a
+// stream n times as long as thinEach, only every n-th packet is decoded.
 const (
 	thinEach = 20 * time.Minute
 	mostThin = 4
 )
 
-// Peaks is how loud an Ogg Opus stream is from bucket to bucket: what a waveform
-// is drawn from, and silence is found by. Its form, little endian: "CVP" and the
-// version, 1; the samples of a bucket (uint32); [Rate] (uint32); the number of
-// buckets (uint32); then two bytes for each bucket, which are
+// Peaks returns how loud an Ogg Opus stream is, bucket by bucket, for drawing a waveform
+// and finding silence. The format, little endian: "CVP" and the version, 1; the number
+// of samples in a bucket (uint32); [Rate] (uint32); the number of buckets (uint32); then
+// two bytes for each bucket, which are
 //
 //   - its peak: the greatest distance from zero, full scale 255, rounded up;
-//   - its loudness: 96 more than its mean power in dB of full scale, at least 0.
+//   - its loudness: its mean power in dB relative to full scale, plus 96, at least 0.
 //
-// A bucket is 25 ms long, of audio over 500 s so many times twice that, that there
-// are 10,000 to 20,000. A fault of the stream ends the peaks where it stands: they
-// are of what can be played. Only r's own errors, and those of [NewDecoder], are
-// returned.
+// A bucket is 25 ms long; for audio over 500 s that is doubled as often as needed for
+// 10,000 to 20,000 buckets. At a fault of the stream the peaks end: they cover what can
+// be played. Peaks returns only errors of r and of [NewDecoder].
 //
-// length is about how long the stream is, 0 where that is not known. From 40 minutes
-// on only every second packet is decoded, from an hour on every third, from 80
-// minutes on every fourth; it stands for those that follow. So the sound of 20 ms is
-// taken for that of 80 ms, which no pause or word is as short as.
+// length is about how long the stream is, 0 if unknown. From 40 minutes on only every
+// second packet is decoded, from an hour on every third, from 80 minutes on every
+// fourth; it stands for those that follow. So the sound of 20 ms stands for that of
+// 80 ms, and no pause or word is that short.
 func Peaks(r io.Reader, length time.Duration) ([]byte, error) {
 	d, err := NewDecoder(r)
 	if err != nil {
@@ -60,7 +59,7 @@ func Peaks(r io.Reader, length time.Duration) ([]byte, error) {
 	return g.encode(), nil
 }
 
-// bucket is what is measured of a stretch of samples.
+// bucket is the measurements of a stretch of samples.
 type bucket struct {
 	peak int
 	sum  float64 // of the squares
@@ -70,11 +69,11 @@ func (b *bucket) merge(other bucket) {
 	b.peak, b.sum = max(b.peak, other.peak), b.sum+other.sum
 }
 
-// gauge measures samples in buckets of span samples, which it widens as they
-// become too many.
+// gauge measures samples in buckets of span samples. When there are too many buckets it
+// doubles the span.
 type gauge struct {
 	span    int
-	filled  int // samples in the bucket that is not whole
+	filled  int // samples in last, the incomplete bucket
 	last    bucket
 	buckets []bucket
 }
@@ -82,7 +81,7 @@ type gauge struct {
 func (g *gauge) add(pcm []int16) {
 	for len(pcm) > 0 {
 		n := min(len(pcm), g.span-g.filled)
-		var sum int64 // of at most a bucket's squares, far from overflow
+		var sum int64 // the squares of one bucket are far from overflowing it
 		for _, v := range pcm[:n] {
 			v := int(v)
 			g.last.peak = max(g.last.peak, v, -v)
@@ -98,7 +97,7 @@ func (g *gauge) add(pcm []int16) {
 	}
 }
 
-// widen makes one bucket of two when there are too many.
+// widen merges every two buckets when there are too many.
 func (g *gauge) widen() {
 	if len(g.buckets) < maxBuckets {
 		return
@@ -112,7 +111,7 @@ func (g *gauge) widen() {
 
 func (g *gauge) encode() []byte {
 	if g.filled > 0 {
-		g.last.sum *= float64(g.span) / float64(g.filled) // its power is of what there is
+		g.last.sum *= float64(g.span) / float64(g.filled) // so that its mean power is that of the samples it has
 		g.buckets, g.filled = append(g.buckets, g.last), 0
 	}
 	form := make([]byte, 0, peaksHeader+2*len(g.buckets))
@@ -126,7 +125,7 @@ func (g *gauge) encode() []byte {
 	return form
 }
 
-// loudness is the mean power over span samples as Peaks tells it.
+// loudness returns the mean power over span samples, as in Peaks.
 func (b bucket) loudness(span int) byte {
 	const full = 32768.0 * 32768.0
 	if b.sum == 0 {

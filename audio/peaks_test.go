@@ -68,8 +68,8 @@ func TestPeaksOfFaultyAudio(t *testing.T) {
 	}
 }
 
-// TestPeaksOfLongAudio holds what is measured of a part of the packets against what
-// is measured of all.
+// TestPeaksOfLongAudio compares peaks that are measured from part of the packets with
+// those measured from all.
 func TestPeaksOfLongAudio(t *testing.T) {
 	opus := withPauses(t, 40, opusRate)
 	whole, err := Peaks(bytes.NewReader(opus), 39*time.Minute)

@@ -2,17 +2,17 @@ package audio
 
 import "math"
 
-// The filters of the resampler: flat to 7/8 of the lower of the two bandwidths,
-// 3.5 kHz for telephony, and 80 dB down from its edge on.
+// The filters of the resampler: flat up to 7/8 of the lower of the two bandwidths,
+// which is 3.5 kHz for telephony, and down by 80 dB from its edge on.
 const (
 	stopBand  = 80.0 // dB
 	flatPart  = 7.0 / 8
 	maxPhases = 8192
 )
 
-// resampler brings mono sound from any rate to Rate. It adds no delay, and n
-// samples become n·Rate/from, rounded. A high rate comes down in two filters: a
-// short one to something above twice Rate, then the steep one, which costs by its
+// resampler converts mono sound from any rate to Rate. It adds no delay, and turns n
+// samples into n·Rate/from, rounded. High rates go through two filters: a short one
+// down to a little over twice Rate, and then the steep one, whose cost grows with its
 // input rate.
 type resampler struct {
 	from    int
@@ -38,8 +38,7 @@ func newResampler(from int) *resampler {
 	return r
 }
 
-// push takes sound and gives what of the result is settled by it, good until the
-// next call.
+// push adds input and returns the output that is complete, valid until the next call.
 func (r *resampler) push(x []float32) []float32 {
 	r.in += int64(len(x))
 	for _, f := range r.filters {
@@ -49,12 +48,12 @@ func (r *resampler) push(x []float32) []float32 {
 	return x
 }
 
-// length is how many samples the sound pushed so far makes.
+// length returns how many output samples the input so far makes.
 func (r *resampler) length() int64 {
 	return (r.in*Rate + int64(r.from)/2) / int64(r.from)
 }
 
-// finish gives the rest.
+// finish returns the rest of the output.
 func (r *resampler) finish() []float32 {
 	var rest []float32
 	missing := r.length() - r.out
@@ -68,17 +67,17 @@ func (r *resampler) finish() []float32 {
 	return rest[:missing]
 }
 
-// band is what a filter does to frequencies, in Hz: flat up to pass, nothing from
-// stop on.
+// band is the frequency response of a filter, in Hz: flat up to pass, nothing from stop
+// on.
 type band struct{ rate, pass, stop float64 }
 
-// fir changes the rate by up/down through a low-pass: a sinc under a Kaiser
-// window, of which each phase between two input samples has its own row.
+// fir changes the rate by up/down through a low-pass filter, a sinc with a Kaiser
+// window. It has a row of coefficients for each phase between two input samples.
 type fir struct {
-	up, down int // without common factor
+	up, down int // without a common factor
 	taps     int
 	rows     [][]float32
-	buf      []float32 // input, from the first tap of the next output on
+	buf      []float32 // input, starting at the first tap of the next output
 	out      []float32
 	phase    int // of the next output, in 1/up of an input sample
 }
@@ -97,8 +96,8 @@ func newFIR(up, down int, b band) *fir {
 	return f
 }
 
-// kaiserRow is the filter seen from a point between two samples; cut is its
-// middle frequency, where 1 is half the sampling rate.
+// kaiserRow returns the coefficients for an output at a point between two input
+// samples. cut is the cut-off frequency, where 1 is half the sampling rate.
 func kaiserRow(half int, between, cut float64) []float32 {
 	const beta = 0.1102 * (stopBand - 8.7)
 	row := make([]float64, 2*half)
@@ -123,7 +122,7 @@ func sinc(x float64) float64 {
 	return math.Sin(math.Pi*x) / (math.Pi * x)
 }
 
-// bessel is the modified Bessel function of the first kind and order zero.
+// bessel returns the modified Bessel function of the first kind and order zero.
 func bessel(x float64) float64 {
 	sum, term := 1.0, 1.0
 	for k := 1.0; term > 1e-12*sum; k++ {
@@ -140,7 +139,7 @@ func gcd(a, b int) int {
 	return a
 }
 
-// push takes input and gives the output that it settles, good until the next call.
+// push adds input and returns the output that is complete, valid until the next call.
 func (f *fir) push(x []float32) []float32 {
 	f.buf = append(f.buf, x...)
 	f.out = f.out[:0]
@@ -157,7 +156,8 @@ func (f *fir) push(x []float32) []float32 {
 	return f.out
 }
 
-// dot keeps four sums, so that an addition need not wait for the one before it.
+// dot returns the dot product. It keeps four sums, so that an addition need not wait for
+// the one before it.
 func dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float32

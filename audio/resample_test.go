@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// resampled is a tone at the given rate brought to Rate by way of a WAV.
+// resampled is a tone at the given rate, converted to Rate by reading it from a WAV.
 func resampled(t testing.TB, hz float64, rate, n int) []int16 {
 	t.Helper()
 	return readWAV(t, wavFile(wavPCM, rate, 1, 16, bytes16(sine(hz, rate, n))))
 }
 
-// inner leaves out the ends, where a tone that starts at once is no pure tone.
+// inner leaves out the ends, where a tone that starts abruptly is not a pure tone.
 func inner(pcm []int16) []int16 { return pcm[200 : len(pcm)-200] }
 
 // 44101 and 8000 have no common factor.

@@ -10,7 +10,7 @@ import (
 // Format is what a file's first bytes look like, in words that fit "this is …".
 type Format string
 
-// The formats that are taken.
+// The formats that are accepted.
 const (
 	FormatWAV     Format = "a WAV file"
 	FormatOggOpus Format = "an Ogg Opus file"
@@ -40,10 +40,10 @@ const (
 	FormatUnknown   Format = "not an audio file that we know"
 )
 
-// SniffLen is how many bytes [Sniff] looks at.
+// SniffLen is the maximum number of bytes that [Sniff] looks at.
 const SniffLen = 512
 
-// magics are first bytes that settle the matter.
+// magics are first bytes that identify a format.
 var magics = []struct {
 	prefix string
 	format Format
@@ -62,8 +62,8 @@ var magics = []struct {
 	{"\x1f\x8b", FormatGzip},
 }
 
-// Sniff says what a file is from its first bytes, [SniffLen] of them or all. It
-// judges the label, not the contents: see [Check] for those.
+// Sniff says what a file is by its first [SniffLen] bytes, or all if there are fewer. It
+// goes by the label and does not check the contents: see [Check] for that.
 func Sniff(head []byte) Format {
 	switch {
 	case len(head) == 0:
@@ -86,7 +86,7 @@ func Sniff(head []byte) Format {
 	return sniffText(head)
 }
 
-// sniffOgg names the codec by the start of the first packet.
+// sniffOgg identifies the codec by the start of the first packet.
 func sniffOgg(head []byte) Format {
 	if len(head) < pageHeaderLen {
 		return FormatOgg
@@ -101,8 +101,8 @@ func sniffOgg(head []byte) Format {
 	return FormatOgg
 }
 
-// isMPEGFrame tells whether an MPEG audio frame header of layer I to III begins
-// here; the values that the standard forbids keep most other bytes out.
+// isMPEGFrame reports whether b begins with the header of an MPEG audio frame of layer I
+// to III. Most other bytes have values that the standard forbids.
 func isMPEGFrame(b []byte) bool {
 	return len(b) >= 4 && b[0] == 0xff && b[1]&0xe0 == 0xe0 &&
 		b[1]>>3&3 != 1 && b[1]>>1&3 != 0 && b[2]>>4 != 15 && b[2]>>4 != 0 && b[2]>>2&3 != 3
@@ -122,8 +122,8 @@ func sniffText(head []byte) Format {
 	return FormatText
 }
 
-// isText tells whether b is UTF-8 without control characters; its last character
-// may be cut off.
+// isText reports whether b is UTF-8 without control characters. Its last character may
+// be cut off.
 func isText(b []byte) bool {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
@@ -138,7 +138,7 @@ func isText(b []byte) bool {
 	return true
 }
 
-// refusal is the error for a file of a format that is not taken.
+// refusal returns the error for a file of a format that is not accepted.
 func (f Format) refusal() *Fault {
 	kind := ErrUnsupported
 	switch f {

@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 )
 
-// maxGap is the longest silence, in samples at 48 kHz, that a stream may skip by
-// jumps of its granule position, all of them together. A longer one is a damaged
-// position; and a few bytes would be years of silence to decode and to encode.
+// maxGap is the longest silence, in samples at 48 kHz, that a stream may skip with all
+// its jumps of the granule position together. More means that a position is damaged;
+// and a few bytes could otherwise stand for years of silence to decode and encode.
 const maxGap = 24 * 3600 * opusRate
 
 // opusHead is the identification header (RFC 7845 section 5.1).
@@ -31,9 +31,9 @@ func parseHead(b []byte) (opusHead, *Fault) {
 	}
 	switch {
 	case b[8]&0xf0 != 0:
-		return h, fault(ErrUnsupported, "Ogg Opus of version %d is not known; send version 1", b[8])
+		return h, fault(ErrUnsupported, "Ogg Opus version %d is not supported; send version 1", b[8])
 	case b[18] != 0:
-		return h, fault(ErrUnsupported, "Ogg Opus of channel mapping family %d is not taken; send mono or stereo (family 0)", b[18])
+		return h, fault(ErrUnsupported, "Ogg Opus channel mapping family %d is not supported; send mono or stereo (family 0)", b[18])
 	case h.channels != 1 && h.channels != 2:
 		return h, fault(ErrMalformed, "the OpusHead header names %d channels; mapping family 0 has 1 or 2", h.channels)
 	}
@@ -56,29 +56,29 @@ const (
 	atEnd
 )
 
-// stream follows the one logical stream of an Ogg Opus file from page to page
-// and refuses what breaks the rules of RFC 3533 and RFC 7845.
+// stream follows the one logical stream of an Ogg Opus file page by page, and returns a
+// fault if it breaks the rules of RFC 3533 and RFC 7845.
 type stream struct {
 	head    opusHead
 	stage   stage
 	serial  uint32
 	seq     uint32
 	pages   int
-	timed   bool  // an audio page has said its granule position
+	timed   bool  // a granule position of an audio page is known
 	start   int64 // granule position of the first sample
-	granule int64 // the last one told
-	gaps    int64 // what was skipped so far, in samples at 48 kHz
+	granule int64 // the last granule position
+	gaps    int64 // all gaps so far, in samples at 48 kHz
 	partial []byte
 	packets []packet
 }
 
-// samples is how much of the stream can be played so far, in samples at 48 kHz.
+// samples returns how many samples at 48 kHz can be played so far.
 func (s *stream) samples() int64 {
 	return max(0, s.granule-s.start-int64(s.head.preSkip))
 }
 
-// follow takes the next page. The packets that end on it are in s.packets until
-// the next call; s.granule has its granule position.
+// follow reads the next page. Until the next call, s.packets are the packets that end on
+// it, and s.granule is its granule position.
 func (s *stream) follow(p page) *Fault {
 	s.packets = s.packets[:0]
 	if bad := s.order(p); bad != nil {
@@ -113,11 +113,11 @@ func (s *stream) order(p page) *Fault {
 		s.serial = p.serial
 		return nil
 	case s.stage == atEnd && first:
-		return fault(ErrUnsupported, "a second Ogg stream follows the first (a chained file); send one stream a file")
+		return fault(ErrUnsupported, "a second Ogg stream follows the first (a chained file); send one stream per file")
 	case s.stage == atEnd:
 		return fault(ErrMalformed, "Ogg pages follow the end of the stream: the file is not in order")
 	case first || p.serial != s.serial:
-		return fault(ErrUnsupported, "several Ogg streams are woven together (a multiplexed file); send one stream of Opus alone")
+		return fault(ErrUnsupported, "several Ogg streams are interleaved (a multiplexed file); send only one Opus stream")
 	case p.seq != s.seq+1:
 		return fault(ErrMalformed, "Ogg page %d comes where page %d should: pages are missing or out of order", p.seq, s.seq+1)
 	}
@@ -139,8 +139,7 @@ func (s *stream) readHead(p page) *Fault {
 	return nil
 }
 
-// readTags passes over the comment header (RFC 7845 section 5.2), which may be
-// of any length, without keeping it.
+// readTags skips the comment header (RFC 7845 section 5.2), which may have any length.
 func (s *stream) readTags(p page) *Fault {
 	if s.stage == atTags && !bytes.HasPrefix(p.body, []byte("OpusTags")) {
 		return fault(ErrMalformed, "the OpusTags header does not follow the OpusHead header: the file is damaged")
@@ -166,7 +165,7 @@ func (s *stream) readAudio(p page) *Fault {
 	return s.advance(p, int64(time))
 }
 
-// split collects the packets that end on the page and adds up their length.
+// split collects the packets that end on the page and returns their total length.
 func (s *stream) split(p page) (time int, bad *Fault) {
 	body, from := p.body, 0
 	for i, at := 0, 0; i < len(p.lacing); i++ {
@@ -182,7 +181,7 @@ func (s *stream) split(p page) (time int, bad *Fault) {
 		}
 		n, ok := packetTime(data)
 		if !ok {
-			return 0, fault(ErrMalformed, "an Opus packet of %d bytes contradicts itself: the file is damaged; send the original again", len(data))
+			return 0, fault(ErrMalformed, "an Opus packet of %d bytes is malformed: the file is damaged; send the original again", len(data))
 		}
 		time += n
 		s.packets = append(s.packets, packet{data, n})
@@ -199,8 +198,8 @@ func (s *stream) split(p page) (time int, bad *Fault) {
 	return time, nil
 }
 
-// advance checks the granule position of a page whose packets last time
-// (RFC 7845 section 4).
+// advance checks the granule position of a page whose packets last for time (RFC 7845
+// section 4).
 func (s *stream) advance(p page, time int64) *Fault {
 	last := p.flags&flagLast != 0
 	gap := p.granule - s.granule - time
@@ -212,7 +211,7 @@ func (s *stream) advance(p page, time int64) *Fault {
 	case s.timed && p.granule < s.granule:
 		return fault(ErrMalformed, "the granule position falls from %d to %d: pages are out of order or damaged", s.granule, p.granule)
 	case s.timed && gap > maxGap-s.gaps:
-		return fault(ErrMalformed, "the granule position leaps from %d to %d: the file is damaged", s.granule, p.granule)
+		return fault(ErrMalformed, "the granule position jumps from %d to %d: the file is damaged", s.granule, p.granule)
 	}
 	if s.timed {
 		s.gaps += max(0, gap)

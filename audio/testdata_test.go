@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// missing skips a test for want of something that a package brings; where all
-// tests are called for it fails.
+// missing skips a test that needs something from a package that is not installed. If all
+// tests must run, it fails the test.
 func missing(t testing.TB, what, pkg string) {
 	t.Helper()
 	if os.Getenv("CALLVAULT_TEST_ALL") == "1" {
@@ -77,7 +77,7 @@ func fixture(t testing.TB, name string) []byte {
 	return readFile(t, filepath.Join("testdata", name))
 }
 
-// readAll collects samples in pieces of a size that fits nothing.
+// readAll reads samples in pieces of a size that divides nothing.
 func readAll(src Samples) ([]int16, error) {
 	var all []int16
 	var piece [701]int16
@@ -174,8 +174,8 @@ func correlation(a, b []int16) float64 {
 	return best
 }
 
-// repage reads the pages of an Ogg file, lets edit change each, and writes them
-// anew with right checksums.
+// repage reads the pages of an Ogg file, lets edit change each, and writes them again
+// with correct checksums.
 func repage(t testing.TB, ogg []byte, edit func(i int, p *page)) []byte {
 	t.Helper()
 	var out bytes.Buffer

@@ -18,16 +18,16 @@ const (
 	wavExtensible = 0xfffe
 )
 
-// Bounds of what a WAV may say of itself; sound outside them is a damaged header.
+// Limits of the sampling rate, in Hz. Beyond them the header must be damaged.
 const (
 	minRate = 1000
 	maxRate = 768000
 )
 
-// WAVReader reads the sound of a WAV file, whatever it holds, as PCM at [Rate]
-// Hz, mono: PCM of 8, 16, 24 or 32 bits, float of 32 or 64, A-law or µ-law, at any
-// rate from 1 to 768 kHz, one channel or two, which are averaged; RIFF, RF64 or
-// BW64, with WAVE_FORMAT_EXTENSIBLE or without.
+// WAVReader reads the sound of a WAV file as PCM at [Rate] Hz, mono. The file may hold
+// PCM of 8, 16, 24 or 32 bits, float of 32 or 64 bits, A-law or µ-law, at any rate from
+// 1 to 768 kHz, in one channel or two, which are averaged. It may be RIFF, RF64 or BW64,
+// with WAVE_FORMAT_EXTENSIBLE or without.
 type WAVReader struct {
 	src    *bufio.Reader
 	pos    int64
@@ -35,23 +35,24 @@ type WAVReader struct {
 	width  int // bytes of a sample
 	chans  int
 	rate   int
-	whole  int64 // bytes of the file, as its header has it
+	whole  int64 // bytes of the file, according to its header
 	size   int64 // bytes of sound; -1: up to the end of the file
 
 	left  int64 // of size
 	block []byte
 	mono  []float32
 	conv  *resampler
-	ready []float32 // at Rate, not given out yet
-	over  bool      // all sound has gone into conv
+	ready []float32 // at Rate, not returned yet
+	over  bool      // all sound has been pushed into conv
 	err   error
 }
 
-// OpenWAV reads the header of a WAV file up to the sound. The data sizes that
-// stand for "not known", of a writer that could not go back and fill it in or was
-// stopped before, mean all up to the end of the file: 0 if sound follows
-// (Asterisk), 0xffffffff (ffmpeg), 0x7ffff000 (sox), and others near these if they
-// are the size of the file as well (opusdec, oggdec, arecord). Errors are a *[Fault] or those of r.
+// OpenWAV reads the header of a WAV file up to the sound. Writers that cannot go back to
+// fill in the size of the sound, or were stopped before, leave a value that stands for
+// "unknown". The sound then goes on to the end of the file. Such values are 0 if sound
+// follows (Asterisk), 0xffffffff (ffmpeg), 0x7ffff000 (sox), and others near these if the
+// size of the file has one too (opusdec, oggdec, arecord). The error is a *[Fault] or
+// that of r.
 func OpenWAV(r io.Reader) (*WAVReader, error) {
 	w := &WAVReader{src: bufio.NewReaderSize(r, 1<<16)}
 	long, err := w.readHeader()
@@ -72,13 +73,13 @@ func OpenWAV(r io.Reader) (*WAVReader, error) {
 	return w, nil
 }
 
-// Endless tells whether the header leaves open how long the sound is, as that of a
-// file which is being written does.
+// Endless reports whether the header leaves open how long the sound is, like the header
+// of a file that is still being written.
 func (w *WAVReader) Endless() bool { return w.size < 0 }
 
 func isRIFF(id string) bool { return id == "RIFF" || id == "RF64" || id == "BW64" }
 
-// placed gives a fault its place; an error of the reader stays what it is.
+// placed sets the offset of a fault that has none. It returns other errors as they are.
 func (w *WAVReader) placed(err error) error {
 	if f, ok := errors.AsType[*Fault](err); ok && f.Offset == 0 {
 		f.Offset = w.pos
@@ -96,7 +97,7 @@ func (w *WAVReader) take(b []byte) error {
 	return err
 }
 
-// readHeader reads the RIFF header and tells whether it is one of 64 bits.
+// readHeader reads the RIFF header. long reports whether the file has 64-bit sizes.
 func (w *WAVReader) readHeader() (long bool, err error) {
 	head, err := w.src.Peek(SniffLen)
 	if err != nil && err != io.EOF {
@@ -111,7 +112,7 @@ func (w *WAVReader) readHeader() (long bool, err error) {
 	return string(b[:4]) != "RIFF", err
 }
 
-// findSound reads the chunks up to that of the sound.
+// findSound reads chunks up to the start of the sound.
 func (w *WAVReader) findSound(long bool) error {
 	size64 := int64(-1)
 	for {
@@ -136,9 +137,9 @@ func (w *WAVReader) findSound(long bool) error {
 			if long && size == math.MaxUint32 {
 				w.size = size64
 			}
-			return w.weighSize()
+			return w.settleSize()
 		default:
-			if err := w.pass(size + size&1); err != nil {
+			if err := w.discard(size + size&1); err != nil {
 				return err
 			}
 		}
@@ -153,9 +154,9 @@ func (w *WAVReader) chunk() (id string, size int64, err error) {
 	return string(b[:4]), int64(binary.LittleEndian.Uint32(b[4:])), nil
 }
 
-func (w *WAVReader) pass(n int64) error {
-	passed, err := io.CopyN(io.Discard, w.src, n)
-	w.pos += passed
+func (w *WAVReader) discard(n int64) error {
+	discarded, err := io.CopyN(io.Discard, w.src, n)
+	w.pos += discarded
 	if err == io.EOF {
 		return fault(ErrTruncated, "the WAV file ends before its sound begins: the rest did not arrive, or a size in its header is wrong")
 	}
@@ -172,7 +173,7 @@ func (w *WAVReader) readSizes(size int64) (int64, error) {
 		return 0, err
 	}
 	data := int64(binary.LittleEndian.Uint64(b[8:]))
-	return max(data, -1), w.pass(size + size&1 - int64(len(b)))
+	return max(data, -1), w.discard(size + size&1 - int64(len(b)))
 }
 
 // readFormat reads the fmt chunk.
@@ -195,7 +196,7 @@ func (w *WAVReader) readFormat(size int64) error {
 	case w.chans != 1 && w.chans != 2:
 		return fault(ErrUnsupported, "the WAV file has %d channels; send mono or stereo", w.chans)
 	case w.rate < minRate || w.rate > maxRate:
-		return fault(ErrUnsupported, "the WAV file says its sampling rate is %d Hz; send one of %d to %d Hz", w.rate, minRate, maxRate)
+		return fault(ErrUnsupported, "the WAV file has a sampling rate of %d Hz; send one of %d to %d Hz", w.rate, minRate, maxRate)
 	}
 	w.unpack, w.width = unpackerOf(coding, bits)
 	if w.unpack == nil {
@@ -206,20 +207,20 @@ func (w *WAVReader) readFormat(size int64) error {
 		return fault(ErrMalformed, "the WAV file says that a sample of all channels takes %d bytes, yet %d channels of %d bits take %d: its header is damaged",
 			align, w.chans, bits, w.width*w.chans)
 	}
-	return w.pass(size + size&1 - n)
+	return w.discard(size + size&1 - n)
 }
 
-// codingName names a coding that is not taken, or not with so many bits.
+// codingName names a coding that is not accepted, or not with its number of bits.
 func codingName(coding uint16) string {
 	names := map[uint16]string{
 		wavPCM: "PCM", wavFloat: "float", wavALaw: "A-law", wavMuLaw: "µ-law",
 		0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10, which Asterisk calls wav49", 0x0045: "G.726", 0x0055: "MP3",
 	}
-	return cmp.Or(names[coding], "sound of a coding that is not known here")
+	return cmp.Or(names[coding], "an unknown coding")
 }
 
-// weighSize decides how far the sound goes where the header leaves it open.
-func (w *WAVReader) weighSize() error {
+// settleSize sets w.size to -1 if the header leaves open how long the sound is.
+func (w *WAVReader) settleSize() error {
 	if w.placeholder() {
 		w.size = -1
 	}
@@ -236,9 +237,9 @@ func (w *WAVReader) weighSize() error {
 	return nil
 }
 
-// placeholder tells whether the size of the sound is one that stands for "not known":
-// the greatest of 31 or 32 bits, or what its writer rounded that down to, with or
-// without the header.
+// placeholder reports whether the size of the sound stands for "unknown": it is the
+// largest number of 31 or 32 bits, or what a writer rounded that down to, with or without
+// the size of the header.
 func (w *WAVReader) placeholder() bool {
 	const round = 1 << 12
 	switch {
@@ -250,7 +251,7 @@ func (w *WAVReader) placeholder() bool {
 	return false
 }
 
-// isChunkID tells whether b could be the name of a chunk rather than sound.
+// isChunkID reports whether b is the name of a chunk that may follow the sound.
 func isChunkID(b []byte) bool {
 	switch string(b) {
 	case "LIST", "fact", "bext", "cue ", "smpl", "inst", "PEAK", "JUNK", "junk", "PAD ", "FLLR",

@@ -26,7 +26,7 @@ func readWAV(t testing.TB, file []byte) []int16 {
 	return pcm
 }
 
-// TestCodings reads the same tone in each coding that the contract names.
+// TestCodings reads the same tone in each coding that the API accepts.
 func TestCodings(t *testing.T) {
 	want := sine(440, Rate, 4000)
 	pack := func(f func(b []byte, v int16) []byte) []byte {
@@ -124,7 +124,7 @@ func insert(wav []byte, before, chunk string) []byte {
 	return append(append(bytes.Clone(wav[:i]), chunk...), wav[i:]...)
 }
 
-// TestHeaders bends the header of a file of 1000 samples.
+// TestHeaders changes the header of a file of 1000 samples.
 func TestHeaders(t *testing.T) {
 	good := wavFile(wavPCM, Rate, 1, 16, bytes16(sine(440, Rate, 1000)))
 	set := func(at int, v ...byte) []byte {

@@ -6,10 +6,9 @@ import (
 	"math"
 )
 
-// ReadSamples fills pcm with samples at [Rate] and returns how many it gave;
-// [io.EOF] at the end. A header that announced more sound than there is, or after
-// whose sound more follows that is no part of a WAV, is told of once the sound
-// before has been given.
+// ReadSamples reads samples at [Rate] into pcm and returns how many it read. At the end
+// it returns [io.EOF]. If there is less sound than the header announces, or something
+// follows the sound that is not part of a WAV, it returns an error after all the sound.
 func (w *WAVReader) ReadSamples(pcm []int16) (int, error) {
 	for len(w.ready) == 0 && w.err == nil {
 		w.ready, w.err = w.read()
@@ -26,7 +25,7 @@ func (w *WAVReader) ReadSamples(pcm []int16) (int, error) {
 	return n, nil
 }
 
-// read gives the next stretch of sound at Rate, io.EOF beside the last.
+// read returns the next stretch of sound at Rate; with the last, io.EOF.
 func (w *WAVReader) read() ([]float32, error) {
 	if w.over {
 		return w.conv.finish(), io.EOF
@@ -50,7 +49,8 @@ func (w *WAVReader) read() ([]float32, error) {
 	return sound, nil
 }
 
-// mix unpacks whole samples of all channels and averages the channels.
+// mix unpacks samples of all channels and averages the channels. It ignores an
+// incomplete sample at the end.
 func (w *WAVReader) mix(b []byte) []float32 {
 	n := len(b) / (w.width * w.chans)
 	all := w.mono[:n*w.chans]
@@ -63,10 +63,10 @@ func (w *WAVReader) mix(b []byte) []float32 {
 	return all[:n]
 }
 
-// lookPast checks that the sound really ends where the header said: there the
-// file ends, is padded with zeros or goes on with a chunk, before which not all
-// writers put the byte that makes an odd number of bytes even. More sound, or another
-// file, is none that may be left out.
+// lookPast checks that the sound really ends where the header says. There the file must
+// end, or be padded with zeros, or go on with a chunk; not all writers put a padding byte
+// before that if the number of bytes is odd. If more sound or another file follows, it
+// must not be left out, so it is an error.
 func (w *WAVReader) lookPast() error {
 	pad := int(w.size & 1)
 	next, err := w.src.Peek(8 + pad)
@@ -82,8 +82,8 @@ func (w *WAVReader) lookPast() error {
 	}
 	switch string(next[pad : pad+4]) {
 	case "data", "RIFF", "RF64", "BW64":
-		return fault(ErrUnsupported, "after the %d bytes of sound that the header of the WAV file announces more sound follows, "+
-			"as where files were put together; send one after another", w.size)
+		return fault(ErrUnsupported, "more sound follows the %d bytes that the header of the WAV file announces, "+
+			"as if files had been joined; send them one by one", w.size)
 	}
 	if zeros || name || isChunkID(next[:4]) {
 		return nil
@@ -96,11 +96,11 @@ func toInt16(v float32) int16 {
 	return int16(math.RoundToEven(float64(max(-32768, min(32767, v*32768)))))
 }
 
-// unpacker makes samples in [-1, 1) of the bytes of len(dst) samples.
+// unpacker converts the bytes of len(dst) samples to numbers in [-1, 1).
 type unpacker func(dst []float32, b []byte)
 
-// unpackerOf is the unpacker for a coding and the bytes it takes a sample; nil
-// if we know none.
+// unpackerOf returns the unpacker for a coding, or nil if there is none, and the number
+// of bytes in a sample.
 func unpackerOf(coding uint16, bits int) (unpacker, int) {
 	switch {
 	case coding == wavPCM && bits == 8:
@@ -160,8 +160,8 @@ func unpackFloat64(dst []float32, b []byte) {
 	}
 }
 
-// sane keeps one sample that is no number, or a huge one, from ringing through
-// the resampler's filter into its neighbours.
+// sane limits a sample to [-1, 1], and turns NaN into 0, so that one bad sample does not
+// spread through the resampler's filter into its neighbours.
 func sane(v float32) float32 {
 	if v != v {
 		return 0

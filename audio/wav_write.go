@@ -14,34 +14,34 @@ const (
 	maxWAV       = math.MaxUint32 - wavHeaderLen
 )
 
-// WAV is a WAV file, 16-bit PCM at [Rate] Hz, mono, that is decoded on demand
-// from an Ogg Opus stream. A byte is the same whichever range it is read in. A
-// Seek costs nothing; the Read after it passes over what lies before at the
-// speed of [Check] and decodes half a minute at most. It is for one goroutine.
+// WAV is a WAV file, 16-bit PCM at [Rate] Hz, mono, that is decoded on demand from an
+// Ogg Opus stream. Each byte is the same in whichever range it is read. Seek costs
+// nothing; the Read after it skips what comes before at the speed of [Check], and decodes
+// at most half a minute in vain. It must not be used concurrently.
 type WAV struct {
 	src     io.ReadSeeker
 	samples int64
 	pos     int64 // of the next Read
 
 	dec  *Decoder
-	next int64 // sample that dec gives next
+	next int64 // the next sample that dec will return
 	pcm  [wavBlock / 2]int16
 	buf  [wavBlock]byte
-	have []byte // of buf: decoded, not read yet, and ending before next
+	have []byte // part of buf: decoded, not read yet, and ending before next
 }
 
-// NewWAV makes a WAV of the Ogg Opus stream that src holds from its start; info
-// is what [Check] said of it. Fails with ErrUnsupported where the sound is
-// longer than a WAV can be: 4 GiB, three days.
+// NewWAV returns a WAV of the Ogg Opus stream in src, from its start. info is what
+// [Check] returned for it. If the sound is too long for a WAV, which has at most 4 GiB
+// or three days, the error wraps ErrUnsupported.
 func NewWAV(src io.ReadSeeker, info Info) (*WAV, error) {
 	w := &WAV{src: src, samples: info.wavSamples()}
 	if 2*w.samples > maxWAV {
-		return nil, fault(ErrUnsupported, "%s of sound do not fit into a WAV file", info.Duration())
+		return nil, fault(ErrUnsupported, "%s of sound does not fit into a WAV file", info.Duration())
 	}
 	return w, nil
 }
 
-// Size is the length of the file in bytes.
+// Size returns the length of the file in bytes.
 func (w *WAV) Size() int64 { return wavHeaderLen + 2*w.samples }
 
 // Seek implements [io.Seeker].
@@ -59,8 +59,8 @@ func (w *WAV) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Read implements [io.Reader]. It fails as [Decoder.ReadSamples] does, and with
-// ErrTruncated if the stream is shorter than its Info said.
+// Read implements [io.Reader]. Its errors are those of [Decoder.ReadSamples], and
+// ErrTruncated if the stream is shorter than its Info says.
 func (w *WAV) Read(p []byte) (int, error) {
 	if w.pos >= w.Size() {
 		return 0, io.EOF
@@ -82,7 +82,7 @@ func (w *WAV) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// load makes have begin at pos.
+// load makes w.have begin at w.pos.
 func (w *WAV) load() error {
 	at := w.pos - wavHeaderLen
 	begin := 2*w.next - int64(len(w.have))
@@ -95,7 +95,7 @@ func (w *WAV) load() error {
 	}
 	n, err := w.dec.ReadSamples(w.pcm[:min(int64(len(w.pcm)), w.samples-w.next)])
 	if err == io.EOF {
-		return fault(ErrTruncated, "the Ogg Opus stream ends %d samples before its time", w.samples-w.next)
+		return fault(ErrTruncated, "the Ogg Opus stream ends %d samples too early", w.samples-w.next)
 	} else if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (w *WAV) load() error {
 	return nil
 }
 
-// reach brings the decoder to the sample, from the start if it is past it.
+// reach brings the decoder to the sample. If it is past it already, it starts over.
 func (w *WAV) reach(sample int64) error {
 	if w.dec == nil || w.next > sample {
 		w.dec = nil
@@ -128,7 +128,7 @@ func (w *WAV) reach(sample int64) error {
 	return nil
 }
 
-// header is the RIFF header of 16-bit PCM.
+// header returns the RIFF header of 16-bit PCM.
 func (w *WAV) header() []byte {
 	le := binary.LittleEndian
 	size := uint32(2 * w.samples)
