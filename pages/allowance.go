@@ -8,12 +8,12 @@ import (
 	"callvault"
 )
 
-// allowance is how many requests the pages take from one visitor or address: so
-// many that nobody who clicks meets it, so few that no script lives on them. The
-// API's limit of a tenant is another and is not spent by pages.
+// allowance limits how many requests the pages take from one visitor or address: so
+// many that nobody reaches the limit by clicking, so few that no script can live on
+// them. It is separate from a tenant's limit of API requests, which pages do not use up.
 type allowance struct {
 	mu     sync.Mutex
-	window time.Time // the present window's start
+	window time.Time // when the present window began
 	taken  map[string]int
 }
 
@@ -22,8 +22,8 @@ const (
 	allowanceCount  = 200
 )
 
-// take counts a request, or refuses it with a callvault.Wait. What the browser
-// asks for by itself is free.
+// take counts a request, or refuses it with a callvault.Wait. Requests that the browser
+// makes by itself are free.
 func (a *allowance) take(subject string, now time.Time, page string) error {
 	if page == "static" || page == "alive" {
 		return nil

@@ -19,22 +19,22 @@ import (
 //go:embed static templates
 var files embed.FS
 
-// assets are the style, the scripts and the pictures. All stand under one hash of
-// them all, so that a script can import its neighbour by name, and that a browser
-// may keep them for ever.
+// assets are the style sheets, the scripts and the icon. Their paths hold one hash of
+// them all, so that a script can import its neighbours by name and a browser may cache
+// them for ever.
 type assets struct {
 	hash  string
 	files map[string]*asset
 }
 
 type asset struct {
-	kind   string // the content type
+	kind   string // its content type
 	plain  []byte
 	zipped []byte
 }
 
-// kinds are the content types by file ending. The machine's own table is not
-// asked: it differs.
+// kinds are the content types by file name extension. The machine's own table is not
+// used, since it differs between machines.
 var kinds = map[string]string{
 	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
 }
@@ -62,7 +62,7 @@ func loadAssets() (*assets, error) {
 	return a, nil
 }
 
-// zip compresses; to memory that never fails.
+// zip compresses text. Writing to memory never fails.
 func zip(text []byte) []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -71,8 +71,8 @@ func zip(text []byte) []byte {
 	return b.Bytes()
 }
 
-// path is where a static file is found, such as /static/1f2e…/app.js. A name that
-// is not there is a template's mistake.
+// path returns the path of a static file, such as /static/1f2e…/app.js. An unknown name
+// is a mistake in a template.
 func (a *assets) path(name string) (string, error) {
 	if _, ok := a.files[name]; !ok {
 		return "", fmt.Errorf("there is no static file %s", name)
@@ -91,7 +91,7 @@ func (p *Pages) static(x *exchange) error {
 	return nil
 }
 
-// favicon answers browsers that ask for one without having seen a page.
+// favicon answers browsers that ask for the icon without having loaded a page.
 func (p *Pages) favicon(x *exchange) error {
 	x.out.Header().Set("Cache-Control", "public, max-age=86400")
 	p.sendAsset(x, p.assets.files["icon.svg"])

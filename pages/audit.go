@@ -23,13 +23,13 @@ var auditRoutes = []route{
 	{path: "/audit/export", name: "export audit", who: admin, get: (*Pages).exportAudit, file: true},
 }
 
-// verified is what the last look at the chain of the audit trail found.
+// verified is the result of the last verification of the audit trail's hash chain.
 type verified struct {
 	mu     sync.Mutex
-	At     int64 // Unix milliseconds; 0 before the first look
+	At     int64 // Unix milliseconds; 0 before the first verification
 	Count  int64
 	Hash   string
-	Broken string
+	Broken string // where the chain is broken; "" if it is intact
 }
 
 // auditView is what the page of the audit trail shows.
@@ -38,7 +38,7 @@ type auditView struct {
 	Events         []account.Event
 	First, Next    string // addresses
 	Searching      bool
-	At, Count      int64 // of the last look at the chain
+	At, Count      int64 // of the last verification of the chain
 	Hash, Broken   string
 	Zone           string
 	Tenants        []callvault.Tenant
@@ -58,15 +58,15 @@ func (p *Pages) showAudit(x *exchange) error {
 	} else if v.Events, err = p.Accounts.Events(x.ctx(), wanted); err != nil {
 		return err
 	}
-	v.page()
+	v.paginate()
 	p.verified.mu.Lock()
 	v.At, v.Count, v.Hash, v.Broken = p.verified.At, p.verified.Count, p.verified.Hash, p.verified.Broken
 	p.verified.mu.Unlock()
 	return p.renderStatus(x, status, "audit", view{Title: "Audit trail", Here: "/audit", Data: v})
 }
 
-// read makes a query of what the address asks for. Days are those of the tenant's
-// time zone where one is chosen.
+// read makes a query of the address's parameters. If a tenant is chosen, days are those
+// of its time zone; otherwise they are UTC days.
 func (v *auditView) read(x *exchange) (*account.AuditQuery, error) {
 	text := func(name string) string { return strings.TrimSpace(v.Query.Get(name)) }
 	v.Who, v.Tenant, v.Recording, v.Since, v.Until = text("who"), text("tenant"), text("recording"), text("since"), text("until")
@@ -92,7 +92,7 @@ func (v *auditView) read(x *exchange) (*account.AuditQuery, error) {
 	return wanted, nil
 }
 
-// day reads a day such as 2024-02-12; "" is none.
+// day returns the span of a day such as 2024-02-12; "" gives an empty span.
 func (v *auditView) day(text string) (callvault.Span, error) {
 	if text == "" {
 		return callvault.Span{}, nil
@@ -104,8 +104,8 @@ func (v *auditView) day(text string) (callvault.Span, error) {
 	return day, nil
 }
 
-// page cuts off what is for the next page, and makes the addresses of the others.
-func (v *auditView) page() {
+// paginate cuts off the events of the next page and sets the addresses of other pages.
+func (v *auditView) paginate() {
 	address := func(before int64) string {
 		query := url.Values{}
 		for name, values := range v.Query {
@@ -143,7 +143,7 @@ func (p *Pages) verifyAudit(x *exchange) error {
 	return x.redirect("/audit")
 }
 
-// exportAudit sends the whole trail, an entry a line, the oldest first.
+// exportAudit sends the whole trail as JSON, one entry per line, the oldest first.
 func (p *Pages) exportAudit(x *exchange) error {
 	if x.r.Method == http.MethodGet {
 		if err := p.Accounts.Record(x.ctx(), account.Event{Action: account.ActionExport, Detail: "audit trail"}); err != nil {
@@ -154,6 +154,7 @@ func (p *Pages) exportAudit(x *exchange) error {
 	header.Set("Content-Type", "application/x-ndjson")
 	header.Set("Content-Disposition", `attachment; filename="audit-`+x.now.UTC().Format(time.DateOnly)+`.jsonl"`)
 	if x.r.Method == http.MethodHead {
+		x.out.WriteHeader(http.StatusOK)
 		return nil
 	}
 	out := bufio.NewWriterSize(x.out, 32<<10)
@@ -163,9 +164,9 @@ func (p *Pages) exportAudit(x *exchange) error {
 			return err
 		}
 		if err := lines.Encode(event); err != nil {
-			panic(http.ErrAbortHandler) // the reader is gone
+			panic(http.ErrAbortHandler) // the client has gone
 		}
 	}
-	_ = out.Flush() // a reader who is gone needs no more
+	_ = out.Flush() // an error means that the client has gone
 	return nil
 }

@@ -19,19 +19,18 @@ type calendar struct {
 	Month   time.Time
 	Weeks   [][7]cell
 	Tallies []tally
-	Earlier string // addresses of other months; "" for none
+	Earlier string // the addresses of other months; "" for none
 	Later   string
-	First   string // the day on which collecting begins, in the month's own zone
+	First   string // the day on which collecting begins, if it is in this month and not its first
 	Detail  *dayDetail
 	Proof   string // the address of the month's certificate
 }
 
-// cell is a place in the calendar: of another month, a day that nothing is to be
-// told of, or a day.
+// cell is a cell of the calendar.
 type cell struct {
-	Number int // of the day in the month; 0 for another month's
+	Number int // the day of the month; 0 if the cell belongs to another month
 	Date   string
-	Day    *collect.Day
+	Day    *collect.Day // nil if nothing is known of the day
 	look
 	Link   string
 	Today  bool
@@ -43,17 +42,17 @@ type dayDetail struct {
 	*collect.DayDetail
 	look
 	Date     string
-	Shown    []collect.LackingRecording // of what is missing
-	More     int                        // beyond those
+	Shown    []collect.LackingRecording // the first missing recordings
+	More     int                        // how many further ones are missing
 	Settled  []collect.LackingRecording
 	Listen   string // the address of the day's recordings
-	Proof    string // of its certificate
-	Settable string // a recording that an operator could settle, "" for none
+	Proof    string // the address of its certificate
+	Settable string // the key of a recording that an operator could settle; "" for none
 }
 
-// namedAtOnce is how many missing recordings a day names, so that the page stays
-// small on a day of which nothing came.
-const namedAtOnce = 200
+// maxMissingShown is how many missing recordings the page of a day lists at most, so that
+// it stays small when the whole day is missing.
+const maxMissingShown = 200
 
 func (p *Pages) showCalendar(x *exchange) error {
 	tenant := x.pathValue("tenant")
@@ -75,10 +74,10 @@ func (p *Pages) showCalendar(x *exchange) error {
 	return p.render(x, "calendar", view{Title: "Calendar of " + c.Tenant.Name, Here: "/completeness", Data: c})
 }
 
-// fillCalendar puts in what the month and the day that are asked for tell.
+// fillCalendar fills in the month and the day that the address asks for.
 func (p *Pages) fillCalendar(x *exchange, c *calendar) error {
 	scope := &collect.Scope{Source: c.Source.Source, Tenant: c.Tenant.Name, Zone: c.Zone}
-	chosen, err := c.asked(x)
+	chosen, err := c.readMonth(x)
 	if err != nil {
 		return err
 	}
@@ -86,14 +85,14 @@ func (p *Pages) fillCalendar(x *exchange, c *calendar) error {
 	if err != nil {
 		return err
 	}
-	c.limit(first, x.now)
+	c.setLinks(first, x.now)
 	days, err := p.Collector.Calendar(x.ctx(), scope, monthSpan(c.Month), x.now)
 	if err != nil {
 		return err
 	}
-	c.lay(days, chosen, x.now)
-	look := &collect.GlanceQuery{Source: c.Source.Source, Include: func(name string) bool { return name == c.Tenant.Name }}
-	glances, err := p.Collector.Glances(x.ctx(), look, x.now)
+	c.layOut(days, chosen, x.now)
+	query := &collect.GlanceQuery{Source: c.Source.Source, Include: func(name string) bool { return name == c.Tenant.Name }}
+	glances, err := p.Collector.Glances(x.ctx(), query, x.now)
 	if err != nil {
 		return err
 	}
@@ -107,9 +106,9 @@ func (p *Pages) fillCalendar(x *exchange, c *calendar) error {
 	return err
 }
 
-// asked reads the month and the day of the address: by itself a day has its month,
-// and neither is this month.
-func (c *calendar) asked(x *exchange) (chosen string, err error) {
+// readMonth reads the month and the chosen day from the address. A day determines its
+// month; with neither, the month is the present one.
+func (c *calendar) readMonth(x *exchange) (chosen string, err error) {
 	query := x.r.URL.Query()
 	month := query.Get("month")
 	if chosen = query.Get("day"); chosen != "" {
@@ -124,7 +123,7 @@ func (c *calendar) asked(x *exchange) (chosen string, err error) {
 	if c.Month, err = time.Parse("2006-01", month); err != nil {
 		return "", fmt.Errorf("%q is not a month such as 2024-02: %w", shorten(month, 40), callvault.InvalidParameter)
 	}
-	// Noon is there on every day of every zone.
+	// Noon exists on every day in every zone.
 	c.Month = time.Date(c.Month.Year(), c.Month.Month(), 1, 12, 0, 0, 0, c.Zone)
 	if c.Month.After(x.now.AddDate(0, 0, 1)) {
 		c.Month = time.Date(x.now.In(c.Zone).Year(), x.now.In(c.Zone).Month(), 1, 12, 0, 0, 0, c.Zone)
@@ -132,8 +131,10 @@ func (c *calendar) asked(x *exchange) (chosen string, err error) {
 	return chosen, nil
 }
 
-// limit sets the ways to other months: none before collecting begins, none to come.
-func (c *calendar) limit(first int64, now time.Time) {
+// setLinks sets the addresses of the neighbouring months, but of none before collecting
+// began nor in the future, and of the month's certificate. first is when collecting
+// began, in Unix milliseconds, or 0.
+func (c *calendar) setLinks(first int64, now time.Time) {
 	path := c.path()
 	if begins := time.UnixMilli(first).In(c.Zone); first > 0 {
 		if begins.Before(time.Date(c.Month.Year(), c.Month.Month(), 1, 0, 0, 0, 0, c.Zone)) {
@@ -157,13 +158,13 @@ func (c *calendar) path() string {
 	return "/completeness/" + pathName(c.Source.Name) + "/" + pathName(c.Tenant.Name)
 }
 
-// monthSpan is from noon of a month's first day to noon of its last.
+// monthSpan returns the span from noon of a month's first day to noon of its last.
 func monthSpan(month time.Time) callvault.Span {
 	return callvault.Span{From: month.UnixMilli(), To: month.AddDate(0, 1, -1).UnixMilli()}
 }
 
-// lay lays days out in weeks that begin on Monday.
-func (c *calendar) lay(days []collect.Day, chosen string, now time.Time) {
+// layOut lays days out in weeks that begin on Monday.
+func (c *calendar) layOut(days []collect.Day, chosen string, now time.Time) {
 	known := map[string]*collect.Day{}
 	for i := range days {
 		known[days[i].Day] = &days[i]
@@ -187,22 +188,20 @@ func (c *calendar) lay(days []collect.Day, chosen string, now time.Time) {
 	c.Tallies = tallies(days)
 }
 
-// dayDetail tells of one day.
+// dayDetail returns what is known of one day.
 func (p *Pages) dayDetail(x *exchange, scope *collect.Scope, date string) (*dayDetail, error) {
 	day, err := time.ParseInLocation(time.DateOnly, date, scope.Zone)
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a day: %w", shorten(date, 40), callvault.InvalidParameter)
 	}
-	told, err := p.Collector.Day(x.ctx(), scope, day.Add(12*time.Hour), x.now)
+	known, err := p.Collector.Day(x.ctx(), scope, day.Add(12*time.Hour), x.now)
 	if err != nil {
 		return nil, err
 	}
-	d := &dayDetail{DayDetail: told, look: lookOf(told.State), Date: date, Shown: told.Missing, Settled: told.Settled}
-	if d.More = len(told.Missing) - namedAtOnce; d.More > 0 {
-		d.Shown = told.Missing[:namedAtOnce]
-	}
-	d.More = max(0, d.More)
-	d.Settled = d.Settled[:min(len(d.Settled), namedAtOnce)]
+	d := &dayDetail{DayDetail: known, look: lookOf(known.State), Date: date, Shown: known.Missing, Settled: known.Settled}
+	d.Shown = d.Shown[:min(len(d.Shown), maxMissingShown)]
+	d.More = len(known.Missing) - len(d.Shown)
+	d.Settled = d.Settled[:min(len(d.Settled), maxMissingShown)]
 	for _, m := range d.Shown {
 		if m.RecordingKey != "" && d.Settable == "" {
 			d.Settable = m.RecordingKey

@@ -15,18 +15,18 @@ import (
 	"callvault/collect"
 )
 
-// proof is what a certificate says of a tenant and a period of whole days in the
+// proof is what a certificate says about a tenant and a period of whole days in the
 // tenant's time zone.
 type proof struct {
 	*archive.Certificate
 	FromDay  string         `json:"fromDay"`  // the first day
 	UntilDay string         `json:"untilDay"` // the last one
 	TimeZone string         `json:"timeZone"`
-	Source   string         `json:"source"` // "" when no source tells what there should be
-	Whole    bool           `json:"whole"`  // nothing is missing, and nothing can come late
-	SoFar    bool           `json:"soFar"`  // nothing is missing, but something may come late
+	Source   string         `json:"source"` // "" if no source says what there should be
+	Whole    bool           `json:"whole"`  // nothing is missing, and nothing more can arrive
+	SoFar    bool           `json:"soFar"`  // nothing is missing, but late recordings may arrive
 	Verdict  string         `json:"verdict"`
-	Days     map[string]int `json:"days"`     // how many there are of each state
+	Days     map[string]int `json:"days"`     // how many days are in each state
 	NotWhole []proofDay     `json:"notWhole"` // the days that are not complete
 	IssuedAt int64          `json:"issuedAt"` // Unix milliseconds
 	IssuedBy string         `json:"issuedBy"`
@@ -42,16 +42,16 @@ type proofDay struct {
 	Lacking int    `json:"lacking"`
 }
 
-// The states that a certificate's days have beside those of a calendar.
+// The states that days of a certificate can have besides those of a calendar.
 const (
 	dayBefore = "before collecting began"
 	dayToCome = "still to come"
 )
 
-// longestProof is how many days a certificate is over at most.
+// longestProof is the longest period of a certificate, in days.
 const longestProof = 40 * 366
 
-// period is what a certificate is asked for.
+// period is the tenant and the days that a certificate is asked for.
 type period struct {
 	tenant      callvault.Tenant
 	zone        *time.Location
@@ -59,7 +59,7 @@ type period struct {
 	span        callvault.Span
 }
 
-// periodOf reads the tenant and the days of the address.
+// periodOf reads the tenant and the days from the address.
 func (p *Pages) periodOf(x *exchange) (*period, error) {
 	if err := x.seesWhole(); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (p *Pages) periodOf(x *exchange) (*period, error) {
 	today := x.now.In(q.zone)
 	for field, to := range map[string]*time.Time{"from": &q.first, "until": &q.last} {
 		text := x.r.URL.Query().Get(field)
-		if text == "" { // the month until today
+		if text == "" { // from the first of this month until today
 			text = today.Format(time.DateOnly)
 			if field == "from" {
 				text = text[:len("2024-02-")] + "01"
@@ -96,7 +96,7 @@ func (p *Pages) periodOf(x *exchange) (*period, error) {
 	return q, nil
 }
 
-// certify makes the certificate and writes into the audit trail that it was made.
+// certify makes the certificate and records that in the audit trail.
 func (p *Pages) certify(x *exchange) (*proof, *period, error) {
 	q, err := p.periodOf(x)
 	if err != nil {
@@ -107,7 +107,7 @@ func (p *Pages) certify(x *exchange) (*proof, *period, error) {
 	if c.Certificate, err = p.Archive.Certify(x.ctx(), q.tenant.Name, q.span); err != nil {
 		return nil, nil, err
 	}
-	if err := p.judge(x, q, c); err != nil {
+	if err := p.assess(x, q, c); err != nil {
 		return nil, nil, err
 	}
 	err = p.Accounts.Record(x.ctx(), account.Event{Action: account.ActionCertify, Tenant: q.tenant.Name,
@@ -115,9 +115,9 @@ func (p *Pages) certify(x *exchange) (*proof, *period, error) {
 	return c, q, err
 }
 
-// judge says how complete the period is: whole only when each day of it is
+// assess fills in how complete the period is. It is whole only if each of its days is
 // complete.
-func (p *Pages) judge(x *exchange, q *period, c *proof) error {
+func (p *Pages) assess(x *exchange, q *period, c *proof) error {
 	source, err := p.collectedFrom(x, q.tenant.Name)
 	if err != nil {
 		return err
@@ -139,11 +139,11 @@ func (p *Pages) judge(x *exchange, q *period, c *proof) error {
 	today := x.now.In(q.zone).Format(time.DateOnly)
 	for at := q.first; !at.After(q.last); at = at.AddDate(0, 0, 1) {
 		date := at.Format(time.DateOnly)
-		d, told := known[date]
+		d, ok := known[date]
 		switch {
-		case !told && date > today:
+		case !ok && date > today:
 			d = collect.Day{Day: date, State: dayToCome}
-		case !told:
+		case !ok:
 			d = collect.Day{Day: date, State: dayBefore}
 		}
 		c.Days[d.State]++
@@ -151,12 +151,12 @@ func (p *Pages) judge(x *exchange, q *period, c *proof) error {
 			c.NotWhole = append(c.NotWhole, proofDay{d.Day, d.State, d.Listed, d.Held, d.Lacking})
 		}
 	}
-	c.sumUp()
+	c.conclude()
 	return nil
 }
 
-// sumUp puts into a sentence how complete the period is.
-func (c *proof) sumUp() {
+// conclude sets the verdict from the states of the days.
+func (c *proof) conclude() {
 	total := 0
 	var not []string
 	for _, state := range append([]string{dayBefore, dayToCome}, states...) {
@@ -188,7 +188,7 @@ func countDays(n int) string {
 	return fmt.Sprintf("%d days", n)
 }
 
-// collectedFrom is the source that a tenant is collected from; nil when there is
+// collectedFrom returns the source that a tenant is collected from, or nil if there is
 // none.
 func (p *Pages) collectedFrom(x *exchange, tenant string) (*Source, error) {
 	if p.Collector == nil {
@@ -206,8 +206,8 @@ func (p *Pages) collectedFrom(x *exchange, tenant string) (*Source, error) {
 	return nil, err
 }
 
-// namedDays is how many days that are not complete a certificate names on paper.
-const namedDays = 62
+// maxDaysShown is how many incomplete days the page of a certificate lists at most.
+const maxDaysShown = 62
 
 func (p *Pages) showCertificate(x *exchange) error {
 	c, q, err := p.certify(x)
@@ -217,7 +217,7 @@ func (p *Pages) showCertificate(x *exchange) error {
 	query := "?" + url.Values{"from": {c.FromDay}, "until": {c.UntilDay}}.Encode()
 	path := "/certificate/" + pathName(q.tenant.Name)
 	return p.render(x, "certificate", view{Title: "Certificate of " + q.tenant.Name, Here: "/completeness", Data: map[string]any{
-		"Proof": c, "Tenant": q.tenant, "Named": c.NotWhole[:min(len(c.NotWhole), namedDays)], "More": max(0, len(c.NotWhole)-namedDays),
+		"Proof": c, "Tenant": q.tenant, "Named": c.NotWhole[:min(len(c.NotWhole), maxDaysShown)], "More": max(0, len(c.NotWhole)-maxDaysShown),
 		"JSON": path + "/certificate.json" + query, "Hashes": path + "/hashes.txt" + query,
 		"Folder": archive.FileName(q.tenant.Name), "ListName": hashesName(q), "States": append([]string{dayBefore, dayToCome}, states...),
 	}})
@@ -241,7 +241,7 @@ func hashesName(q *period) string {
 	return fmt.Sprintf("%s_%s_%s.txt", archive.FileName(q.tenant.Name), q.first.Format(time.DateOnly), q.last.Format(time.DateOnly))
 }
 
-// sendHashes sends the sorted list of which a certificate has the hash.
+// sendHashes sends the sorted list of hashes whose hash is on the certificate.
 func (p *Pages) sendHashes(x *exchange) error {
 	q, err := p.periodOf(x)
 	if err != nil {
@@ -251,14 +251,14 @@ func (p *Pages) sendHashes(x *exchange) error {
 	began := false
 	for hash, err := range p.Archive.Hashes(x.ctx(), q.tenant.Name, q.span) {
 		if err != nil {
-			return err // after the first byte, the connection is broken off
+			return err // once bytes have been sent, fail breaks the connection
 		}
 		if !began {
 			began = true
 			x.sendAs("text/plain; charset=utf-8", "attachment", hashesName(q))
 		}
 		if _, err := out.WriteString(hash + "\n"); err != nil {
-			return nil // the reader is gone
+			return nil // the client has gone
 		}
 	}
 	if !began {
@@ -268,17 +268,16 @@ func (p *Pages) sendHashes(x *exchange) error {
 	return nil
 }
 
-// recompute is the shell's way to a certificate's hash over the folder of the
-// tenant's audio: each sidecar tells, in its first startTime, when its recording
-// starts.
+// recompute returns a shell command that computes a certificate's hash from the tenant's
+// audio files. The first startTime in each sidecar is when its recording starts.
 func recompute(folder string, from, to int64) string {
 	return fmt.Sprintf(`find %[1]s -name '*.opus' | while read -r f; do
   t=$(sed -n 's/.*"startTime": *\([0-9]*\).*/\1/p' "${f%%.opus}.json" | head -n 1)
   [ "$t" -ge %[2]d ] && [ "$t" -lt %[3]d ] && sha256sum < "$f"
-done | cut -c 1-64 | LC_ALL=C sort | sha256sum`, shellWord(folder), from, to)
+done | cut -c 1-64 | LC_ALL=C sort | sha256sum`, shellWord("audio/"+folder), from, to)
 }
 
-// shellWord is a word that a shell takes as it is.
+// shellWord quotes a word for the shell.
 func shellWord(word string) string {
-	return "'" + strings.ReplaceAll("audio/"+word, "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

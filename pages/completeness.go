@@ -22,9 +22,8 @@ var completenessRoutes = []route{
 	{path: "/certificate/{tenant}/hashes.txt", name: "hashes", who: visitor, get: (*Pages).sendHashes, file: true},
 }
 
-// seesWhole tells whether the visitor may know of all recordings of his tenants:
-// who is narrowed to agents or skills would learn from counts what others have
-// recorded.
+// seesWhole returns an error if the visitor is narrowed to some agents or skills. From
+// counts over whole tenants, such a visitor would learn of recordings they may not hear.
 func (x *exchange) seesWhole() error {
 	if !seesWhole(x.visitor) {
 		return fmt.Errorf("this page counts all recordings of a tenant, and %s may hear only those of some agents or skills: %w",
@@ -35,7 +34,7 @@ func (x *exchange) seesWhole() error {
 
 func seesWhole(v *Visitor) bool { return len(v.Agents)+len(v.Skills) == 0 }
 
-// tenantsOf are the tenants that the visitor may reach, by name.
+// tenantsOf returns the tenants that the visitor may reach, by name.
 func tenantsOf(x *exchange) map[string]callvault.Tenant {
 	reached := map[string]callvault.Tenant{}
 	for _, t := range x.visitor.Tenants() {
@@ -51,12 +50,12 @@ const stripDays = 35
 type sourceCard struct {
 	Status  collect.SourceStatus
 	Live    *progress
-	Former  bool // it is in the configuration no more
-	Silent  bool
-	Tenants int // that the visitor may reach
-	Lacks   int // of them
+	Former  bool // it is no longer in the configuration
+	Silent  bool // no run has succeeded for too long
+	Tenants int  // how many the visitor may reach
+	Lacks   int  // how many of these are incomplete
 	Rows    []tenantRow
-	First   string // addresses of other pages of the list; "" for none
+	First   string // the addresses of other pages of the list; "" for none
 	Next    string
 }
 
@@ -85,7 +84,7 @@ func (p *Pages) showCompleteness(x *exchange) error {
 			cards = append(cards, *card)
 		}
 	}
-	direct, err := p.takenIn(x, tenants, collected)
+	direct, err := p.directTenants(x, tenants, collected)
 	if err != nil {
 		return err
 	}
@@ -105,11 +104,11 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 		next := source.Schedule.Next(x.now).UnixMilli()
 		card.Status.NextRunAt = &next
 	}
-	look := &collect.GlanceQuery{Source: source.Source,
+	query := &collect.GlanceQuery{Source: source.Source,
 		Include: func(name string) bool { _, ok := tenants[name]; return ok },
 		ZoneOf:  func(name string) *time.Location { return zoneOf(tenants[name].TimeZone) },
 	}
-	glances, err := p.Collector.Glances(x.ctx(), look, x.now)
+	glances, err := p.Collector.Glances(x.ctx(), query, x.now)
 	if err != nil {
 		return nil, err
 	}
@@ -126,11 +125,11 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 		card.Live = p.progressOf(x, &card.Status, lacking)
 	}
 	shown := map[string]int{}
-	for i, g := range card.page(x, called(glances, tenants, findText(x))) {
+	for i, g := range card.page(x, matching(glances, tenants, findText(x))) {
 		shown[g.Tenant] = i
 	}
-	look.Days, look.Include = stripDays, func(name string) bool { _, ok := shown[name]; return ok }
-	if glances, err = p.Collector.Glances(x.ctx(), look, x.now); err != nil {
+	query.Days, query.Include = stripDays, func(name string) bool { _, ok := shown[name]; return ok }
+	if glances, err = p.Collector.Glances(x.ctx(), query, x.now); err != nil {
 		return nil, err
 	}
 	card.Rows = make([]tenantRow, len(shown))
@@ -141,8 +140,8 @@ func (p *Pages) sourceCard(x *exchange, source *Source, tenants map[string]callv
 	return card, nil
 }
 
-// page is the part of a source's tenants that is asked for: those that something is
-// wrong with come first.
+// page returns the part of a source's tenants that the address asks for. Tenants that
+// need attention come first.
 func (card *sourceCard) page(x *exchange, glances []collect.Glance) []collect.Glance {
 	slices.SortStableFunc(glances, func(a, b collect.Glance) int { return cmp.Compare(attention(&a, x.now), attention(&b, x.now)) })
 	query := x.r.URL.Query()
@@ -163,15 +162,15 @@ func (card *sourceCard) page(x *exchange, glances []collect.Glance) []collect.Gl
 	return glances[at:end]
 }
 
-// called are those of the glances whose tenants' names or titles hold what is looked for.
-func called(glances []collect.Glance, tenants map[string]callvault.Tenant, find string) []collect.Glance {
+// matching returns the glances at tenants whose name or title contains the text to find.
+func matching(glances []collect.Glance, tenants map[string]callvault.Tenant, find string) []collect.Glance {
 	return slices.DeleteFunc(slices.Clone(glances), func(g collect.Glance) bool {
 		t := tenants[g.Tenant]
 		return !anyContains(tenantTexts(&t), find)
 	})
 }
 
-// attention is lower the more a tenant needs to be looked at.
+// attention orders tenants: the lower it is, the more a tenant needs attention.
 func attention(g *collect.Glance, now time.Time) int {
 	switch {
 	case g.State == collect.DayIncomplete:
@@ -184,16 +183,16 @@ func attention(g *collect.Glance, now time.Time) int {
 	return 3
 }
 
-// directRow is a tenant that is taken in directly, with what is kept of it of the last
-// strip days.
+// directRow is a tenant whose recordings are taken in directly, with what is kept of the
+// last stripDays days.
 type directRow struct {
 	callvault.Tenant
 	Recordings, Held, Bytes int64
 }
 
-// takenIn are the tenants of no source: what is held of them is known, what there
-// should be is not.
-func (p *Pages) takenIn(x *exchange, tenants map[string]callvault.Tenant, collected map[string]bool) (part[directRow], error) {
+// directTenants returns the tenants that no source has: what is held of them is known,
+// what there should be is not.
+func (p *Pages) directTenants(x *exchange, tenants map[string]callvault.Tenant, collected map[string]bool) (part[directRow], error) {
 	var all []directRow
 	for name, tenant := range tenants {
 		if !collected[name] {
@@ -213,8 +212,8 @@ func (p *Pages) takenIn(x *exchange, tenants map[string]callvault.Tenant, collec
 	return shown, nil
 }
 
-// sourceNamed is the source of a path, if the visitor may reach the path's tenant
-// and it is of that source.
+// sourceNamed returns the source of that name, if the tenant is collected from it and
+// the visitor may reach the tenant.
 func (p *Pages) sourceNamed(x *exchange, name, tenant string) (*Source, error) {
 	if err := x.seesWhole(); err != nil {
 		return nil, err
@@ -235,9 +234,9 @@ func (p *Pages) sourceNamed(x *exchange, name, tenant string) (*Source, error) {
 	return nil, nothing
 }
 
-// sendAs sets the headers of a file for someone's own use: inline, to be looked at, or
-// an attachment, to be kept. That a link leads to one is told here alone, not by the
-// link's attribute download: what is refused, or asks to sign in, would be kept as well.
+// sendAs begins an answer that is a file, with the disposition inline or attachment. Only
+// this makes a browser save it. The links have no attribute download, with which a browser
+// would save a refusal, or the sign-in page, as well.
 func (x *exchange) sendAs(kind, disposition, name string) {
 	header := x.out.Header()
 	header.Set("Content-Type", kind)

@@ -17,15 +17,15 @@ import (
 
 // exchange is one request and its answer.
 type exchange struct {
-	came *http.Request // as it came
-	r    *http.Request // with who asks in its context
-	out  *delivery.Response
-	id   string
-	page string // the route's name
-	now  time.Time
+	received *http.Request // as it was received
+	r        *http.Request // the same, with the actor in its context
+	out      *delivery.Response
+	id       string
+	page     string // the route's name
+	now      time.Time
 
 	token   string   // of the session; "" without one
-	visitor *Visitor // nil for who is not signed in
+	visitor *Visitor // nil if nobody is signed in
 	tenant  string   // for the log
 	key     string   // for the log
 	err     error    // for the log
@@ -34,7 +34,7 @@ type exchange struct {
 func (p *Pages) newExchange(w http.ResponseWriter, r *http.Request, page string) *exchange {
 	var id [8]byte
 	rand.Read(id[:])
-	x := &exchange{came: r, r: r, id: hex.EncodeToString(id[:]), page: page, now: time.Now()}
+	x := &exchange{received: r, r: r, id: hex.EncodeToString(id[:]), page: page, now: time.Now()}
 	x.out = delivery.NewResponse(w, delivery.Patience{})
 	header := w.Header()
 	header.Set("X-Request-Id", x.id)
@@ -44,8 +44,8 @@ func (p *Pages) newExchange(w http.ResponseWriter, r *http.Request, page string)
 	return x
 }
 
-// headers go with every answer. A page may load and send nothing but its own, run
-// no script and have no style that stands in it, and be in nobody's frame.
+// headers go with every answer. A page may load from and send to this service only, may
+// have no inline script or style, and may not be framed.
 var headers = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; " +
 		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -58,13 +58,13 @@ var headers = map[string]string{
 	"Cache-Control":                "no-store",
 }
 
-// secure tells whether the browser speaks TLS, to us or to a proxy before us. Who
-// lies about it only keeps his own cookie from plain HTTP.
+// secure reports whether the browser speaks TLS, to us or to a proxy in front of us. A
+// client that forges the header only keeps its own cookie off plain HTTP.
 func (x *exchange) secure() bool {
 	return x.r.TLS != nil || x.r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
-// from is the address of the asker, without his port.
+// from returns the address of the client, without its port.
 func (x *exchange) from() string {
 	host, _, err := net.SplitHostPort(x.r.RemoteAddr)
 	if err != nil {
@@ -73,7 +73,7 @@ func (x *exchange) from() string {
 	return host
 }
 
-// subject is whose requests count together: the visitor's, or the address's.
+// subject names the visitor, or else the address, whose requests are counted together.
 func (x *exchange) subject() string {
 	if x.visitor != nil {
 		return "visitor " + x.visitor.Name
@@ -81,17 +81,17 @@ func (x *exchange) subject() string {
 	return "address " + x.from()
 }
 
-// ctx is the request's context.
+// ctx returns the request's context.
 func (x *exchange) ctx() context.Context { return x.r.Context() }
 
-// redirect sends the browser to a path of the pages with a GET.
+// redirect sends the browser to another page, which it requests with GET.
 func (x *exchange) redirect(path string) error {
 	x.out.Header().Set("Location", path)
 	x.out.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 
-// finish logs an exchange, and makes an answer of a panic.
+// finish logs an exchange, and answers it with an error if its handler panicked.
 func (p *Pages) finish(x *exchange) {
 	fault := recover()
 	if fault != nil && fault != http.ErrAbortHandler {
@@ -110,8 +110,8 @@ func (p *Pages) finish(x *exchange) {
 
 var errPanic = errors.New("panic")
 
-// log writes the line of one exchange. A path may hold a one-time link, so that
-// the page's name stands for it.
+// log writes one exchange to the log. It logs the page's name in place of the path, which
+// may hold a one-time link.
 func (p *Pages) log(x *exchange) {
 	if x.page == "static" || x.page == "alive" {
 		return

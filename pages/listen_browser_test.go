@@ -209,7 +209,7 @@ func TestWhatGoesWrongIsSaid(t *testing.T) {
 	b.open("/recordings/acme-ns/one#t=5")
 	b.do(chromedp.Click(`[data-part=play]`))
 	b.until(`!document.querySelector("[data-part=trouble]").hidden && document.querySelector("[data-part=why]").textContent !== ""`)
-	if why := eval[string](b, `document.querySelector("[data-part=why]").textContent`); !strings.Contains(why, "once the limit is raised") {
+	if why := eval[string](b, `document.querySelector("[data-part=why]").textContent`); !strings.Contains(why, "once it is raised") {
 		t.Errorf("why nothing plays: %s", why)
 	}
 	b.inspect("recording-refused")

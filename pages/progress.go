@@ -89,7 +89,7 @@ func (p *Pages) streamProgress(x *exchange) error {
 	for {
 		turned := p.Collector.RunsChanged()
 		x.visitor = nil
-		if err := p.meet(x); err != nil || x.visitor == nil || x.seesWhole() != nil {
+		if err := p.identify(x); err != nil || x.visitor == nil || x.seesWhole() != nil {
 			return nil // the browser reconnects and is asked to sign in
 		}
 		event, next, err := p.progressEvent(x)

@@ -119,7 +119,7 @@ func TestBeyondTheEgressLimit(t *testing.T) {
 	limit-- // now no waiting helps, and none is promised
 	w.limitEgress("acme-ns", &limit)
 	got = reader.send(http.MethodGet, "/recordings/acme-ns/one/audio", http.Header{"Accept": {"application/json"}}, nil)
-	got.want(t, "more than the limit", 509, "only once the limit is raised")
+	got.want(t, "more than the limit", 509, "only once it is raised")
 	if wait := got.header.Get("Retry-After"); wait != "" {
 		t.Errorf("Retry-After: %s, though that will not help", wait)
 	}

@@ -117,7 +117,7 @@ func (p *Pages) answer(x *exchange, to *route) error {
 	if err := p.crossOrigin.Check(x.r); err != nil {
 		return fmt.Errorf("the form was sent from another site, so nothing was done: %w", callvault.Forbidden)
 	}
-	if err := p.meet(x); err != nil {
+	if err := p.identify(x); err != nil {
 		return err
 	}
 	if to.who != anyone && x.visitor == nil {

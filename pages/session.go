@@ -12,11 +12,11 @@ import (
 	"callvault/account"
 )
 
-// Visitor is who is signed in.
+// Visitor is the person or service user who is signed in.
 type Visitor = account.Visitor
 
-// cookieName is the session cookie's. Under TLS its prefix makes browsers refuse
-// one that anything but this very host has set (RFC 6265bis 4.1.3.2).
+// cookieName returns the name of the session cookie. Under TLS it has a prefix that makes
+// browsers refuse the cookie unless this very host has set it (RFC 6265bis 4.1.3.2).
 func (x *exchange) cookieName() string {
 	if x.secure() {
 		return "__Host-callvault"
@@ -24,7 +24,7 @@ func (x *exchange) cookieName() string {
 	return "callvault"
 }
 
-// setSession hands the browser a session; "" takes it away.
+// setSession sets the session cookie; "" removes it.
 func (x *exchange) setSession(token string) {
 	age := int(account.SessionLife / time.Second)
 	if token == "" {
@@ -36,16 +36,16 @@ func (x *exchange) setSession(token string) {
 	})
 }
 
-// meet finds out who asks: what he does is written to the audit trail under his
-// name. A session that has ended is as good as none; that it was there is told at
-// the sign-in.
-func (p *Pages) meet(x *exchange) error {
+// identify finds out who asks, and puts them into the request's context as the actor of
+// the audit trail. A session that has ended counts as none; x.token remains, so that the
+// sign-in page can say that it has ended.
+func (p *Pages) identify(x *exchange) error {
 	defer func() {
 		actor := account.Actor{Via: account.ViaPages, From: x.from()}
 		if x.visitor != nil {
 			actor.Who = x.visitor.Name
 		}
-		x.r = x.came.WithContext(account.As(x.came.Context(), actor)) // not upon the one before: a stream meets its reader each second
+		x.r = x.received.WithContext(account.As(x.received.Context(), actor)) // from the original: a stream identifies its visitor again and again, and contexts must not pile up
 	}()
 	cookie, err := x.r.Cookie(x.cookieName())
 	if err != nil || cookie.Value == "" {
@@ -59,8 +59,8 @@ func (p *Pages) meet(x *exchange) error {
 	return err
 }
 
-// askToSignIn sends to the sign-in, from where the reader comes back to where he
-// wanted to be; if that is no page, to the one before. A script is told so by the status.
+// askToSignIn redirects to the sign-in page, which leads back to the page that was asked
+// for; or, if that was a form or a file, to the page before. A script gets status 401.
 func (p *Pages) askToSignIn(x *exchange, wanted *route) error {
 	if strings.Contains(x.r.Header.Get("Accept"), "application/json") || strings.Contains(x.r.Header.Get("Accept"), "text/event-stream") {
 		return errSignInFirst
@@ -86,8 +86,8 @@ func (p *Pages) askToSignIn(x *exchange, wanted *route) error {
 	return x.redirect(address)
 }
 
-// cameFrom is the page of ours from which a form was sent or a link followed; "" when
-// that is not told.
+// cameFrom returns the page of ours from which a form was sent or a link followed, or ""
+// if the browser does not say.
 func (p *Pages) cameFrom(x *exchange) string {
 	from, err := url.Parse(x.r.Referer())
 	if err != nil || from.Host != x.r.Host {
@@ -96,8 +96,8 @@ func (p *Pages) cameFrom(x *exchange) string {
 	return from.RequestURI()
 }
 
-// localPath is where to go after signing in: a page of ours, or home for whatever
-// else was asked for, so that no link to us leads elsewhere.
+// localPath returns where to go after signing in: to, if it is a page of ours, and
+// otherwise home, so that no link to us leads to another site.
 func (p *Pages) localPath(to string) string {
 	target, err := url.Parse(to)
 	switch {

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// TestMeetAgain: who is met each second of a long stream leaves nothing behind.
-func TestMeetAgain(t *testing.T) {
+// TestIdentifyAgain: identifying the visitor each second of a long stream leaves nothing behind.
+func TestIdentifyAgain(t *testing.T) {
 	p := &Pages{}
 	x := p.newExchange(httptest.NewRecorder(), httptest.NewRequest("GET", "/completeness/events", nil), "progress")
 	var once string
 	for i := range 3 {
-		if err := p.meet(x); err != nil {
+		if err := p.identify(x); err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {

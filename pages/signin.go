@@ -20,9 +20,9 @@ var errSignInFirst = fmt.Errorf("sign in first: %w", callvault.Unauthorized)
 // signInView is what the sign-in page shows.
 type signInView struct {
 	To    string // where to go afterwards
-	Why   string // why one has to sign in again: "ended", "out", "set" or ""
+	Why   string // why the page is shown: "ended", "out", "set" or ""
 	Name  string
-	Key   bool // the key's form is open
+	Key   bool // the form for a key is open
 	Fault string
 }
 
@@ -58,7 +58,7 @@ func (p *Pages) signIn(x *exchange) error {
 	return x.redirect(to)
 }
 
-// begin makes a session of what the form holds.
+// begin begins a session with what the form holds: a key, or a name and a password.
 func (p *Pages) begin(x *exchange) (token string, err error) {
 	form := x.r.PostForm
 	if form.Has("key") {

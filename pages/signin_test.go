@@ -105,7 +105,7 @@ func TestPersonFromLinkToSignOut(t *testing.T) {
 	}
 	r.post("/sign-out").want(t, "signing out", 303)
 	r.get("/usage").want(t, "signed out", 303)
-	r.get(path).want(t, "the link again", 404, "link is not good")
+	r.get(path).want(t, "the link again", 404, "link is not valid")
 	r.post("/sign-in", "name", "Kelly Jaques", "password", "wrong wrong wrong").want(t, "a wrong password", 401, "The name or the password is wrong.", `value="Kelly Jaques"`)
 	r.post("/sign-in", "name", "Kelly Jaques", "password", "four words that fit").want(t, "the password", 303)
 	r.get("/usage").want(t, "signed in again", 200)

@@ -17,13 +17,13 @@ var tenantRoutes = []route{
 	{path: "/admin/tenants/{tenant}/reset", name: "reset usage", who: admin, get: (*Pages).askReset, post: (*Pages).resetUsage},
 }
 
-// tenantForm is a tenant's settings as they are typed.
+// tenantForm holds a tenant's settings as typed into a form.
 type tenantForm struct {
 	Name, Title, TimeZone, Agents string
 	RequestLimit                  bool
 	Egress                        string // auto, off or own
-	EgressBytes                   string // where Egress is own
-	Was                           string // the settings that the form was made from
+	EgressBytes                   string // used if Egress is own
+	Was                           string // the fingerprint of the settings that the form was made from
 	Fault                         string
 }
 
@@ -41,7 +41,7 @@ func newTenantForm(t *callvault.Tenant) tenantForm {
 	return f
 }
 
-// readTenantForm takes the settings from a form that was sent.
+// readTenantForm reads the settings from a form that was sent.
 func readTenantForm(values url.Values) tenantForm {
 	text := func(name string) string { return strings.TrimSpace(values.Get(name)) }
 	return tenantForm{
@@ -198,13 +198,13 @@ func (p *Pages) resetUsage(x *exchange) error {
 var errChangedMeanwhile = fmt.Errorf(
 	"it was changed while the form was open, in another tab or by someone else; reload the page and make your change again: %w", callvault.Conflict)
 
-// formFault is the sentence and the status for a form whose content cannot be
-// taken; "" when err is none that the sender can mend in the form.
+// formFault returns the sentence and the status for a form that cannot be accepted, or
+// "" if err is not one that the sender can correct in the form.
 func formFault(err error) (fault string, status int) {
 	if errors.Is(err, callvault.InvalidParameter) || errors.Is(err, callvault.Conflict) {
 		return sentence(err), int(codeOf(err))
 	}
-	if errors.Is(err, callvault.NotFound) { // what the form names, as its own address is there
+	if errors.Is(err, callvault.NotFound) { // something that the form names: the page's own address was found
 		return sentence(err), http.StatusBadRequest
 	}
 	return "", 0

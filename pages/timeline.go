@@ -7,27 +7,27 @@ import (
 	"callvault"
 )
 
-// timeline is a call's recordings along its time, as a picture 100 % wide. Its
-// heights are in pixels.
+// timeline is a picture of a call's recordings along the time of the call. Its width is
+// 100 %, its heights are in pixels.
 type timeline struct {
 	Bars   []bar
 	Ticks  []tick
 	Height int // in all
-	Foot   int // where the times stand
+	Foot   int // the y position of the times
 }
 
-// bar is one recording: From and Wide in percent, Top in pixels.
+// bar is one recording. From and Wide are in percent, Top in pixels.
 type bar struct {
 	*callvault.Recording
 	Path       string
 	From, Wide string
 	Top        int
-	Here       bool // it is the one that the page is about
+	Here       bool // the page is about this recording
 	Number     int
-	After      int64 // the start of the call, in milliseconds
+	After      int64 // milliseconds after the start of the call
 }
 
-// tick is a time of the call: At in percent, Ms since its start.
+// tick is a time on the scale: At in percent, Ms after the start of the call.
 type tick struct {
 	At     string
 	Ms     int64
@@ -41,8 +41,8 @@ const (
 	mostTicks  = 6
 )
 
-// newTimeline lays the recordings of a call out. Those that overlap stand one
-// above the other.
+// newTimeline lays out the recordings of a call. Those that overlap are placed one above
+// the other.
 func newTimeline(call *callvault.Call, here string) timeline {
 	span := callvault.Span{From: call.StartTime, To: call.EndTime}
 	for i := range call.Recordings {
@@ -51,7 +51,7 @@ func newTimeline(call *callvault.Call, here string) timeline {
 	}
 	whole := float64(max(span.To-span.From, 1))
 	line := timeline{}
-	var lanes []int64 // where the last recording of each ends
+	var lanes []int64 // when the last recording in each lane ends
 	for i := range call.Recordings {
 		r := &call.Recordings[i]
 		lane := 0
@@ -76,7 +76,7 @@ func newTimeline(call *callvault.Call, here string) timeline {
 
 func percent(part float64) string { return strconv.FormatFloat(part*100, 'f', 3, 64) + "%" }
 
-// tickSteps are the distances of ticks, in seconds.
+// tickSteps are the possible distances between ticks, in seconds.
 var tickSteps = []int64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400}
 
 func newTicks(lengthMs int64) []tick {
@@ -100,7 +100,7 @@ func newTicks(lengthMs int64) []tick {
 	return ticks
 }
 
-// Words says the line to those who do not see it.
+// Words describes the picture to those who do not see it.
 func (l timeline) Words() string {
 	if len(l.Bars) == 1 {
 		return "This call has one recording."

@@ -15,7 +15,7 @@ var usageRoutes = []route{
 	{path: "/usage", name: "usage", who: visitor, get: (*Pages).showUsage},
 }
 
-// usageCard is a tenant's egress as the page shows it.
+// usageCard is a tenant's usage as the page shows it.
 type usageCard struct {
 	callvault.Tenant
 	Used    int64
@@ -27,18 +27,18 @@ type usageCard struct {
 	Counts  meter.Counts
 }
 
-// freeing is room that comes back: so many bytes at so many times of a day.
+// freeing is the room within the limit that frees up on one day.
 type freeing struct {
-	At    int64 // the first of it, in Unix milliseconds
-	Until int64 // the last of it
+	At    int64 // when the first of it frees up, in Unix milliseconds
+	Until int64 // when the last of it does
 	Bytes int64
-	Left  int64 // what counts then
+	Left  int64 // how many bytes still count after that
 }
 
 // usageChart is the bytes of each hour of the last five days, as bars.
 type usageChart struct {
 	Bars []usageBar
-	Most int64 // of an hour
+	Most int64 // the most bytes sent in an hour
 	Days []chartDay
 }
 
@@ -86,8 +86,8 @@ func (p *Pages) showUsage(x *exchange) error {
 // cardsAtOnce is how many tenants the page shows, each with a chart of its hours.
 const cardsAtOnce = 12
 
-// usageCards are those of the visitor's tenants that have used the most of their
-// limits, and how many more there are.
+// usageCards returns the tenants that have used the most of their limits, of those that
+// the visitor may reach, and how many more there are.
 func (p *Pages) usageCards(x *exchange) (cards []usageCard, more int, err error) {
 	tenants := slices.DeleteFunc(x.visitor.Tenants(), func(t callvault.Tenant) bool { return !anyContains(tenantTexts(&t), findText(x)) })
 	used, err := p.Meter.Used(x.ctx(), tenants, x.now)
@@ -96,7 +96,7 @@ func (p *Pages) usageCards(x *exchange) (cards []usageCard, more int, err error)
 	}
 	for i := range tenants {
 		card := usageCard{Tenant: tenants[i], Used: used[i]}
-		card.weigh()
+		card.setPercent()
 		cards = append(cards, card)
 	}
 	slices.SortFunc(cards, func(a, b usageCard) int {
@@ -106,8 +106,8 @@ func (p *Pages) usageCards(x *exchange) (cards []usageCard, more int, err error)
 	return cards[:len(cards)-more], more, nil
 }
 
-// weigh holds what is used against the limit.
-func (c *usageCard) weigh() {
+// setPercent compares what is used with the limit.
+func (c *usageCard) setPercent() {
 	c.Limit, c.Limited = c.EgressLimit()
 	switch {
 	case c.Limited && c.Limit > 0:
@@ -117,13 +117,14 @@ func (c *usageCard) weigh() {
 	}
 }
 
-// fill puts in what the hours of the last five days tell.
+// fill fills in the chart, the sums and when room frees up, from the hours of the last
+// five days.
 func (c *usageCard) fill(hours []meter.Hour, now time.Time) {
-	c.Used = 0 // what was sent since is counted too
+	c.Used = 0 // summed up anew, since more may have been sent
 	for _, h := range hours {
 		c.Used += h.Bytes
 	}
-	c.weigh()
+	c.setPercent()
 	zone := zoneOf(c.TimeZone)
 	c.Chart = chartOf(hours, now, zone)
 	left := c.Used
@@ -139,14 +140,15 @@ func (c *usageCard) fill(hours []meter.Hour, now time.Time) {
 	}
 }
 
-// The chart's hours are so wide; it is so high.
+// The width of an hour in the chart and the chart's height, in the units of its viewBox,
+// and how many hours it shows.
 const (
 	barWidth    = 4
 	chartHeight = 56
 	chartHours  = 121
 )
 
-// chartOf draws the hours until now, the present one at the right.
+// chartOf draws the hours until now, the present one on the right.
 func chartOf(hours []meter.Hour, now time.Time, zone *time.Location) usageChart {
 	var c usageChart
 	for _, h := range hours {
@@ -168,8 +170,8 @@ func chartOf(hours []meter.Hour, now time.Time, zone *time.Location) usageChart 
 	return c
 }
 
-// sourceUsages is what the collector was sent of the tenants that the visitor may
-// reach, the most first.
+// sourceUsages returns how much the collector has fetched of the tenants that the visitor
+// may reach, the most first.
 func (p *Pages) sourceUsages(x *exchange) ([]sourceUsage, error) {
 	var all []sourceUsage
 	for i := range p.Sources {
@@ -188,5 +190,5 @@ func (p *Pages) sourceUsages(x *exchange) ([]sourceUsage, error) {
 	return all, nil
 }
 
-// MostText is the most bytes of an hour, for the chart's words.
+// MostText returns the most bytes sent in an hour, for the chart's description.
 func (c usageChart) MostText() string { return byteText(c.Most) }

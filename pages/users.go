@@ -37,16 +37,16 @@ func (p *Pages) showUsers(x *exchange) error {
 	}})
 }
 
-// userView is what the page of one account shows, or of a new one.
+// userView is what the page of one account shows, which may be a new one.
 type userView struct {
-	Account *entry
+	Account *anyAccount
 	Form    accountForm
-	Tenants []callvault.Tenant // to choose from with a click
-	Many    bool               // there are more tenants than that: they are typed
+	Tenants []callvault.Tenant // the tenants to tick; none if Many
+	Many    bool               // there are too many tenants to tick: their names are typed
 	Done    string
 }
 
-// Title names the page.
+// Title returns the title of the page.
 func (v *userView) Title() string {
 	if v.Account.Name == "" {
 		return "New " + v.Account.Kind.Word()
@@ -59,11 +59,11 @@ func (p *Pages) showNewUser(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	fresh := &entry{Kind: kind, Can: []callvault.Capability{kind.Capabilities()[0]}, Enabled: true, RequestLimit: true}
+	fresh := &anyAccount{Kind: kind, Can: []callvault.Capability{kind.Capabilities()[0]}, Enabled: true, RequestLimit: true}
 	return p.renderUser(x, http.StatusOK, fresh, newAccountForm(fresh))
 }
 
-func (p *Pages) renderUser(x *exchange, status int, account *entry, form accountForm) error {
+func (p *Pages) renderUser(x *exchange, status int, account *anyAccount, form accountForm) error {
 	tenants, err := p.Accounts.Tenants(x.ctx())
 	if err != nil {
 		return err
@@ -72,8 +72,8 @@ func (p *Pages) renderUser(x *exchange, status int, account *entry, form account
 	return p.renderStatus(x, status, "user", view{Title: shown.Title(), Here: "/admin/users", Data: shown})
 }
 
-// addUser makes an account and shows its key or its link, this once. Sent again
-// it meets the name taken.
+// addUser makes an account and shows its key or its link, once. If the form is sent
+// again, the name is taken.
 func (p *Pages) addUser(x *exchange) error {
 	kind, err := kindOf(x.r.PathValue("kind"))
 	if err != nil {
@@ -83,9 +83,9 @@ func (p *Pages) addUser(x *exchange) error {
 		return badForm(err)
 	}
 	form := readAccountForm(x.r.PostForm)
-	made := &entry{Kind: kind, Name: form.Name, Enabled: true}
+	made := &anyAccount{Kind: kind, Name: form.Name, Enabled: true}
 	form.apply(made)
-	secret, err := p.make(x, made)
+	secret, err := p.add(x, made)
 	if fault, status := formFault(err); fault != "" {
 		x.err, form.Fault = err, fault
 		made.Name = ""
@@ -97,8 +97,8 @@ func (p *Pages) addUser(x *exchange) error {
 	return p.showSecret(x, made, secret)
 }
 
-// make keeps a new account and returns its key or its ticket.
-func (p *Pages) make(x *exchange, e *entry) (secret string, err error) {
+// add adds an account and returns its key or its ticket.
+func (p *Pages) add(x *exchange, e *anyAccount) (secret string, err error) {
 	if e.Kind == people {
 		return p.Accounts.AddPerson(x.ctx(), *e.person(), x.now)
 	}
@@ -122,7 +122,7 @@ func (p *Pages) setUser(x *exchange) error {
 		return badForm(err)
 	}
 	form := readAccountForm(x.r.PostForm)
-	err = p.change(x, account, func(e *entry) error {
+	err = p.change(x, account, func(e *anyAccount) error {
 		if form.Was != e.fingerprint() {
 			return errChangedMeanwhile
 		}
@@ -139,16 +139,16 @@ func (p *Pages) setUser(x *exchange) error {
 	return x.redirect(account.path() + "?done=saved")
 }
 
-// keepsAdmin refuses a change by which an administrator would lock himself out.
-func (x *exchange) keepsAdmin(e *entry) error {
+// keepsAdmin refuses a change by which administrators would lock themselves out.
+func (x *exchange) keepsAdmin(e *anyAccount) error {
 	if e.Name == x.visitor.Name && (!e.Enabled || !e.may(callvault.Admin)) {
 		return fmt.Errorf("you would lock yourself out; ask another administrator to do it: %w", callvault.InvalidParameter)
 	}
 	return nil
 }
 
-// account is the account that the path names.
-func (p *Pages) account(x *exchange) (*entry, error) {
+// account returns the account that the path names.
+func (p *Pages) account(x *exchange) (*anyAccount, error) {
 	kind, err := kindOf(x.r.PathValue("kind"))
 	if err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (p *Pages) account(x *exchange) (*entry, error) {
 		}
 		for i := range list {
 			if list[i].Name == name {
-				return entryOfPerson(&list[i]), nil
+				return accountOfPerson(&list[i]), nil
 			}
 		}
 	} else {
@@ -171,7 +171,7 @@ func (p *Pages) account(x *exchange) (*entry, error) {
 		}
 		for i := range list {
 			if list[i].Name == name {
-				return entryOfUser(&list[i]), nil
+				return accountOfUser(&list[i]), nil
 			}
 		}
 	}
@@ -179,24 +179,24 @@ func (p *Pages) account(x *exchange) (*entry, error) {
 }
 
 // change changes an account as edit does.
-func (p *Pages) change(x *exchange, e *entry, edit func(*entry) error) error {
+func (p *Pages) change(x *exchange, e *anyAccount, edit func(*anyAccount) error) error {
 	if e.Kind == people {
 		return p.Accounts.SetPerson(x.ctx(), e.Name, func(person *callvault.Person) error {
-			changed := entryOfPerson(person)
+			changed := accountOfPerson(person)
 			err := edit(changed)
 			*person = *changed.person()
 			return err
 		})
 	}
 	return p.Accounts.SetUser(x.ctx(), e.Name, func(user *callvault.ServiceUser) error {
-		changed := entryOfUser(user)
+		changed := accountOfUser(user)
 		err := edit(changed)
 		*user = *changed.user()
 		return err
 	})
 }
 
-// path is the page of the account.
-func (e *entry) path() string {
+// path returns the path of the account's page.
+func (e *anyAccount) path() string {
 	return "/admin/users/" + string(e.Kind) + "/" + pathName(e.Name)
 }

@@ -20,26 +20,26 @@ type welcomeView struct {
 	Fault  string
 }
 
-// showWelcome answers who follows a one-time link. One that lets set a password
-// shows the form for it and stays good until that is sent. One that signs in does
-// so at once, for whom the demo tells to open it should not have to read; but not
-// for a browser that only looks ahead.
+// showWelcome answers a one-time link. A link for setting a password shows the form for
+// it and stays valid until the form is sent. A link that signs in, such as the demo
+// prints, does so at once, without a page to read first; but not for a browser that only
+// prefetches.
 func (p *Pages) showWelcome(x *exchange) error {
 	ticket, err := p.Accounts.LookTicket(x.ctx(), x.r.PathValue("ticket"), x.now)
 	if errors.Is(err, callvault.NotFound) && x.visitor != nil {
-		return x.redirect("/") // followed already: the back button, or a second tab
+		return x.redirect("/") // already followed: the back button, or a second tab
 	}
 	if err != nil {
 		return err
 	}
-	ahead := x.r.Method == http.MethodHead || strings.Contains(x.r.Header.Get("Sec-Purpose"), "prefetch")
-	if ticket.SignIn && !ahead {
+	prefetch := x.r.Method == http.MethodHead || strings.Contains(x.r.Header.Get("Sec-Purpose"), "prefetch")
+	if ticket.SignIn && !prefetch {
 		return p.redeem(x)
 	}
 	return p.render(x, "welcome", view{Title: "Welcome", Data: welcomeView{Ticket: ticket}})
 }
 
-// redeem signs in by the ticket of the path.
+// redeem signs in with the ticket in the path.
 func (p *Pages) redeem(x *exchange) error {
 	token, _, err := p.Accounts.Redeem(x.ctx(), x.r.PathValue("ticket"), x.from(), x.now)
 	if err != nil {
@@ -49,7 +49,7 @@ func (p *Pages) redeem(x *exchange) error {
 	return x.redirect("/")
 }
 
-// welcome sets the password that was chosen, and signs in with it.
+// welcome sets the chosen password and signs in with it.
 func (p *Pages) welcome(x *exchange) error {
 	if err := x.r.ParseForm(); err != nil {
 		return badForm(err)
@@ -72,7 +72,7 @@ func (p *Pages) welcome(x *exchange) error {
 	}
 	token, _, err := p.Accounts.SignIn(x.ctx(), name, x.r.PostForm.Get("password"), x.from(), x.now)
 	if err != nil {
-		x.err = err // such as that others guessed at the name; the password is set, and the link used up, all the same
+		x.err = err // such as too many wrong guesses by others; the password is set and the link used up all the same
 		return x.redirect("/sign-in?why=set")
 	}
 	x.setSession(token)

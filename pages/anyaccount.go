@@ -9,7 +9,7 @@ import (
 	"callvault"
 )
 
-// kind is a kind of account, as it stands in the pages' addresses.
+// kind is a kind of account, as it appears in the pages' addresses.
 type kind string
 
 const (
@@ -24,10 +24,10 @@ func kindOf(word string) (kind, error) {
 	return "", fmt.Errorf("there is no page at this address: %w", callvault.NotFound)
 }
 
-// Word is the kind as a sentence names it.
+// Word returns the kind as a sentence names it.
 func (k kind) Word() string { return strings.ReplaceAll(string(k), "-", " ") }
 
-// Capabilities are those that the kind can have, the usual one first.
+// Capabilities returns the capabilities that the kind can have, the usual one first.
 func (k kind) Capabilities() []callvault.Capability {
 	if k == people {
 		return []callvault.Capability{callvault.Listen, callvault.Download, callvault.Admin}
@@ -35,61 +35,63 @@ func (k kind) Capabilities() []callvault.Capability {
 	return []callvault.Capability{callvault.Read, callvault.Write, callvault.Admin}
 }
 
-// entry is an account of either kind. Times are Unix milliseconds.
-type entry struct {
+// anyAccount is an account of either kind. Times are Unix milliseconds.
+type anyAccount struct {
 	Kind kind
 	Name string
 	callvault.Grant
 	Can          []callvault.Capability
 	Enabled      bool
-	RequestLimit bool  // a service user's
-	Refreshed    int64 // a service user's
-	PasswordSet  bool  // a person's
-	InvitedUntil int64 // a person's
+	RequestLimit bool  // only of a service user
+	Refreshed    int64 // only of a service user
+	PasswordSet  bool  // only of a person
+	InvitedUntil int64 // only of a person
 	Created      int64
 	LastUsed     int64
 }
 
-func entryOfPerson(p *callvault.Person) *entry {
-	return &entry{Kind: people, Name: p.Name, Grant: p.Grant, Can: p.Can, Enabled: p.Enabled,
+func accountOfPerson(p *callvault.Person) *anyAccount {
+	return &anyAccount{Kind: people, Name: p.Name, Grant: p.Grant, Can: p.Can, Enabled: p.Enabled,
 		PasswordSet: p.PasswordSet, InvitedUntil: p.InvitedUntil, Created: p.Created, LastUsed: p.LastUsed}
 }
 
-func entryOfUser(u *callvault.ServiceUser) *entry {
-	return &entry{Kind: serviceUsers, Name: u.Name, Grant: u.Grant, Can: u.Can, Enabled: u.Enabled,
+func accountOfUser(u *callvault.ServiceUser) *anyAccount {
+	return &anyAccount{Kind: serviceUsers, Name: u.Name, Grant: u.Grant, Can: u.Can, Enabled: u.Enabled,
 		RequestLimit: u.RequestLimit, Refreshed: u.Refreshed, Created: u.Created, LastUsed: u.LastUsed}
 }
 
-func (e *entry) person() *callvault.Person {
+func (e *anyAccount) person() *callvault.Person {
 	return &callvault.Person{Name: e.Name, Grant: e.Grant, Can: e.Can, Enabled: e.Enabled,
 		PasswordSet: e.PasswordSet, InvitedUntil: e.InvitedUntil, Created: e.Created, LastUsed: e.LastUsed}
 }
 
-func (e *entry) user() *callvault.ServiceUser {
+func (e *anyAccount) user() *callvault.ServiceUser {
 	return &callvault.ServiceUser{Name: e.Name, Grant: e.Grant, Can: e.Can, Enabled: e.Enabled,
 		RequestLimit: e.RequestLimit, Refreshed: e.Refreshed, Created: e.Created, LastUsed: e.LastUsed}
 }
 
-func (e *entry) may(capability callvault.Capability) bool { return slices.Contains(e.Can, capability) }
+func (e *anyAccount) may(capability callvault.Capability) bool {
+	return slices.Contains(e.Can, capability)
+}
 
-// fingerprint tells whether the account's settings are still the same.
-func (e *entry) fingerprint() string {
+// fingerprint returns a hash of the account's settings; see the function fingerprint.
+func (e *anyAccount) fingerprint() string {
 	return fingerprint([]any{e.Grant, e.Can, e.Enabled, e.RequestLimit, e.Created})
 }
 
-// accountForm is an account's settings as they are typed.
+// accountForm holds an account's settings as typed into a form.
 type accountForm struct {
-	Name           string // of a new one
+	Name           string // only of a new account
 	AllTenants     bool
 	Tenants        []string
-	Agents, Skills string // one on each line
+	Agents, Skills string // one per line
 	Can            []string
 	RequestLimit   bool
-	Was            string // the settings that the form was made from
+	Was            string // the fingerprint of the settings that the form was made from
 	Fault          string
 }
 
-func newAccountForm(e *entry) accountForm {
+func newAccountForm(e *anyAccount) accountForm {
 	f := accountForm{
 		AllTenants: e.AllTenants, Tenants: e.Tenants, Agents: strings.Join(e.Agents, "\n"), Skills: strings.Join(e.Skills, "\n"),
 		RequestLimit: e.RequestLimit, Was: e.fingerprint(),
@@ -100,7 +102,7 @@ func newAccountForm(e *entry) accountForm {
 	return f
 }
 
-// readAccountForm takes the settings from a form that was sent.
+// readAccountForm reads the settings from a form that was sent.
 func readAccountForm(values url.Values) accountForm {
 	return accountForm{
 		Name: strings.TrimSpace(values.Get("name")), AllTenants: values.Get("reach") == "all", Tenants: append(values["tenant"], lines(values.Get("tenants"))...),
@@ -109,9 +111,9 @@ func readAccountForm(values url.Values) accountForm {
 	}
 }
 
-// apply changes an account as the form says. What cannot be is found when it is
-// kept.
-func (f *accountForm) apply(e *entry) {
+// apply changes an account as the form says. It does not check the settings: saving the
+// account does.
+func (f *accountForm) apply(e *anyAccount) {
 	e.AllTenants, e.Tenants = f.AllTenants, f.Tenants
 	if f.AllTenants {
 		e.Tenants = nil
@@ -123,12 +125,11 @@ func (f *accountForm) apply(e *entry) {
 	}
 }
 
-// Reaches tells whether the tenant is marked, Has whether the capability is: a
-// tenant may be named as a capability is.
+// Reaches reports whether the tenant is ticked.
 func (f accountForm) Reaches(tenant string) bool { return slices.Contains(f.Tenants, tenant) }
 
-// TenantLines are the names of the tenants, one on each line.
+// TenantLines returns the names of the tenants, one per line.
 func (f accountForm) TenantLines() string { return strings.Join(f.Tenants, "\n") }
 
-// Has tells whether the capability is marked.
+// Has reports whether the capability is ticked.
 func (f accountForm) Has(can callvault.Capability) bool { return slices.Contains(f.Can, string(can)) }
