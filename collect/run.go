@@ -258,6 +258,7 @@ func (r *Run) Wait(ctx context.Context) (*Report, error) {
 	}
 	if r.queue != nil {
 		r.launch = r.enqueue
+		group.Go(func() error { return r.enqueueInTime(work) })
 	}
 	var listErr error
 	group.Go(func() error {

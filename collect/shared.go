@@ -45,16 +45,46 @@ func (r *Run) enqueue(ctx context.Context, t *turn) error {
 	if waits && !r.lists.allListed.Load() {
 		return nil
 	}
-	return r.queue.Enqueue(ctx, Turn{Source: r.source.Name, Tenant: t.site.tenant, Began: r.began})
+	return r.queue.Enqueue(ctx, t.shared())
+}
+
+// shared returns the turn's name for the queue.
+func (t *turn) shared() Turn {
+	return Turn{Source: t.r.source.Name, Tenant: t.site.tenant, Began: t.r.began}
+}
+
+// enqueueInTime hands out all turns once maxWait has passed since the run began, if lists
+// are still coming then: a turn that they show nothing new for would wait for the last.
+func (r *Run) enqueueInTime(ctx context.Context) error {
+	timer := time.NewTimer(time.Until(time.UnixMilli(r.began).Add(maxWait)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-r.stopping:
+		return nil
+	case <-r.lists.done:
+		return nil
+	case <-timer.C:
+	}
+	if r.lists.allListed.Load() {
+		return nil
+	}
+	return r.enqueueTurns(ctx)
 }
 
 // enqueueAll hands out all turns once the lists are done.
 func (r *Run) enqueueAll(ctx context.Context) error {
 	r.lists.allListed.Store(true)
+	return r.enqueueTurns(ctx)
+}
+
+// enqueueTurns hands out the turns of all tenants that are known by now.
+func (r *Run) enqueueTurns(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range r.turns {
-		if err := r.enqueue(ctx, t); err != nil {
+		if err := r.queue.Enqueue(ctx, t.shared()); err != nil {
 			return localFault{err}
 		}
 	}

@@ -293,3 +293,42 @@ func TestSharedRunIsStoppedAsItAsks(t *testing.T) {
 		t.Errorf("%v, %v, want unfinished", report, err)
 	}
 }
+
+// TestSharedTurnsDoNotWaitForLongLists: the turn of a known tenant that lists show nothing
+// new of is handed out once the run is 15 minutes old, though lists are still coming.
+func TestSharedTurnsDoNotWaitForLongLists(t *testing.T) {
+	s := newSource()
+	s.add("acme-ns", "due", ago(time.Hour))
+	sh := share(t, s, 50*time.Millisecond, time.Minute)
+	planned, err := sh.vaults[0].Start(t.Context(), sh.source, collect.Always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := planned.Plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{})
+	ask := sync.OnceFunc(func() { close(asked) })
+	sh.clock.RoundTripper = watched{s, func(path string) {
+		if strings.HasSuffix(path, "/audio") {
+			ask()
+			return
+		}
+		select {
+		case <-asked:
+		case <-time.After(20 * time.Second):
+			t.Error("the turn waits for the lists")
+			ask()
+		}
+	}}
+	began := time.Now().Add(500*time.Millisecond - 15*time.Minute).UnixMilli()
+	r, err := sh.vaults[0].StartShared(t.Context(), sh.source, began, &collect.Queue{Enqueue: sh.queue.hand, Drained: sh.queue.over})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := r.Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	complete(t, report)
+}
