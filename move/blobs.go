@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// abreast is how many blobs are read at once.
-const abreast = 16
+// readsAtOnce is how many blobs are read at once.
+const readsAtOnce = 16
 
 // Blobs are made durable together, at most so many and so many bytes.
 const (
@@ -24,8 +24,8 @@ const (
 	groupBytes = 64 << 20
 )
 
-// carrier brings blobs from one store to another.
-type carrier struct{ from, to archive.Blobs }
+// copier brings blobs from one store to another.
+type copier struct{ from, to archive.Blobs }
 
 // blob is one on its way. What cannot be read of it is its fault.
 type blob struct {
@@ -37,12 +37,12 @@ type blob struct {
 }
 
 // noted is a reader that remembers why it could not be read from.
-type noted struct {
+type errorKeeper struct {
 	io.Reader
 	err error
 }
 
-func (n *noted) Read(p []byte) (int, error) {
+func (n *errorKeeper) Read(p []byte) (int, error) {
 	read, err := n.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		n.err = err
@@ -55,23 +55,23 @@ func (n *noted) Read(p []byte) (int, error) {
 func hash(ctx context.Context, store archive.Blobs, key string, w io.Writer) (n int64, sum [sha256.Size]byte, fault, err error) {
 	size, err := store.Size(ctx, key)
 	if err != nil {
-		fault, err = blame(ctx, err)
+		fault, err = classify(ctx, err)
 		return 0, sum, fault, err
 	}
 	file, err := store.Open(ctx, key, size)
 	if err != nil {
-		fault, err = blame(ctx, err)
+		fault, err = classify(ctx, err)
 		return 0, sum, fault, err
 	}
 	defer file.Close()
-	digest, reader := sha256.New(), &noted{Reader: file}
+	digest, reader := sha256.New(), &errorKeeper{Reader: file}
 	to := io.Writer(digest)
 	if w != nil {
 		to = io.MultiWriter(w, digest)
 	}
 	n, err = io.Copy(to, reader)
 	if reader.err != nil {
-		fault, err = blame(ctx, reader.err)
+		fault, err = classify(ctx, reader.err)
 	}
 	digest.Sum(sum[:0])
 	return n, sum, fault, err
@@ -79,7 +79,7 @@ func hash(ctx context.Context, store archive.Blobs, key string, w io.Writer) (n 
 
 // blame tells whether an error is a blob's fault, or nobody's who could be moved
 // without: a store that is away, an end of ctx.
-func blame(ctx context.Context, cause error) (fault, err error) {
+func classify(ctx context.Context, cause error) (fault, err error) {
 	var told interface{ Unavailable() bool }
 	if ctx.Err() != nil || errors.As(cause, &told) && told.Unavailable() {
 		return nil, cause
@@ -88,7 +88,7 @@ func blame(ctx context.Context, cause error) (fault, err error) {
 }
 
 // stage reads a blob into a file of the store that it is for.
-func (c *carrier) stage(ctx context.Context, key string) (*blob, error) {
+func (c *copier) stage(ctx context.Context, key string) (*blob, error) {
 	file, err := c.to.Stage()
 	if err != nil {
 		return nil, err
@@ -106,10 +106,10 @@ func (c *carrier) stage(ctx context.Context, key string) (*blob, error) {
 
 // bring brings blobs over that are few and small enough to be made durable
 // together, and reads each back from where it came to.
-func (c *carrier) bring(ctx context.Context, keys []string) (brought map[string]*blob, err error) {
+func (c *copier) copy(ctx context.Context, keys []string) (copied map[string]*blob, err error) {
 	blobs := make([]*blob, len(keys))
 	reading, readCtx := errgroup.WithContext(ctx)
-	reading.SetLimit(abreast)
+	reading.SetLimit(readsAtOnce)
 	for i, key := range keys {
 		reading.Go(func() (err error) {
 			blobs[i], err = c.stage(readCtx, key)
@@ -117,7 +117,7 @@ func (c *carrier) bring(ctx context.Context, keys []string) (brought map[string]
 		})
 	}
 	err = reading.Wait()
-	brought = make(map[string]*blob, len(blobs))
+	copied = make(map[string]*blob, len(blobs))
 	var names []string
 	var files []*os.File
 	for _, b := range blobs {
@@ -129,11 +129,11 @@ func (c *carrier) bring(ctx context.Context, keys []string) (brought map[string]
 			names, files = append(names, b.key), append(files, b.file)
 		}
 		if b != nil {
-			brought[b.key] = b
+			copied[b.key] = b
 		}
 	}
 	if err != nil || len(names) == 0 {
-		return brought, err
+		return copied, err
 	}
 	if err := c.to.Put(ctx, names, files); err != nil {
 		for _, file := range files {
@@ -141,14 +141,14 @@ func (c *carrier) bring(ctx context.Context, keys []string) (brought map[string]
 		}
 		return nil, archive.StorageError(err)
 	}
-	return brought, c.readBack(ctx, brought)
+	return copied, c.readBack(ctx, copied)
 }
 
 // readBack holds what arrived against what was sent.
-func (c *carrier) readBack(ctx context.Context, brought map[string]*blob) error {
+func (c *copier) readBack(ctx context.Context, copied map[string]*blob) error {
 	reading, ctx := errgroup.WithContext(ctx)
-	reading.SetLimit(abreast)
-	for _, b := range brought {
+	reading.SetLimit(readsAtOnce)
+	for _, b := range copied {
 		if b.fault != nil {
 			continue
 		}
@@ -167,7 +167,7 @@ func (c *carrier) readBack(ctx context.Context, brought map[string]*blob) error 
 }
 
 // differs tells whether the two stores have other bytes under the key.
-func (c *carrier) differs(ctx context.Context, key string) (bool, error) {
+func (c *copier) differs(ctx context.Context, key string) (bool, error) {
 	_, theirs, fault, err := hash(ctx, c.from, key, nil)
 	if err != nil || fault != nil {
 		return true, err
@@ -178,18 +178,18 @@ func (c *carrier) differs(ctx context.Context, key string) (bool, error) {
 
 // rest brings all blobs over that are not there yet, folder by folder. Where equal
 // is set, what is there is compared too. broken are those that cannot be read.
-func (c *carrier) rest(ctx context.Context, equal bool) (brought int, broken []*blob, err error) {
+func (c *copier) copyRest(ctx context.Context, equal bool) (copied int, broken []*blob, err error) {
 	var folder string
 	var keys []string
 	flush := func() error {
-		wanted, err := c.wanted(ctx, folder, keys, equal)
+		wanted, err := c.missing(ctx, folder, keys, equal)
 		for key := range wanted {
-			done, err := c.bring(ctx, []string{key})
+			done, err := c.copy(ctx, []string{key})
 			switch {
 			case err != nil:
 				return err
 			case done[key].fault == nil:
-				brought++
+				copied++
 			case !errors.Is(done[key].fault, fs.ErrNotExist): // taken away since it was listed
 				broken = append(broken, done[key])
 			}
@@ -199,21 +199,21 @@ func (c *carrier) rest(ctx context.Context, equal bool) (brought int, broken []*
 	}
 	for key, err := range c.from.Keys(ctx, "") {
 		if err != nil {
-			return brought, broken, err
+			return copied, broken, err
 		}
 		if path.Dir(key) != folder {
 			if err := flush(); err != nil {
-				return brought, broken, err
+				return copied, broken, err
 			}
 			folder = path.Dir(key)
 		}
 		keys = append(keys, key)
 	}
-	return brought, broken, flush()
+	return copied, broken, flush()
 }
 
 // wanted are those blobs of a folder that are not there yet.
-func (c *carrier) wanted(ctx context.Context, folder string, keys []string, equal bool) (map[string]bool, error) {
+func (c *copier) missing(ctx context.Context, folder string, keys []string, equal bool) (map[string]bool, error) {
 	wanted := map[string]bool{}
 	for _, key := range keys {
 		wanted[key] = true

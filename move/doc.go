@@ -3,11 +3,11 @@
 // any.
 //
 // It moves tables as they are and knows only one by name, that of the
-// recordings, whose rows have files. Files are brought first, and a row is
+// recordings, whose rows have files. Files are copied first, and a row is
 // written when its files were read back from where they came to with the SHA-256
 // that they had before. Therefore a run that is killed at any instant leaves an
 // archive that lacks some of its end, and the next run goes on there: what has
-// its row already is not brought again. Last, all tables of both sides are read
+// its row already is not copied again. Last, all tables of both sides are read
 // and held against each other.
 //
 // It promises that where it ends without an error both sides are the same, and

@@ -49,13 +49,13 @@ func (m *mover) begin(ctx context.Context) (again bool, err error) {
 	case found != nil && found.source != m.From.Name:
 		return false, fmt.Errorf("into %s the archive of %s was moved already, which is another than %s; name an empty place", m.To.Name, found.source, m.From.Name)
 	case found != nil:
-		m.ended = found.endedMs
+		m.endedMs = found.endedMs
 		return true, nil
 	}
-	if err := m.empty(ctx); err != nil {
+	if err := m.checkEmpty(ctx); err != nil {
 		return false, err
 	}
-	if err := m.Began(ctx); err != nil {
+	if err := m.OnBegin(ctx); err != nil {
 		return false, err
 	}
 	return false, write(ctx, m.To.DB, func(tx *sql.Tx) error {
@@ -65,7 +65,7 @@ func (m *mover) begin(ctx context.Context) (again bool, err error) {
 }
 
 // empty tells whether there is nothing where the archive is to go.
-func (m *mover) empty(ctx context.Context) error {
+func (m *mover) checkEmpty(ctx context.Context) error {
 	refuse := func(what string) error {
 		return fmt.Errorf("%s is not empty (%s), and what is there was not begun by a move: name an empty place", m.To.Name, what)
 	}
@@ -102,7 +102,7 @@ func (m *mover) end(ctx context.Context) error {
 }
 
 // tell writes faults down, so that the run that ends the move names them all.
-func tell(ctx context.Context, tx *sql.Tx, faults []Fault) error {
+func saveFaults(ctx context.Context, tx *sql.Tx, faults []Fault) error {
 	for _, f := range faults {
 		_, err := tx.ExecContext(ctx, `INSERT INTO move_faults (tenant, recording_key, fault) VALUES ($1, $2, $3)
 			ON CONFLICT (tenant, recording_key) DO UPDATE SET fault = excluded.fault`, f.Tenant, f.RecordingKey, f.Fault)
@@ -114,7 +114,7 @@ func tell(ctx context.Context, tx *sql.Tx, faults []Fault) error {
 }
 
 // told are the faults that were written down.
-func told(ctx context.Context, db *database.DB) ([]Fault, error) {
+func savedFaults(ctx context.Context, db *database.DB) ([]Fault, error) {
 	rows, err := db.Reader.QueryContext(ctx, `SELECT tenant, recording_key, fault FROM move_faults ORDER BY tenant, recording_key`)
 	if err != nil {
 		return nil, fmt.Errorf("faults: %w", err)

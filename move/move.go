@@ -25,7 +25,7 @@ type Side struct {
 // Step tells how far a move is, in units that take about as long each.
 type Step struct {
 	Total   int64 // in all
-	Did     int64 // since the last step
+	Done    int64 // since the last step
 	Skipped int64 // what need not be done, since an earlier run did it
 	Rows    int   // how many rows were done since the last step
 }
@@ -34,10 +34,10 @@ type Step struct {
 // found out at the end, and then it is no move.
 type Config struct {
 	From, To Side
-	// Began is called when a move begins, not when one goes on.
-	Began func(context.Context) error
-	// Told is called with each step, from several goroutines.
-	Told func(Step)
+	// OnBegin is called when a move begins, not when one is continued.
+	OnBegin func(context.Context) error
+	// OnStep is called after each step, from several goroutines.
+	OnStep func(Step)
 }
 
 // Report is what came of a run.
@@ -46,7 +46,7 @@ type Report struct {
 	To         string   `json:"to"`
 	Already    bool     `json:"already"`    // it was moved by an earlier run, and both sides are still the same
 	Resumed    bool     `json:"resumed"`    // an earlier run had begun it
-	Recordings int      `json:"recordings"` // whose files this run brought
+	Recordings int      `json:"recordings"` // whose files this run copied
 	Bytes      int64    `json:"bytes"`      // of their audio
 	Files      int      `json:"files"`      // others: of the quarantine, and such as no recording has
 	Tables     []Digest `json:"tables"`     // as they are on both sides
@@ -55,17 +55,17 @@ type Report struct {
 
 // What the steps of a move cost, in bytes of audio: about as long each takes.
 const (
-	writtenRow = 200
-	readRow    = 50
-	broughtRow = 20_000 // the files of a recording, beside the bytes of its audio
+	writeRowCost  = 200
+	readRowCost   = 50
+	copyFilesCost = 20_000 // the files of a recording, beside the bytes of its audio
 )
 
 // mover is a move at work.
 type mover struct {
 	Config
 	tables          []table
-	audio, evidence carrier
-	ended           int64 // when an earlier run has ended it, in Unix milliseconds
+	audio, evidence copier
+	endedMs         int64 // when an earlier run completed the move; 0 if none has
 	total           int64
 	report          *Report
 	broken          []Fault
@@ -77,7 +77,7 @@ type mover struct {
 func Run(ctx context.Context, c Config) (*Report, error) {
 	m := &mover{
 		Config: c, report: &Report{From: c.From.Name, To: c.To.Name, Tables: []Digest{}, Faults: []Fault{}},
-		audio: carrier{c.From.Audio, c.To.Audio}, evidence: carrier{c.From.Quarantine, c.To.Quarantine},
+		audio: copier{c.From.Audio, c.To.Audio}, evidence: copier{c.From.Quarantine, c.To.Quarantine},
 	}
 	if err := Unfinished(ctx, c.From.DB); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.From.Name, err)
@@ -85,21 +85,21 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
 	for _, side := range []Side{c.From, c.To} {
-		release, err := side.quiet(ctx, func() { broken(errNotQuiet) })
+		release, err := side.lock(ctx, func() { broken(errLockLost) })
 		if err != nil {
 			return nil, err
 		}
 		defer release()
 	}
 	err := m.run(ctx)
-	if errors.Is(context.Cause(ctx), errNotQuiet) {
-		err = fmt.Errorf("%w: run move again", errNotQuiet)
+	if errors.Is(context.Cause(ctx), errLockLost) {
+		err = fmt.Errorf("%w: run move again", errLockLost)
 	}
 	return m.report, archive.StorageError(err)
 }
 
-// errNotQuiet says that a lock was lost which keeps others from the archives.
-var errNotQuiet = errors.New("the database could not be reached for a while, and others may have worked on the archive meanwhile")
+// errLockLost says that a lock was lost which keeps others from the archives.
+var errLockLost = errors.New("the database could not be reached for a while, and others may have worked on the archive meanwhile")
 
 func (m *mover) run(ctx context.Context) (err error) {
 	if m.tables, err = sameTables(ctx, m.From.DB, m.To.DB); err != nil {
@@ -111,7 +111,7 @@ func (m *mover) run(ctx context.Context) (err error) {
 	if err := m.measure(ctx); err != nil {
 		return err
 	}
-	if m.ended > 0 {
+	if m.endedMs > 0 {
 		m.report.Already, m.report.Resumed = true, false
 		return m.verify(ctx)
 	}
@@ -130,7 +130,7 @@ func (m *mover) run(ctx context.Context) (err error) {
 // rows brings all tables over, that of the recordings last, since it takes longest.
 func (m *mover) rows(ctx context.Context) error {
 	slices.SortStableFunc(m.tables, func(a, b table) int {
-		return strings.Compare(last(a.name), last(b.name))
+		return strings.Compare(sortKey(a.name), sortKey(b.name))
 	})
 	if m.report.Resumed {
 		for i := range m.tables {
@@ -142,28 +142,27 @@ func (m *mover) rows(ctx context.Context) error {
 		}
 	}
 	for i := range m.tables {
-		t, copy := &m.tables[i], m.copyTable
-		if len(t.key) == 0 {
-			copy = func(ctx context.Context, t *table) error { return t.replace(ctx, m.From.DB, m.To.DB) }
-		}
-		if err := copy(ctx, t); err != nil {
+		if err := m.copyTable(ctx, &m.tables[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// last puts the table of the recordings behind all others.
-func last(name string) string {
+// sortKey sorts the table of recordings after all others.
+func sortKey(name string) string {
 	if name == recordingsTable {
 		return "~"
 	}
 	return name
 }
 
-// copyTable brings those rows over that are not there yet, after what belongs to
-// them.
+// copyTable copies the rows that the target lacks. Before the rows of recordings it copies
+// their files.
 func (m *mover) copyTable(ctx context.Context, t *table) error {
+	if len(t.key) == 0 {
+		return t.replace(ctx, m.From.DB, m.To.DB)
+	}
 	var after values
 	for {
 		page, lacks, err := t.lacking(ctx, m.From.DB, m.To.DB, after)
@@ -173,7 +172,7 @@ func (m *mover) copyTable(ctx context.Context, t *table) error {
 		after = t.keyOf(page[len(page)-1])
 		var faults []Fault
 		if t.name == recordingsTable {
-			if faults, err = m.bringPage(ctx, t, page, lacks); err != nil {
+			if faults, err = m.copyPage(ctx, t, page, lacks); err != nil {
 				return err
 			}
 		}
@@ -183,7 +182,7 @@ func (m *mover) copyTable(ctx context.Context, t *table) error {
 				wanted = append(wanted, row)
 			}
 		}
-		m.Told(Step{Total: m.total, Did: int64(len(wanted)) * writtenRow, Skipped: int64(len(page)-len(wanted)) * writtenRow, Rows: len(page)})
+		m.OnStep(Step{Total: m.total, Done: int64(len(wanted)) * writeRowCost, Skipped: int64(len(page)-len(wanted)) * writeRowCost, Rows: len(page)})
 		if len(wanted) == 0 {
 			continue
 		}
@@ -191,7 +190,7 @@ func (m *mover) copyTable(ctx context.Context, t *table) error {
 			if err := t.insert(ctx, tx, wanted); err != nil {
 				return err
 			}
-			return tell(ctx, tx, faults)
+			return saveFaults(ctx, tx, faults)
 		})
 		if err != nil {
 			return fmt.Errorf("table %s: %w", t.name, err)
@@ -199,8 +198,8 @@ func (m *mover) copyTable(ctx context.Context, t *table) error {
 	}
 }
 
-// bringPage brings the files of a page of recordings over.
-func (m *mover) bringPage(ctx context.Context, t *table, page []values, lacks []bool) ([]Fault, error) {
+// copyPage brings the files of a page of recordings over.
+func (m *mover) copyPage(ctx context.Context, t *table, page []values, lacks []bool) ([]Fault, error) {
 	all := make([]recording, len(page))
 	for i, row := range page {
 		r, err := recordingOf(t, row)
@@ -210,18 +209,18 @@ func (m *mover) bringPage(ctx context.Context, t *table, page []values, lacks []
 		r.moved = !lacks[i]
 		all[i] = r
 	}
-	return m.bringRecordings(ctx, all)
+	return m.copyRecordings(ctx, all)
 }
 
-// brought tells of a recording whose files are there.
-func (m *mover) brought(r *recording) {
+// copied tells of a recording whose files are there.
+func (m *mover) copied(r *recording) {
 	switch {
 	case r.moved && r.sha256 != "":
-		m.Told(Step{Total: m.total, Skipped: broughtRow + r.bytes})
+		m.OnStep(Step{Total: m.total, Skipped: copyFilesCost + r.bytes})
 	case r.audio != "":
 		m.report.Recordings++
 		m.report.Bytes += r.bytes
-		m.Told(Step{Total: m.total, Did: broughtRow + r.bytes})
+		m.OnStep(Step{Total: m.total, Done: copyFilesCost + r.bytes})
 	}
 }
 
@@ -229,10 +228,10 @@ func (m *mover) brought(r *recording) {
 // crash has left.
 func (m *mover) files(ctx context.Context) error {
 	for _, c := range []struct {
-		carrier
+		copier
 		equal bool
 	}{{m.audio, false}, {m.evidence, true}} {
-		n, broken, err := c.rest(ctx, c.equal)
+		n, broken, err := c.copyRest(ctx, c.equal)
 		if err != nil {
 			return err
 		}
@@ -255,15 +254,15 @@ func (m *mover) measure(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("count rows: %w", err)
 		}
-		m.total += rows * 2 * readRow
-		if m.ended == 0 {
-			m.total += rows * writtenRow
+		m.total += rows * 2 * readRowCost
+		if m.endedMs == 0 {
+			m.total += rows * writeRowCost
 		}
 	}
-	if m.ended > 0 {
+	if m.endedMs > 0 {
 		return nil // the audio is not read again
 	}
-	bytes, err := count(fmt.Sprintf(`SELECT CAST(coalesce(sum(bytes + %d), 0) AS BIGINT) FROM %s WHERE length(sha256) > 0`, broughtRow, recordingsTable))
+	bytes, err := count(fmt.Sprintf(`SELECT CAST(coalesce(sum(bytes + %d), 0) AS BIGINT) FROM %s WHERE length(sha256) > 0`, copyFilesCost, recordingsTable))
 	if err != nil {
 		return fmt.Errorf("count audio: %w", err)
 	}
@@ -281,7 +280,7 @@ func (m *mover) verify(ctx context.Context) error {
 		reading, ctx := errgroup.WithContext(ctx)
 		for i, db := range []*database.DB{m.From.DB, m.To.DB} {
 			reading.Go(func() (err error) {
-				sides[i], err = t.digest(ctx, db, func(rows int) { m.Told(Step{Total: m.total, Did: int64(rows) * readRow}) })
+				sides[i], err = t.digest(ctx, db, func(rows int) { m.OnStep(Step{Total: m.total, Done: int64(rows) * readRowCost}) })
 				return err
 			})
 		}
@@ -294,14 +293,14 @@ func (m *mover) verify(ctx context.Context) error {
 		m.report.Tables = append(m.report.Tables, sides[1])
 	}
 	var err error
-	if m.report.Faults, err = told(ctx, m.To.DB); err != nil {
+	if m.report.Faults, err = savedFaults(ctx, m.To.DB); err != nil {
 		return err
 	}
 	m.report.Faults = append(m.report.Faults, m.unnamed()...)
 	switch {
 	case len(differ) == 0:
 		return nil
-	case m.ended > 0:
+	case m.endedMs > 0:
 		return fmt.Errorf("the archive was moved into %s before and has changed on one side since (%s): nothing was done; to move it anew, name an empty place", m.To.Name, strings.Join(differ, ", "))
 	}
 	return fmt.Errorf("the archive was changed while it was moved (%s): stop what works on %s, and run move again", strings.Join(differ, ", "), m.From.Name)
@@ -323,7 +322,7 @@ func (m *mover) unnamed() (faults []Fault) {
 
 // quiet takes what keeps others from the archive while it is moved, or tells who
 // is there. lost is called when others can come to it again.
-func (s *Side) quiet(ctx context.Context, lost func()) (release func(), err error) {
+func (s *Side) lock(ctx context.Context, lost func()) (release func(), err error) {
 	var held []func()
 	release = func() {
 		for _, free := range held {

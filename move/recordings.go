@@ -69,9 +69,9 @@ func assign(to, value any) (fits bool) {
 	return fits
 }
 
-// bringRecordings brings the files of recordings over: of those that are moved
+// copyRecordings brings the files of recordings over: of those that are moved
 // already the sidecars that have changed since, of others all.
-func (m *mover) bringRecordings(ctx context.Context, all []recording) (faults []Fault, err error) {
+func (m *mover) copyRecordings(ctx context.Context, all []recording) (faults []Fault, err error) {
 	if err := m.findChanged(ctx, all); err != nil {
 		return nil, err
 	}
@@ -86,15 +86,15 @@ func (m *mover) bringRecordings(ctx context.Context, all []recording) (faults []
 			bytes += all[n].bytes
 			n++
 		}
-		brought, err := m.audio.bring(ctx, keys)
+		copied, err := m.audio.copy(ctx, keys)
 		if err != nil {
 			return nil, err
 		}
 		for i := range all[:n] {
-			if text := all[i].fault(brought); text != "" {
+			if text := all[i].fault(copied); text != "" {
 				faults = append(faults, Fault{all[i].tenant, all[i].key, text})
 			}
-			m.brought(&all[i])
+			m.copied(&all[i])
 		}
 		all = all[n:]
 	}
@@ -102,10 +102,10 @@ func (m *mover) bringRecordings(ctx context.Context, all []recording) (faults []
 }
 
 // findChanged takes from the recordings that are moved already what need not be
-// brought again.
+// copied again.
 func (m *mover) findChanged(ctx context.Context, all []recording) error {
 	looking, ctx := errgroup.WithContext(ctx)
-	looking.SetLimit(abreast)
+	looking.SetLimit(readsAtOnce)
 	for i := range all {
 		r := &all[i]
 		if !r.moved {
@@ -127,11 +127,11 @@ func (m *mover) findChanged(ctx context.Context, all []recording) error {
 }
 
 // fault is what is wrong with the recording's files.
-func (r *recording) fault(brought map[string]*blob) string {
+func (r *recording) fault(copied map[string]*blob) string {
 	if r.moved {
 		return "" // an earlier run has told
 	}
-	if audio := brought[r.audio]; audio != nil {
+	if audio := copied[r.audio]; audio != nil {
 		switch sum := fmt.Sprintf("%x", audio.sum); {
 		case errors.Is(audio.fault, fs.ErrNotExist):
 			return "the audio file is missing"
@@ -141,7 +141,7 @@ func (r *recording) fault(brought map[string]*blob) string {
 			return fmt.Sprintf("the audio is damaged: its SHA-256 is %s, not %s", sum, r.sha256)
 		}
 	}
-	if sidecar := brought[r.sidecar]; sidecar != nil && sidecar.fault != nil {
+	if sidecar := copied[r.sidecar]; sidecar != nil && sidecar.fault != nil {
 		return fmt.Sprintf("the sidecar cannot be read: %v", sidecar.fault)
 	}
 	return ""

@@ -96,8 +96,8 @@ func moveArchive(c *cobra.Command, o *options, from, to place) (err error) {
 	}
 	bar := &moveProgress{}
 	report, err := move.Run(ctx, move.Config{
-		From: *source, To: *target, Told: bar.tell,
-		Began: func(ctx context.Context) error {
+		From: *source, To: *target, OnStep: bar.tell,
+		OnBegin: func(ctx context.Context) error {
 			return account.New(source.DB).Record(ctx, account.Event{Action: account.ActionMove, Detail: "to " + target.Name})
 		},
 	})
@@ -179,7 +179,7 @@ func (m *moveProgress) tell(step move.Step) {
 	}
 	m.mu.Unlock()
 	m.bar.skip(step.Skipped)
-	m.bar.advance(step.Rows, step.Did)
+	m.bar.advance(step.Rows, step.Done)
 }
 
 func (m *moveProgress) end() {
