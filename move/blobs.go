@@ -18,16 +18,16 @@ import (
 // readsAtOnce is how many blobs are read at once.
 const readsAtOnce = 16
 
-// Blobs are made durable together, at most so many and so many bytes.
+// Blobs are made durable in groups of at most so many blobs and bytes.
 const (
 	groupBlobs = 128
 	groupBytes = 64 << 20
 )
 
-// copier brings blobs from one store to another.
+// copier copies blobs from one store to another.
 type copier struct{ from, to archive.Blobs }
 
-// blob is one on its way. What cannot be read of it is its fault.
+// blob is a blob that is being copied. fault says why it cannot be read.
 type blob struct {
 	key   string
 	file  *os.File // staged
@@ -36,7 +36,8 @@ type blob struct {
 	fault error
 }
 
-// noted is a reader that remembers why it could not be read from.
+// errorKeeper is a reader that remembers why it failed, so that errors of reading can be
+// distinguished from those of writing.
 type errorKeeper struct {
 	io.Reader
 	err error
@@ -50,8 +51,8 @@ func (n *errorKeeper) Read(p []byte) (int, error) {
 	return read, err
 }
 
-// hash copies a blob of a store to w, which may be nil, and returns its length and
-// hash. fault is what is wrong with the blob, err what says nothing of it.
+// hash copies a blob of a store to w, which may be nil, and returns its length and hash.
+// fault is what is wrong with the blob itself, err any other error.
 func hash(ctx context.Context, store archive.Blobs, key string, w io.Writer) (n int64, sum [sha256.Size]byte, fault, err error) {
 	size, err := store.Size(ctx, key)
 	if err != nil {
@@ -77,17 +78,17 @@ func hash(ctx context.Context, store archive.Blobs, key string, w io.Writer) (n 
 	return n, sum, fault, err
 }
 
-// blame tells whether an error is a blob's fault, or nobody's who could be moved
-// without: a store that is away, an end of ctx.
+// classify returns cause as fault if it is the blob's own fault. It returns it as err if the
+// store is away or ctx has ended, which says nothing about the blob.
 func classify(ctx context.Context, cause error) (fault, err error) {
-	var told interface{ Unavailable() bool }
-	if ctx.Err() != nil || errors.As(cause, &told) && told.Unavailable() {
+	var store interface{ Unavailable() bool }
+	if ctx.Err() != nil || errors.As(cause, &store) && store.Unavailable() {
 		return nil, cause
 	}
 	return cause, nil
 }
 
-// stage reads a blob into a file of the store that it is for.
+// stage reads a blob into a staged file of the target store.
 func (c *copier) stage(ctx context.Context, key string) (*blob, error) {
 	file, err := c.to.Stage()
 	if err != nil {
@@ -104,8 +105,9 @@ func (c *copier) stage(ctx context.Context, key string) (*blob, error) {
 	return b, nil
 }
 
-// bring brings blobs over that are few and small enough to be made durable
-// together, and reads each back from where it came to.
+// copy copies a group of blobs that is small enough to be made durable together, and reads
+// each back from the target. Blobs that cannot be read at the source are returned with
+// their fault.
 func (c *copier) copy(ctx context.Context, keys []string) (copied map[string]*blob, err error) {
 	blobs := make([]*blob, len(keys))
 	reading, readCtx := errgroup.WithContext(ctx)
@@ -144,7 +146,7 @@ func (c *copier) copy(ctx context.Context, keys []string) (copied map[string]*bl
 	return copied, c.readBack(ctx, copied)
 }
 
-// readBack holds what arrived against what was sent.
+// readBack reads the copied blobs from the target and compares their hashes.
 func (c *copier) readBack(ctx context.Context, copied map[string]*blob) error {
 	reading, ctx := errgroup.WithContext(ctx)
 	reading.SetLimit(readsAtOnce)
@@ -158,7 +160,7 @@ func (c *copier) readBack(ctx context.Context, copied map[string]*blob) error {
 				return fmt.Errorf("read %s back: %w", b.key, err)
 			}
 			if sum != b.sum {
-				return fmt.Errorf("%s was read back with the SHA-256 %x, and had %x before: the store that it was moved to damages it", b.key, sum, b.sum)
+				return fmt.Errorf("%s was read back with the SHA-256 %x, but had %x before: the store that it was moved to has damaged it", b.key, sum, b.sum)
 			}
 			return nil
 		})
@@ -166,7 +168,7 @@ func (c *copier) readBack(ctx context.Context, copied map[string]*blob) error {
 	return reading.Wait()
 }
 
-// differs tells whether the two stores have other bytes under the key.
+// differs reports whether the blobs under a key differ between the two stores.
 func (c *copier) differs(ctx context.Context, key string) (bool, error) {
 	_, theirs, fault, err := hash(ctx, c.from, key, nil)
 	if err != nil || fault != nil {
@@ -176,8 +178,9 @@ func (c *copier) differs(ctx context.Context, key string) (bool, error) {
 	return fault != nil || theirs != ours, err
 }
 
-// rest brings all blobs over that are not there yet, folder by folder. Where equal
-// is set, what is there is compared too. broken are those that cannot be read.
+// copyRest copies all blobs that the target lacks, folder by folder. If equal is set, blobs
+// that the target has are compared, and copied if they differ. broken are those that cannot
+// be read.
 func (c *copier) copyRest(ctx context.Context, equal bool) (copied int, broken []*blob, err error) {
 	var folder string
 	var keys []string
@@ -190,7 +193,7 @@ func (c *copier) copyRest(ctx context.Context, equal bool) (copied int, broken [
 				return err
 			case done[key].fault == nil:
 				copied++
-			case !errors.Is(done[key].fault, fs.ErrNotExist): // taken away since it was listed
+			case !errors.Is(done[key].fault, fs.ErrNotExist): // otherwise it was deleted since it was listed
 				broken = append(broken, done[key])
 			}
 		}
@@ -212,7 +215,8 @@ func (c *copier) copyRest(ctx context.Context, equal bool) (copied int, broken [
 	return copied, broken, flush()
 }
 
-// wanted are those blobs of a folder that are not there yet.
+// missing returns those keys of a folder whose blobs the target lacks or, if equal is set,
+// has with other bytes.
 func (c *copier) missing(ctx context.Context, folder string, keys []string, equal bool) (map[string]bool, error) {
 	wanted := map[string]bool{}
 	for _, key := range keys {

@@ -11,13 +11,13 @@ import (
 	"callvault/database"
 )
 
-// mark is the row that a move leaves in the database that it moves into.
+// mark is the row that a move leaves in the target's database.
 type mark struct {
 	source  string
-	endedMs int64 // 0 while not all is there
+	endedMs int64 // 0 until everything is there
 }
 
-// readMark reads the mark; nil when there is none.
+// readMark reads the mark, or returns nil when there is none.
 func readMark(ctx context.Context, db *database.DB) (*mark, error) {
 	m := &mark{}
 	err := db.Reader.QueryRowContext(ctx, `SELECT source, ended_ms FROM moves`).Scan(&m.source, &m.endedMs)
@@ -30,8 +30,8 @@ func readMark(ctx context.Context, db *database.DB) (*mark, error) {
 	return m, nil
 }
 
-// Unfinished is an error when an archive is being moved into the database and is
-// not whole yet.
+// Unfinished returns an error if an archive is being moved into the database and is not
+// whole yet.
 func Unfinished(ctx context.Context, db *database.DB) error {
 	m, err := readMark(ctx, db)
 	if err != nil || m == nil || m.endedMs > 0 {
@@ -40,14 +40,14 @@ func Unfinished(ctx context.Context, db *database.DB) error {
 	return fmt.Errorf("this archive is being moved here from %s and is not whole yet: run callvault move again until it ends", m.source)
 }
 
-// begin sets the mark, or finds that of an earlier run: then again is true.
+// begin sets the mark, or finds that of an earlier run; then again is true.
 func (m *mover) begin(ctx context.Context) (again bool, err error) {
 	found, err := readMark(ctx, m.To.DB)
 	switch {
 	case err != nil:
 		return false, err
 	case found != nil && found.source != m.From.Name:
-		return false, fmt.Errorf("into %s the archive of %s was moved already, which is another than %s; name an empty place", m.To.Name, found.source, m.From.Name)
+		return false, fmt.Errorf("another archive, %s, was moved into %s already, not %s; name an empty place", found.source, m.To.Name, m.From.Name)
 	case found != nil:
 		m.endedMs = found.endedMs
 		return true, nil
@@ -64,15 +64,15 @@ func (m *mover) begin(ctx context.Context) (again bool, err error) {
 	})
 }
 
-// empty tells whether there is nothing where the archive is to go.
+// checkEmpty returns an error unless the target is empty.
 func (m *mover) checkEmpty(ctx context.Context) error {
 	refuse := func(what string) error {
-		return fmt.Errorf("%s is not empty (%s), and what is there was not begun by a move: name an empty place", m.To.Name, what)
+		return fmt.Errorf("%s is not empty (%s), and what is there does not come from a move: name an empty place", m.To.Name, what)
 	}
 	for i := range m.tables {
 		t := &m.tables[i]
 		if len(t.key) == 0 {
-			continue // a row that is always there
+			continue // it always has a row
 		}
 		rows, err := t.read(ctx, m.To.DB, nil, nil, 1)
 		if err != nil {
@@ -93,7 +93,7 @@ func (m *mover) checkEmpty(ctx context.Context) error {
 	return nil
 }
 
-// end says that all is there.
+// end marks the move as complete.
 func (m *mover) end(ctx context.Context) error {
 	return write(ctx, m.To.DB, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE moves SET ended_ms = $1`, time.Now().UnixMilli())
@@ -101,7 +101,8 @@ func (m *mover) end(ctx context.Context) error {
 	})
 }
 
-// tell writes faults down, so that the run that ends the move names them all.
+// saveFaults saves faults in the target's database, so that the run that completes the move
+// reports those of all runs.
 func saveFaults(ctx context.Context, tx *sql.Tx, faults []Fault) error {
 	for _, f := range faults {
 		_, err := tx.ExecContext(ctx, `INSERT INTO move_faults (tenant, recording_key, fault) VALUES ($1, $2, $3)
@@ -113,7 +114,7 @@ func saveFaults(ctx context.Context, tx *sql.Tx, faults []Fault) error {
 	return nil
 }
 
-// told are the faults that were written down.
+// savedFaults returns the faults that were saved.
 func savedFaults(ctx context.Context, db *database.DB) ([]Fault, error) {
 	rows, err := db.Reader.QueryContext(ctx, `SELECT tenant, recording_key, fault FROM move_faults ORDER BY tenant, recording_key`)
 	if err != nil {

@@ -15,23 +15,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Side is an archive that is moved, or the place that it is moved to.
+// Side is the archive that is moved, or the place that it is moved to.
 type Side struct {
-	Name              string // for people, without secrets; the same at each run
+	Name              string // for people, without secrets; the same in each run
 	DB                *database.DB
 	Audio, Quarantine archive.Blobs
 }
 
-// Step tells how far a move is, in units that take about as long each.
+// Step reports progress, in units of work that take about the same time.
 type Step struct {
-	Total   int64 // in all
+	Total   int64 // of the whole move
 	Done    int64 // since the last step
-	Skipped int64 // what need not be done, since an earlier run did it
-	Rows    int   // how many rows were done since the last step
+	Skipped int64 // since the last step, because an earlier run has done it
+	Rows    int   // copied since the last step
 }
 
-// Config says what is moved. It must be quiet there: what is written meanwhile is
-// found out at the end, and then it is no move.
+// Config says what is moved. Nothing else may use either side during the move: changes made
+// meanwhile are detected at the end, and make the move fail.
 type Config struct {
 	From, To Side
 	// OnBegin is called when a move begins, not when one is continued.
@@ -40,27 +40,27 @@ type Config struct {
 	OnStep func(Step)
 }
 
-// Report is what came of a run.
+// Report is the result of a run.
 type Report struct {
 	From       string   `json:"from"`
 	To         string   `json:"to"`
-	Already    bool     `json:"already"`    // it was moved by an earlier run, and both sides are still the same
-	Resumed    bool     `json:"resumed"`    // an earlier run had begun it
+	Already    bool     `json:"already"`    // an earlier run completed the move, and both sides are still the same
+	Resumed    bool     `json:"resumed"`    // an earlier run had begun the move
 	Recordings int      `json:"recordings"` // whose files this run copied
 	Bytes      int64    `json:"bytes"`      // of their audio
-	Files      int      `json:"files"`      // others: of the quarantine, and such as no recording has
+	Files      int      `json:"files"`      // other files: the quarantine, and files that belong to no recording
 	Tables     []Digest `json:"tables"`     // as they are on both sides
-	Faults     []Fault  `json:"faults"`     // of what was moved; all runs' together
+	Faults     []Fault  `json:"faults"`     // of what was moved, by all runs
 }
 
-// What the steps of a move cost, in bytes of audio: about as long each takes.
+// How long the steps of a move take, in bytes of audio that are copied in the same time.
 const (
 	writeRowCost  = 200
 	readRowCost   = 50
 	copyFilesCost = 20_000 // the files of a recording, beside the bytes of its audio
 )
 
-// mover is a move at work.
+// mover is a run of a move.
 type mover struct {
 	Config
 	tables          []table
@@ -71,9 +71,9 @@ type mover struct {
 	broken          []Fault
 }
 
-// Run moves an archive, or goes on with a move. Faults of what is moved are in the
-// report; everything else that keeps it from being moved is an error, after which
-// Run can be called again.
+// Run moves an archive, or continues a move. What is wrong with the moved files is in the
+// report; everything that prevents the move is an error, after which Run can be called
+// again.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	m := &mover{
 		Config: c, report: &Report{From: c.From.Name, To: c.To.Name, Tables: []Digest{}, Faults: []Fault{}},
@@ -82,10 +82,10 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	if err := Unfinished(ctx, c.From.DB); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.From.Name, err)
 	}
-	ctx, broken := context.WithCancelCause(ctx)
-	defer broken(nil)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	for _, side := range []Side{c.From, c.To} {
-		release, err := side.lock(ctx, func() { broken(errLockLost) })
+		release, err := side.lock(ctx, func() { cancel(errLockLost) })
 		if err != nil {
 			return nil, err
 		}
@@ -98,8 +98,8 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	return m.report, archive.StorageError(err)
 }
 
-// errLockLost says that a lock was lost which keeps others from the archives.
-var errLockLost = errors.New("the database could not be reached for a while, and others may have worked on the archive meanwhile")
+// errLockLost is the error when a lock was lost that kept others away from an archive.
+var errLockLost = errors.New("the database could not be reached for a while, and others may have changed the archive meanwhile")
 
 func (m *mover) run(ctx context.Context) (err error) {
 	if m.tables, err = sameTables(ctx, m.From.DB, m.To.DB); err != nil {
@@ -127,7 +127,7 @@ func (m *mover) run(ctx context.Context) (err error) {
 	return m.end(ctx)
 }
 
-// rows brings all tables over, that of the recordings last, since it takes longest.
+// rows copies all tables, that of the recordings last, because it takes longest.
 func (m *mover) rows(ctx context.Context) error {
 	slices.SortStableFunc(m.tables, func(a, b table) int {
 		return strings.Compare(sortKey(a.name), sortKey(b.name))
@@ -198,7 +198,7 @@ func (m *mover) copyTable(ctx context.Context, t *table) error {
 	}
 }
 
-// copyPage brings the files of a page of recordings over.
+// copyPage copies the files of a page of recordings.
 func (m *mover) copyPage(ctx context.Context, t *table, page []values, lacks []bool) ([]Fault, error) {
 	all := make([]recording, len(page))
 	for i, row := range page {
@@ -212,7 +212,7 @@ func (m *mover) copyPage(ctx context.Context, t *table, page []values, lacks []b
 	return m.copyRecordings(ctx, all)
 }
 
-// copied tells of a recording whose files are there.
+// copied reports a recording whose files are at the target.
 func (m *mover) copied(r *recording) {
 	switch {
 	case r.moved && r.sha256 != "":
@@ -224,8 +224,8 @@ func (m *mover) copied(r *recording) {
 	}
 }
 
-// files brings over what no row has: evidence in the quarantine, and files that a
-// crash has left.
+// files copies the files that belong to no row: evidence in the quarantine, and files that
+// a crash has left.
 func (m *mover) files(ctx context.Context) error {
 	for _, c := range []struct {
 		copier
@@ -243,7 +243,7 @@ func (m *mover) files(ctx context.Context) error {
 	return nil
 }
 
-// measure tells how much there is to do.
+// measure adds up how much there is to do.
 func (m *mover) measure(ctx context.Context) error {
 	count := func(query string) (n int64, err error) {
 		err = m.From.DB.Reader.QueryRowContext(database.Patient(ctx), query).Scan(&n)
@@ -270,8 +270,7 @@ func (m *mover) measure(ctx context.Context) error {
 	return nil
 }
 
-// verify reads all tables on both sides; when they are not the same, that is an
-// error.
+// verify reads all tables on both sides, and returns an error unless they are the same.
 func (m *mover) verify(ctx context.Context) error {
 	var differ []string
 	for i := range m.tables {
@@ -301,12 +300,13 @@ func (m *mover) verify(ctx context.Context) error {
 	case len(differ) == 0:
 		return nil
 	case m.endedMs > 0:
-		return fmt.Errorf("the archive was moved into %s before and has changed on one side since (%s): nothing was done; to move it anew, name an empty place", m.To.Name, strings.Join(differ, ", "))
+		return fmt.Errorf("the archive was moved into %s before and has changed on one side since (%s): nothing was done; to move it again, name an empty place", m.To.Name, strings.Join(differ, ", "))
 	}
-	return fmt.Errorf("the archive was changed while it was moved (%s): stop what works on %s, and run move again", strings.Join(differ, ", "), m.From.Name)
+	return fmt.Errorf("the archive was changed while it was moved (%s): stop what uses %s, and run move again", strings.Join(differ, ", "), m.From.Name)
 }
 
-// unnamed are the broken files but those of recordings that are named already.
+// unnamed returns the broken files, except those of recordings that are in the report
+// already.
 func (m *mover) unnamed() (faults []Fault) {
 	for _, f := range m.broken {
 		folder, _, _ := strings.Cut(f.RecordingKey, "/")
@@ -320,26 +320,26 @@ func (m *mover) unnamed() (faults []Fault) {
 	return faults
 }
 
-// quiet takes what keeps others from the archive while it is moved, or tells who
-// is there. lost is called when others can come to it again.
+// lock takes the locks that keep others away from the archive while it is moved. The error
+// names whoever is using it. lost is called when a lock is lost.
 func (s *Side) lock(ctx context.Context, lost func()) (release func(), err error) {
 	var held []func()
 	release = func() {
-		for _, free := range held {
-			free()
+		for _, unlock := range held {
+			unlock()
 		}
 	}
 	for _, name := range []string{"move", "service"} {
-		free, err := s.DB.Lock(name, lost)
+		unlock, err := s.DB.Lock(name, lost)
 		if err != nil {
 			release()
-			return nil, fmt.Errorf("%s must be left alone while it is moved; stop what works on it: %w", s.Name, err)
+			return nil, fmt.Errorf("%s must be left alone while it is moved; stop what uses it: %w", s.Name, err)
 		}
-		held = append(held, free)
+		held = append(held, unlock)
 	}
 	who, err := s.DB.Others(ctx)
 	if err == nil && who != "" {
-		err = fmt.Errorf("%s must be left alone while it is moved; stop what works on it: %s", s.Name, who)
+		err = fmt.Errorf("%s must be left alone while it is moved; stop what uses it: %s", s.Name, who)
 	}
 	if err != nil {
 		release()

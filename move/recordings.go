@@ -12,28 +12,28 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Fault is something that is wrong with a recording where it was moved from. It
-// was moved as it is. RecordingKey is a file's name where no recording is known.
+// Fault is something that is wrong with a recording at the source; it was moved as it is.
+// RecordingKey is a file's key when no recording is known.
 type Fault struct {
 	Tenant       string `json:"tenant"`
 	RecordingKey string `json:"recordingKey"`
 	Fault        string `json:"fault"`
 }
 
-// recording is what a row of the table of recordings says of its files.
+// recording is what a row of the table of recordings says about its files.
 type recording struct {
 	tenant, key    string
-	audio, sidecar string // "" where there is none
+	audio, sidecar string // keys; "" when there is none, or nothing to copy
 	sha256         string // of the audio, in hex
 	bytes          int64
-	moved          bool // the row is there already, and with it its audio
+	moved          bool // the target has the row already, and therefore its audio
 }
 
-// recordingsTable is the one whose rows have files. A row is written when its
-// files are there, and therefore vouches for them.
+// recordingsTable is the table whose rows have files. A row is written after its files, and
+// therefore vouches for them.
 const recordingsTable = "recordings"
 
-// recordingOf reads a row of the table of recordings.
+// recordingOf interprets a row of the table of recordings.
 func recordingOf(t *table, row values) (r recording, err error) {
 	var path string
 	var sum []byte
@@ -42,7 +42,7 @@ func recordingOf(t *table, row values) (r recording, err error) {
 	} {
 		i := slices.IndexFunc(t.columns, func(c column) bool { return c.name == name })
 		if i < 0 || !assign(to, row[i]) {
-			return r, fmt.Errorf("table %s: the column %s is not as it should be", t.name, name)
+			return r, fmt.Errorf("table %s: the column %s is missing or has an unexpected type", t.name, name)
 		}
 	}
 	if path == "" {
@@ -56,7 +56,7 @@ func recordingOf(t *table, row values) (r recording, err error) {
 	return r, nil
 }
 
-// assign puts a value where to points, if it is of that type.
+// assign stores a value in what to points to, if it has that type.
 func assign(to, value any) (fits bool) {
 	switch to := to.(type) {
 	case *string:
@@ -69,8 +69,8 @@ func assign(to, value any) (fits bool) {
 	return fits
 }
 
-// copyRecordings brings the files of recordings over: of those that are moved
-// already the sidecars that have changed since, of others all.
+// copyRecordings copies the files of recordings: for those that are moved already only
+// sidecars that have changed since, for others everything.
 func (m *mover) copyRecordings(ctx context.Context, all []recording) (faults []Fault, err error) {
 	if err := m.findChanged(ctx, all); err != nil {
 		return nil, err
@@ -101,8 +101,8 @@ func (m *mover) copyRecordings(ctx context.Context, all []recording) (faults []F
 	return faults, nil
 }
 
-// findChanged takes from the recordings that are moved already what need not be
-// copied again.
+// findChanged clears the keys of files that need not be copied again, because their
+// recording is moved already.
 func (m *mover) findChanged(ctx context.Context, all []recording) error {
 	looking, ctx := errgroup.WithContext(ctx)
 	looking.SetLimit(readsAtOnce)
@@ -126,10 +126,10 @@ func (m *mover) findChanged(ctx context.Context, all []recording) error {
 	return looking.Wait()
 }
 
-// fault is what is wrong with the recording's files.
+// fault returns what is wrong with the recording's files, or "".
 func (r *recording) fault(copied map[string]*blob) string {
 	if r.moved {
-		return "" // an earlier run has told
+		return "" // an earlier run has reported it
 	}
 	if audio := copied[r.audio]; audio != nil {
 		switch sum := fmt.Sprintf("%x", audio.sum); {

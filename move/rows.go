@@ -14,11 +14,11 @@ import (
 	"callvault/database"
 )
 
-// pageRows is how many rows are compared and written together.
+// pageRows is how many rows are compared and written at a time.
 const pageRows = 500
 
-// appendRow writes a row so that only equal rows are written equally, whichever
-// database it was read from.
+// appendRow appends an encoding of a row that is the same for both databases, and different
+// for different rows.
 func appendRow(to []byte, row values) []byte {
 	for _, value := range row {
 		switch v := value.(type) {
@@ -29,7 +29,7 @@ func appendRow(to []byte, row values) []byte {
 		case bool:
 			to = strconv.AppendBool(append(to, 'b'), v)
 		case string:
-			v = database.Text(v) // PostgreSQL keeps no other
+			v = database.Text(v) // PostgreSQL stores no other text
 			to = append(binary.AppendUvarint(append(to, 't'), uint64(len(v))), v...)
 		case []byte:
 			to = append(binary.AppendUvarint(append(to, 'r'), uint64(len(v))), v...)
@@ -38,8 +38,8 @@ func appendRow(to []byte, row values) []byte {
 	return to
 }
 
-// lacking reads the page of one database's rows after a key, and tells which of
-// them the other has not, or has otherwise.
+// lacking reads the page of one database's rows after a key, and reports which of them the
+// other lacks or has with other values.
 func (t *table) lacking(ctx context.Context, one, other *database.DB, after values) (page []values, lacks []bool, err error) {
 	if page, err = t.read(ctx, one, after, nil, pageRows); err != nil || len(page) == 0 {
 		return nil, nil, err
@@ -62,8 +62,8 @@ func (t *table) lacking(ctx context.Context, one, other *database.DB, after valu
 	return page, lacks, nil
 }
 
-// prune deletes the rows of to that from has not, or has otherwise: what was
-// changed there since an earlier run.
+// prune deletes the rows of to that from lacks or has with other values, because they have
+// changed at the source since an earlier run.
 func (t *table) prune(ctx context.Context, from, to *database.DB) error {
 	var after values
 	for {
@@ -97,7 +97,7 @@ func (t *table) remove(ctx context.Context, tx *sql.Tx, key values) error {
 	return err
 }
 
-// insert writes rows, of which there is at least one.
+// insert writes rows. There must be at least one.
 func (t *table) insert(ctx context.Context, tx *sql.Tx, rows []values) error {
 	var statement strings.Builder
 	fmt.Fprintf(&statement, "INSERT INTO %s (%s) VALUES ", quote(t.name), t.names(nil))
@@ -113,7 +113,7 @@ func (t *table) insert(ctx context.Context, tx *sql.Tx, rows []values) error {
 	return err
 }
 
-// replace makes the rows of a table without a key those of the source.
+// replace replaces the rows of a table without a key with those of the source.
 func (t *table) replace(ctx context.Context, from, to *database.DB) error {
 	theirs, err := t.read(ctx, from, nil, nil, 0)
 	if err != nil {
@@ -142,20 +142,20 @@ func appendRows(rows []values) (all []byte) {
 	return all
 }
 
-// write runs fn in a transaction that may take its time.
+// write runs fn in a transaction whose statements may take long.
 func write(ctx context.Context, db *database.DB, fn func(*sql.Tx) error) error {
 	return db.Tx(database.Patient(ctx), fn)
 }
 
-// Digest is what a table has: how many rows, and the SHA-256 of them all in the
-// order of their key.
+// Digest summarizes a table: how many rows it has, and the SHA-256 of them all, in the order
+// of their keys.
 type Digest struct {
 	Table  string `json:"table"`
 	Rows   int64  `json:"rows"`
 	SHA256 string `json:"sha256"`
 }
 
-// digest reads all rows of a table; read is told of each page's.
+// digest reads all rows of a table, and calls read after each page.
 func (t *table) digest(ctx context.Context, db *database.DB, read func(rows int)) (Digest, error) {
 	d, sum := Digest{Table: t.name}, sha256.New()
 	var after values

@@ -11,7 +11,7 @@ import (
 	"callvault/database"
 )
 
-// The kinds of values that columns have.
+// The kinds of columns.
 const (
 	text    = "TEXT"
 	number  = "BIGINT"
@@ -23,7 +23,7 @@ const (
 type table struct {
 	name    string
 	columns []column
-	key     []int // places in columns of those of the primary key, in its order; none for a table of one row
+	key     []int // the primary key, as indexes of columns; empty for a table of one row
 }
 
 type column struct {
@@ -34,8 +34,8 @@ type column struct {
 // values are those of a row, in the order of its table's columns.
 type values []any
 
-// listTables are the columns of all tables, with their places in the primary key
-// counted from 1, as each kind of database tells them.
+// The statements that list the columns of all tables, with their places in the primary key,
+// counted from 1; 0 for columns outside of it.
 const (
 	listSQLite = `SELECT m.name, c.name, upper(c.type), c."notnull" = 0, c.pk FROM sqlite_master m, pragma_table_info(m.name) c
 		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, c.cid`
@@ -47,9 +47,9 @@ const (
 		WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname, a.attnum`
 )
 
-// tablesOf are the tables of a database that are moved: all but the mark of the
-// move, what tells the version of the schema, the queue of the workers, and what each
-// database counts itself as rows are written.
+// tablesOf returns the tables of a database that are moved: all but the mark of the move and
+// its faults, the version of the schema, the workers' queue, and the counts that triggers
+// maintain as rows are written.
 func tablesOf(ctx context.Context, db *database.DB) (tables []table, err error) {
 	query := listSQLite
 	if db.Shared() {
@@ -80,7 +80,8 @@ func tablesOf(ctx context.Context, db *database.DB) (tables []table, err error) 
 	return tables, rows.Err()
 }
 
-// add adds a column; place is its place in the primary key, 0 outside.
+// add adds a column. place is its place in the primary key, counted from 1; 0 if it is not
+// part of it.
 func (t *table) add(c column, place int) error {
 	switch c.kind {
 	case "BLOB":
@@ -89,7 +90,7 @@ func (t *table) add(c column, place int) error {
 		c.kind = number
 	case text, number, boolean, raw:
 	default:
-		return fmt.Errorf("column %s of table %s is of a type that cannot be moved, %s", c.name, t.name, c.kind)
+		return fmt.Errorf("column %s of table %s has a type that cannot be moved, %s", c.name, t.name, c.kind)
 	}
 	t.columns = append(t.columns, c)
 	if place > 0 {
@@ -101,7 +102,7 @@ func (t *table) add(c column, place int) error {
 	return nil
 }
 
-// sameTables are the tables of both databases, which must be the same.
+// sameTables returns the tables of both databases, which must be the same.
 func sameTables(ctx context.Context, from, to *database.DB) ([]table, error) {
 	theirs, err := tablesOf(ctx, from)
 	if err != nil {
@@ -122,7 +123,7 @@ func sameTables(ctx context.Context, from, to *database.DB) ([]table, error) {
 
 func shapes(tables []table) string { return strings.Join(strings.Fields(fmt.Sprint(tables)), " ") }
 
-// names are columns for a statement; all when no places are given.
+// names lists columns for a statement: those at places, or all if places is nil.
 func (t *table) names(places []int) string {
 	var list []string
 	for i := range t.columns {
@@ -138,7 +139,7 @@ func (t *table) names(places []int) string {
 
 func quote(name string) string { return `"` + name + `"` }
 
-// parameters are so many, the first of them $first.
+// parameters lists n parameters, beginning with $first.
 func parameters(first, n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -147,7 +148,7 @@ func parameters(first, n int) string {
 	return strings.Join(list, ", ")
 }
 
-// keyOf is a row's primary key.
+// keyOf returns a row's primary key.
 func (t *table) keyOf(row values) values {
 	key := make(values, len(t.key))
 	for i, place := range t.key {
@@ -156,8 +157,8 @@ func (t *table) keyOf(row values) values {
 	return key
 }
 
-// read reads rows in the order of the primary key: those after one key and up to
-// another, at most so many; nil and 0 are no bounds.
+// read reads rows in the order of the primary key: those after one key and up to another, at
+// most limit of them. nil and 0 mean no bound.
 func (t *table) read(ctx context.Context, db *database.DB, after, upTo values, limit int) ([]values, error) {
 	var conditions []string
 	var args []any
@@ -198,7 +199,7 @@ func (t *table) read(ctx context.Context, db *database.DB, after, upTo values, l
 	return all, nil
 }
 
-// scan reads a row, by the kinds of its columns and not as its driver would.
+// scan reads a row into the types of its columns' kinds, which are the same for both drivers.
 func (t *table) scan(rows *sql.Rows) (values, error) {
 	places := make([]any, len(t.columns))
 	for i, c := range t.columns {
@@ -224,7 +225,7 @@ func (t *table) scan(rows *sql.Rows) (values, error) {
 		}
 		row[i] = value
 		if bytes, is := value.([]byte); t.columns[i].kind == raw && bytes == nil && (is || !t.columns[i].nullable) {
-			row[i] = []byte{} // a driver tells of no bytes like that, and would write it as NULL
+			row[i] = []byte{} // a driver may return nil for zero bytes, and would write that as NULL
 		}
 	}
 	return row, nil
