@@ -1,10 +1,10 @@
-// What is wrong when audio does not play, in words.
+// Says in words why audio does not play.
 
 const reach = {words: 'The service cannot be reached. Trying again every few seconds.', passes: true};
 const ended = {words: 'Your session has ended.', signIn: true};
 
-// ailment asks the service for the audio as the browser did. passes says whether
-// trying again soon may help, signIn whether signing in would.
+// ailment asks the service for the audio as the browser did, and returns {words, passes,
+// signIn}: what is wrong, whether trying again soon may help, and whether signing in would.
 export async function ailment(url) {
   const stop = new AbortController();
   try {
@@ -13,7 +13,7 @@ export async function ailment(url) {
     });
     if (answer.type === 'opaqueredirect' || answer.status === 401) return ended;
     if (answer.ok) {
-      stop.abort(); // it is there: the bytes are the player's to fetch
+      stop.abort(); // the audio is there, and the player is the one to fetch it
       return {words: 'The audio was cut off. Trying again.', passes: true};
     }
     const {message} = await answer.json().catch(() => ({}));
@@ -24,7 +24,7 @@ export async function ailment(url) {
   }
 }
 
-// worksAgain says when listening works again, in the reader's own time.
+// worksAgain says when listening works again, in the visitor's own time zone.
 function worksAgain(message, seconds) {
   if (!seconds) return message;
   const at = new Date(Date.now() + seconds * 1000), today = at.toDateString() === new Date().toDateString();

@@ -1,9 +1,9 @@
-// What every page does in the browser: it writes times and numbers as the reader's
-// locale has them, copies what is to be copied, and tells when the service is away.
-// Every page works without it.
+// What every page does in the browser: it writes times and numbers for the reader's
+// locale, makes the copy buttons work, and says when the service is away. Every page
+// works without it.
 
-// A time in a tenant's zone, which may not be the reader's, names the zone, unless
-// what stands around it does.
+// A time in a tenant's zone, which may differ from the reader's, names the zone, unless
+// the text around it does.
 const inWords = { year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit" };
 const formats = {
   moment: { dateStyle: "medium", timeStyle: "medium" },
@@ -12,10 +12,10 @@ const formats = {
   minuteIn: { ...inWords, timeZoneName: "short" },
   day: { dateStyle: "medium" },
   clock: { timeStyle: "medium" },
-  whole: { dateStyle: "full", timeStyle: "long" }, // for who points at a time
+  whole: { dateStyle: "full", timeStyle: "long" }, // the tooltip
 };
 
-// made keeps what Intl made: each takes longer to make than a page of times to write.
+// made caches formatters: making one takes longer than writing a page of times with it.
 const made = new Map();
 
 function once(name, make) {
@@ -27,7 +27,7 @@ function formatTime(at, form, timeZone) {
   return once(`${form} ${timeZone}`, () => new Intl.DateTimeFormat(undefined, { ...formats[form], timeZone })).format(at);
 }
 
-/** localize writes the <time> and <data> elements below root as the locale has them. */
+/** localize rewrites the <time> and <data> elements below root for the reader's locale. */
 export function localize(root = document) {
   for (const element of root.querySelectorAll("time[data-form]")) {
     const at = new Date(element.dateTime);
@@ -37,7 +37,7 @@ export function localize(root = document) {
       element.textContent = formatTime(at, form, zone);
       element.title = formatTime(at, "whole", zone);
     } catch {
-      // A zone that this browser does not know: what the server wrote stays.
+      // This browser does not know the zone: what the server wrote stays.
     }
   }
   for (const element of root.querySelectorAll("data[data-form]")) {
@@ -45,14 +45,14 @@ export function localize(root = document) {
   }
 }
 
-/** formatNumber writes a number as the reader's locale has it. */
+/** formatNumber writes a number for the reader's locale. */
 export function formatNumber(n) {
   return once("number", () => new Intl.NumberFormat()).format(n);
 }
 
 const byteUnits = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte"];
 
-/** formatBytes writes a number of bytes as the reader's locale has it. */
+/** formatBytes writes a number of bytes for the reader's locale. */
 export function formatBytes(n) {
   let unit = 0;
   while (Math.abs(n) >= 1000 && unit < byteUnits.length - 1) {
@@ -65,27 +65,27 @@ export function formatBytes(n) {
   })).format(n);
 }
 
-/** announce tells something to those who hear the page instead of seeing it. */
+/** announce has screen readers say a text. */
 export function announce(text) {
   document.getElementById("announce").textContent = text;
 }
 
-// A button with data-copy="ID" copies the text of the element of that id.
+// A button with data-copy="ID" copies the text of the element with that id.
 function copyButtons() {
   for (const button of document.querySelectorAll("button[data-copy]")) {
     const label = button.textContent;
     button.hidden = false;
     button.addEventListener("click", async () => {
-      const told = await copy(document.getElementById(button.dataset.copy)) ? "Copied" : "Selected: copy it by hand";
-      button.textContent = told;
-      announce(told);
+      const result = await copy(document.getElementById(button.dataset.copy)) ? "Copied" : "Selected: copy it by hand";
+      button.textContent = result;
+      announce(result);
       setTimeout(() => { button.textContent = label; }, 2000);
     });
   }
 }
 
-// copy copies the text of an element. Browsers have the newer way only where nobody can
-// listen, so not over plain HTTP from another machine, and may refuse it.
+// copy copies the text of an element. Browsers offer navigator.clipboard only over TLS or
+// on localhost, and may refuse it.
 async function copy(element) {
   try {
     await navigator.clipboard.writeText(element.textContent);
@@ -96,8 +96,8 @@ async function copy(element) {
   }
 }
 
-// A form that is on its way is not sent again by a second click: the answer to the first,
-// which may be a key that is shown once, would be lost.
+// A second click does not send a form again while it is on its way: the answer to the
+// first, which may be a key that is shown once, would be lost.
 const patience = 5000; // milliseconds
 const sent = new WeakMap();
 
@@ -111,10 +111,10 @@ document.addEventListener("submit", event => {
 // The banner says that the service is away, and that it is back.
 const banner = document.getElementById("banner");
 let away = false;
-let past = false; // the page is its reader's no more
+let past = false; // the page is out of date for good
 let timer = 0;
 
-// serviceAway tells the reader that the service does not answer, and asks until it does.
+// serviceAway says that the service is not responding, and asks until it does.
 function serviceAway() {
   if (!away) {
     away = true;
@@ -134,7 +134,7 @@ function serviceBack() {
   document.dispatchEvent(new Event("serviceback"));
 }
 
-/** outOfDate tells that the page is not kept up to date: its reader is signed in no more, or may not see it. */
+/** outOfDate says that the page is no longer kept up to date: its visitor is no longer signed in, or may not see it. */
 export function outOfDate() {
   past = true;
   const link = document.createElement("a");
@@ -145,8 +145,8 @@ export function outOfDate() {
   banner.hidden = false;
 }
 
-// ask looks after a while whether the service answers, and whether the same is signed in as
-// when the page was made, but not from a tab that nobody sees.
+// ask checks after a while whether the service responds, and whether the same visitor is
+// signed in as when the page was made. A hidden tab does not check.
 function ask(after) {
   clearTimeout(timer);
   timer = setTimeout(look, after);
@@ -156,7 +156,7 @@ async function look() {
   if (document.hidden || past) return;
   try {
     const answer = await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(5000) });
-    if (!answer.ok) throw new Error(String(answer.status)); // a proxy answers in its place
+    if (!answer.ok) throw new Error(String(answer.status)); // a proxy responds in its place
     if ((answer.headers.get("X-Visitor") ?? "") !== (document.body.dataset.visitor ?? "")) return outOfDate();
     serviceBack();
     ask(20000);
@@ -169,7 +169,7 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(
 window.addEventListener("offline", () => ask(100));
 window.addEventListener("online", () => ask(100));
 
-// Who has to sign in first comes to the place in the page that his link named.
+// After signing in, a visitor comes to the place in the page that the link named.
 for (const form of document.querySelectorAll("form[action='/sign-in']")) form.action += location.hash;
 
 localize();

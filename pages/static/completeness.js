@@ -1,5 +1,5 @@
-// The progress of runs, live: the page tells it without this too, as of when it
-// was loaded.
+// Keeps the progress of runs up to date. Without this script, the page shows the progress
+// at the time it was loaded.
 
 import { announce, formatBytes, formatNumber, outOfDate } from "./app.js";
 
@@ -36,7 +36,7 @@ function line(tenant) {
   return item;
 }
 
-// What was at work and is not any more leaves a way to how it stands now.
+// A run that has ended leaves a link that loads the present state.
 function ended(place) {
   if (place.hidden || place.dataset.ended) return;
   place.dataset.ended = "yes";
@@ -61,7 +61,7 @@ function take(event) {
   }
 }
 
-// A stream that nobody sees would keep a connection from the tabs that are seen.
+// A hidden tab closes its stream, to leave the connection to visible ones.
 function listen() {
   if (document.hidden) {
     stream?.close();
@@ -73,14 +73,14 @@ function listen() {
   }
 }
 
-// A stream that was broken off comes again by itself, one that was refused does not. Why
-// it was is told by the page's own address: what passes by itself is waited for.
+// A stream that was cut off reconnects by itself; one that was refused does not. The
+// page's own address says why it was refused: a passing trouble is waited out.
 async function refused() {
   stream = null;
   let status = 503;
   try {
     ({ status } = await fetch("/completeness", { method: "HEAD", headers: { Accept: "application/json" }, cache: "no-store" }));
-  } catch { /* the service is away, which app.js tells */ }
+  } catch { /* the service is away, as app.js says */ }
   if (status < 400 || status === 429 || status >= 500) setTimeout(listen, 5000);
   else outOfDate();
 }

@@ -1,5 +1,5 @@
-// A note that was sent and did not arrive, because the session had ended or the service
-// was away, stands in its field again when its writer comes back to the page.
+// Puts a note that was sent but did not arrive, because the session had ended or the
+// service was away, back into its field when its writer comes back to the page.
 
 const form = document.querySelector("form[data-note]");
 const field = form?.elements.text;
@@ -14,4 +14,4 @@ try {
   sessionStorage.removeItem(place);
   if (field && text && !arrived(text)) field.value = text;
   form?.addEventListener("submit", () => sessionStorage.setItem(place, field.value));
-} catch { /* nothing is kept here */ }
+} catch { /* this browser stores nothing */ }

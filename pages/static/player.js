@@ -1,5 +1,5 @@
-// The player of one recording. Its markup is in recording.html; without this
-// script the browser's own controls stand there.
+// The player of one recording. Its markup is in recording.html; without this script,
+// the browser's own controls are shown.
 
 import {clock, ofHash, spoken} from './moment.js';
 import {Wave, read, silences} from './wave.js';
@@ -14,7 +14,7 @@ class Player {
     this.slider = root.querySelector('[role=slider]');
     this.length = Number(root.dataset.length); // in seconds, as the server measured it
     this.silences = [];
-    this.wanted = null; // the place to go on at after a failure
+    this.wanted = null; // the position to go on from after a failure
     this.wave = new Wave(root.querySelector('canvas'));
     this.takeOver();
     this.wireAudio();
@@ -32,9 +32,9 @@ class Player {
 
   part(name) { return this.root.querySelector(`[data-part=${name}]`); }
 
-  // takeOver puts our controls in the place of the browser's. Of the sources the
-  // one is taken that this browser plays: left to itself it would try the larger
-  // form after every failure, whatever that was.
+  // takeOver replaces the browser's controls with ours. It keeps only the first source
+  // that this browser plays: left to itself, the browser would try the next, larger one
+  // after any failure.
   takeOver() {
     const {audio} = this, sources = [...audio.querySelectorAll('source')];
     const best = sources.find(s => audio.canPlayType(s.type)) || sources[0];
@@ -63,7 +63,7 @@ class Player {
     audio.addEventListener('error', () => this.fail());
   }
 
-  // measured takes the length as the browser has it: a hair off the server's.
+  // measured takes over the browser's own length, which is a hair off the server's.
   measured() {
     if (Number.isFinite(this.audio.duration)) this.length = this.audio.duration;
     if (this.wanted !== null) this.audio.currentTime = this.wanted;
@@ -86,7 +86,7 @@ class Player {
     });
   }
 
-  // wireStamp lets a note name the moment that is heard; it becomes a link to it.
+  // wireStamp lets the button put the present moment into a note, where it becomes a link.
   wireStamp() {
     const button = document.querySelector('[data-stamp]'), text = document.getElementById('text');
     if (!button || !text) return;
@@ -97,8 +97,8 @@ class Player {
     });
   }
 
-  // wireSlider lets the waveform be clicked and dragged. While it is dragged only
-  // the line moves; the audio follows when it is let go.
+  // wireSlider makes the waveform a slider. While it is dragged, only the line moves; the
+  // audio follows when it is released.
   wireSlider() {
     const {slider} = this, at = e => {
       const box = slider.getBoundingClientRect();
@@ -149,7 +149,7 @@ class Player {
 
   start() {
     if (this.audio.ended) this.audio.currentTime = 0;
-    this.audio.play().catch(() => {}); // what is wrong with it, the error event tells
+    this.audio.play().catch(() => {}); // the error event says what is wrong
   }
 
   seek(place) {
@@ -172,7 +172,7 @@ class Player {
 
   mute() { this.audio.muted = !this.audio.muted; }
 
-  // tick is for each moment of playing: on over silence where that is wished.
+  // tick follows the audio as it plays, and skips silence if that is wanted.
   tick() {
     const {audio} = this;
     if (this.part('skip').checked && !audio.paused && !audio.seeking && this.dragged === undefined) {
@@ -233,10 +233,10 @@ class Player {
       this.silences = silences(measured);
       this.wave.show(measured.peaks);
       this.root.classList.add('drawn');
-    } catch { /* the player plays without a picture */ }
+    } catch { /* the player works without a waveform */ }
   }
 
-  // followLink goes to the moment that the address names.
+  // followLink seeks to the moment that the address names.
   followLink() {
     const place = ofHash(location.hash);
     if (place === null) return;
@@ -244,7 +244,7 @@ class Player {
     this.tell(`At ${clock(this.place)}, as the link says.`);
   }
 
-  // followAgain goes to a moment's place also when the address names it already.
+  // followAgain follows a link to a moment that the address names already.
   followAgain(e) {
     if (e.target.closest('a[href^="#t="]')?.hash === location.hash) this.followLink();
   }
@@ -267,8 +267,8 @@ class Player {
 
   help() { this.part('keys').showModal(); }
 
-  // fail asks the service what is wrong and says it. What passes by itself is
-  // tried again: the place is kept.
+  // fail asks the service what is wrong and says so. If trying again may help, it does,
+  // from the same position.
   async fail() {
     const {audio} = this;
     if (!this.troubled) this.resume = this.root.classList.contains('playing');
@@ -304,10 +304,10 @@ class Player {
     this.part('trouble').hidden = true;
   }
 
-  // The reader's speed, volume and silence are kept for the next recording.
+  // recall restores the speed, the volume and the choice to skip silence.
   recall() {
     let kept = {};
-    try { kept = JSON.parse(localStorage.getItem('player')) || {}; } catch { /* nothing is kept here */ }
+    try { kept = JSON.parse(localStorage.getItem('player')) || {}; } catch { /* this browser stores nothing */ }
     const {audio} = this;
     if (speeds.includes(kept.speed)) audio.playbackRate = audio.defaultPlaybackRate = kept.speed;
     if (kept.volume >= 0 && kept.volume <= 1) audio.volume = kept.volume;
@@ -320,7 +320,7 @@ class Player {
     const {audio} = this, skip = this.part('skip').checked;
     try {
       localStorage.setItem('player', JSON.stringify({speed: audio.playbackRate, volume: audio.volume, skip}));
-    } catch { /* then they hold for this page only */ }
+    } catch { /* they apply to this page only */ }
   }
 
   // talkToOthers lets only one tab play at a time.
@@ -357,8 +357,7 @@ class Player {
 
 for (const root of document.querySelectorAll('[data-player]')) new Player(root);
 
-// The way back to the recordings is the browser's own where one came from there:
-// the search and the place in it are kept.
+// For a visitor who came from a search, the link back leads to that search.
 const back = document.querySelector('[data-back]');
 if (document.referrer.startsWith(`${location.origin}/recordings?`) && history.length > 1) {
   back.href = document.referrer;

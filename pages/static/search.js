@@ -1,16 +1,16 @@
-// The search as one types: the results of the form are fetched and put into the
-// page, under the address that the form would lead to. Without this script the
-// form does the same, a page at a time.
+// Searches as the visitor types: fetches the results of the form and puts them into the
+// page, under the address that the form would lead to. Without this script, the button
+// of the form does the same.
 
 import { announce, localize } from "./app.js";
 
 const form = document.querySelector("[data-search]");
 const results = document.getElementById("results");
-const patience = 220; // milliseconds from the last key to the question
-const slow = 600; // milliseconds after which the reader is told that it takes time
-const given = 20_000; // milliseconds after which no answer is waited for
+const patience = 220; // milliseconds from the last key to the search
+const slow = 600; // milliseconds after which the page says that it is searching
+const timeout = 20_000; // milliseconds after which a search is given up
 
-/** address is where the form leads: what is left empty is not in it. */
+/** address returns where the form leads, without parameters for empty fields. */
 function address() {
   const asked = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
@@ -24,7 +24,7 @@ let shown = location.pathname + location.search;
 let asking;
 let timer = 0;
 
-/** find fetches the results of the form; an older question is dropped. */
+/** find fetches the results of the form. It drops an earlier search that is still running. */
 async function find() {
   clearTimeout(timer);
   const to = address();
@@ -36,11 +36,11 @@ async function find() {
     results.setAttribute("aria-busy", "true");
     announce("Searching");
   }, slow);
-  const never = setTimeout(() => mine.abort(new Error("no answer came")), given);
+  const never = setTimeout(() => mine.abort(new Error("no answer came")), timeout);
   try {
-    const headers = { Accept: "text/html, application/json" }; // who is not signed in is told so, not sent to the sign-in
+    const headers = { Accept: "text/html, application/json" }; // JSON: answers 401 instead of redirecting to the sign-in
     const answer = await fetch(`${to}${to.includes("?") ? "&" : "?"}part=results`, { signal: mine.signal, headers });
-    if ([401, 403].includes(answer.status)) return location.assign(to); // the whole page tells why
+    if ([401, 403].includes(answer.status)) return location.assign(to); // the whole page says why
     if (!answer.ok && answer.status !== 400) throw new Error(String(answer.status));
     put(await answer.text(), to);
   } catch (error) {
@@ -51,7 +51,7 @@ async function find() {
   }
 }
 
-/** put shows results. The address is the search's, so that it can be shared and come back to. */
+/** put shows results, and gives the page the search's address, to share or come back to. */
 function put(html, to) {
   shown = to;
   history.replaceState(null, "", to);
@@ -62,7 +62,7 @@ function put(html, to) {
   announce(results.querySelector("[data-status]")?.textContent.trim() ?? "");
 }
 
-/** trouble leaves what was found before, and says that it is old. */
+/** trouble leaves the earlier results and says that they are old. */
 function trouble() {
   const word = results.querySelector("[data-status]");
   results.removeAttribute("aria-busy");
@@ -75,7 +75,7 @@ function soon() {
   timer = setTimeout(find, patience);
 }
 
-/** fold shows the days of a range where a range is wished. */
+/** fold shows the days of a range only if a range is chosen. */
 function fold() {
   form.querySelector("[data-range]").hidden = form.when.value !== "range";
 }
@@ -91,7 +91,7 @@ form.addEventListener("submit", event => {
 });
 document.addEventListener("serviceback", () => { if (results.classList.contains("stale")) find(); });
 
-// Suggestions come from what is there, narrowed by the tenant.
+// Suggestions are values that occur in recordings, of the chosen tenant if there is one.
 const lists = { tenant: "tenants", agent: "agents", skill: "skills", tag: "tags" };
 let suggesting;
 
@@ -105,12 +105,12 @@ async function suggest(field) {
     const answer = await fetch(`/recordings/suggest?${asked}`, { headers: { Accept: "application/json" }, signal: suggesting.signal });
     if (!answer.ok) return;
     list.replaceChildren(...(await answer.json()).map(({ value, label }) => new Option(label ?? value, value)));
-  } catch { /* then nothing is suggested */ }
+  } catch { /* no suggestions then */ }
 }
 
 for (const name of Object.keys(lists)) form[name].addEventListener("focus", event => suggest(event.target), { once: true });
 
-// The keys: / to the search, j and k along the results.
+// The keys: / goes to the search, j and k move through the results.
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
   if (event.key === "/") {
@@ -125,7 +125,7 @@ document.addEventListener("keydown", event => {
   links[Math.min(Math.max(at, 0), links.length - 1)]?.focus();
 });
 
-// A browser that comes back to this page may fill the form in again; the address counts.
+// A browser that comes back to this page may restore the form's fields; the address decides.
 addEventListener("pageshow", () => {
   const asked = new URLSearchParams(location.search);
   for (const field of form.elements) {

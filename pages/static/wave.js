@@ -1,12 +1,12 @@
-// The waveform: the server's peaks drawn as bars, and the silences among them.
+// The waveform: draws the server's peaks as bars, and finds the silences.
 
-const pitch = 0.2; // from one bar to the next, in widths of the page's letters
+const pitch = 0.2; // from one bar to the next, as a part of the font size
 const quiet = 96 - 45; // loudness below this, 45 dB under full scale, is silence
-const shortest = 1; // seconds; what is shorter is a breath
-const margin = 0.25; // seconds that are left of a silence at both ends
+const shortest = 1; // seconds; a shorter silence is a breath
+const margin = 0.25; // seconds of a silence that are kept at both ends
 
-// read takes apart what the server measured, in the form of its audio.Peaks: for
-// each bucket its peak, 0 to 255, and its loudness in dB, 96 for full scale.
+// read decodes what the server measured, in the form of its audio.Peaks: for each
+// bucket its peak, 0 to 255, and its loudness in dB, where 96 is full scale.
 export function read(buffer) {
   const header = new DataView(buffer), bytes = new Uint8Array(buffer, 16);
   const rate = header.getUint32(8, true), count = Math.min(header.getUint32(12, true), bytes.length >> 1);
@@ -15,7 +15,7 @@ export function read(buffer) {
   return {each, peaks, loudness};
 }
 
-// silences are the stretches {from, to}, in seconds, in which nothing is to be heard.
+// silences returns the stretches {from, to}, in seconds, in which there is nothing to hear.
 export function silences({each, loudness}) {
   const found = [];
   for (let i = 0; i < loudness.length; i++) {
@@ -28,14 +28,14 @@ export function silences({each, loudness}) {
   return found;
 }
 
-// loudest is the highest of peaks[from] to peaks[to - 1].
+// loudest returns the highest of peaks[from] to peaks[to - 1].
 function loudest(peaks, from, to) {
   let most = 0;
   for (let i = from; i < to; i++) if (peaks[i] > most) most = peaks[i];
   return most;
 }
 
-// Wave draws peaks on a canvas, however many there are: as many bars as fit.
+// Wave draws peaks on a canvas as bars: as many as fit, however many peaks there are.
 export class Wave {
   constructor(canvas) {
     this.canvas = canvas;
@@ -60,7 +60,7 @@ export class Wave {
     this.ahead = style.getPropertyValue('--wave-ahead') || style.color;
     const bar = Math.max(3, Math.round(parseFloat(style.fontSize) * pitch)), {peaks} = this;
     const count = Math.max(1, Math.floor(canvas.clientWidth / bar));
-    const most = Math.max(loudest(peaks, 0, peaks.length), 32); // a whisper is not made a shout
+    const most = Math.max(loudest(peaks, 0, peaks.length), 32); // a quiet recording must not look loud
     this.bars = Array.from({length: count}, (_, i) => {
       const from = Math.floor(i * peaks.length / count);
       return loudest(peaks, from, Math.max(from + 1, Math.floor((i + 1) * peaks.length / count))) / most;
@@ -68,7 +68,7 @@ export class Wave {
     this.draw();
   }
 
-  // moveTo puts the line between what was heard and what is ahead, at 0 to 1.
+  // moveTo sets the line between what was heard and what is ahead, from 0 to 1.
   moveTo(place) {
     this.place = place;
     this.draw();
@@ -79,7 +79,7 @@ export class Wave {
     if (!shown || !pen) return;
     const middle = canvas.height / 2, line = this.place * canvas.width, wide = canvas.width / shown.length;
     pen.clearRect(0, 0, canvas.width, canvas.height);
-    const thick = Math.max(1, Math.round(wide * 0.6)); // whole pixels: anything else blurs
+    const thick = Math.max(1, Math.round(wide * 0.6)); // whole pixels: anything else would blur
     for (let i = 0; i < shown.length; i++) {
       const tall = Math.max(2 * scale, shown[i] * canvas.height * 0.96), x = Math.round(i * wide);
       pen.fillStyle = x + thick / 2 <= line ? this.heard : this.ahead;
