@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	workingSet = 2_000  // recordings that are asked for
-	leastBytes = 20_000 // on average of a whole recording
+	workingSet = 2_000  // recordings requested
+	leastBytes = 20_000 // of a whole recording, on average
 	rangeBytes = 16 << 10
 )
 
-// audio measures GET audio, whole and in ranges, with everything on that a
-// service does, beside servers that send the same files and do nothing else.
+// audio measures GET audio, of whole recordings and of ranges, from a service with
+// everything switched on, beside servers that only send the same files.
 func audio(ctx context.Context, b *bench) error {
 	l, err := b.load(ctx, "audio", func(l *loading) error { return l.withAudio(workingSet) })
 	if err != nil {
@@ -52,7 +52,7 @@ func audio(ctx context.Context, b *bench) error {
 	return b.compare(ctx, l, servers, rangeBytes)
 }
 
-// compare measures the servers in turn, nginx first, and prints how they compare.
+// compare measures the servers in turn and prints how they compare.
 func (b *bench) compare(ctx context.Context, l *loaded, servers []*process, part int64) error {
 	files, err := audioFiles(l)
 	if err != nil {
@@ -71,7 +71,7 @@ func (b *bench) compare(ctx context.Context, l *loaded, servers []*process, part
 			}
 			length := b.length
 			if round == 0 {
-				length = time.Second // warms up, and is not counted
+				length = time.Second // a warm-up, which is not counted
 			}
 			got, err := b.measure(ctx, t, length, least)
 			if err != nil {
@@ -86,8 +86,8 @@ func (b *bench) compare(ctx context.Context, l *loaded, servers []*process, part
 	return nil
 }
 
-// asksOf are the recordings as they are asked for at a server: at callvault by
-// the API, at the others by their files' names.
+// asksOf returns the requests for the recordings to a server: to callvault through the
+// API, to the others by file name.
 func asksOf(p *process, recordings []callvault.Recording, files map[string]string, part int64) []ask {
 	asks := make([]ask, 0, len(recordings))
 	for i := range recordings {
@@ -101,7 +101,7 @@ func asksOf(p *process, recordings []callvault.Recording, files map[string]strin
 	return asks
 }
 
-// audioFiles names the file of each recording, below the folder of the audio.
+// audioFiles returns the file of each recording by its key, relative to the audio folder.
 func audioFiles(l *loaded) (map[string]string, error) {
 	files := map[string]string{}
 	err := fs.WalkDir(os.DirFS(filepath.Join(l.dir, "audio")), ".", func(path string, entry fs.DirEntry, err error) error {

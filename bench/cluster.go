@@ -15,19 +15,18 @@ import (
 
 const (
 	clusterListTarget = 400 // MB/s
-	s3Target          = 0.8 // of the least that brings objects to clients
+	s3Target          = 0.8 // of a bare proxy
 	nodesTarget       = 0.95
-	clusterClients    = 32 // at once: the S3 server on the same machine is what takes its time
+	clusterClients    = 32 // at once: the S3 server on the same machine is the bottleneck
 )
 
-// clustered measures what stands over PostgreSQL and S3: the audio beside the least
-// that brings objects to clients, three services beside one, the list, and the
-// decisions of the request limit.
+// clustered measures callvault over PostgreSQL and S3: audio beside a bare proxy in front
+// of S3, three services beside one, the list, and the decisions of the request limit.
 func clustered(ctx context.Context, b *bench) error {
 	return errors.Join(overPostgreSQL((*bench).clusterAudio)(ctx, b), overPostgreSQL((*bench).clusterList)(ctx, b), clusterDecisions(ctx, b))
 }
 
-// overPostgreSQL measures over a PostgreSQL of its own.
+// overPostgreSQL runs a measurement over a PostgreSQL server of its own.
 func overPostgreSQL(part func(*bench, context.Context, *postgreSQL) error) func(context.Context, *bench) error {
 	return func(ctx context.Context, b *bench) error {
 		server, err := b.startPostgreSQL(ctx, "shared_buffers=512MB", "max_connections=200", "synchronous_commit=off")
@@ -57,7 +56,8 @@ func (b *bench) node(ctx context.Context, name string, l *loaded, store *process
 	})
 }
 
-// clusterAudio fills a folder, moves it into PostgreSQL and S3, and asks for it there.
+// clusterAudio fills a data folder, moves it into PostgreSQL and S3, and measures requests
+// for its audio there.
 func (b *bench) clusterAudio(ctx context.Context, server *postgreSQL) error {
 	store, err := b.startS3(ctx)
 	if err != nil {
@@ -128,7 +128,7 @@ func (b *bench) clusterAudio(ctx context.Context, server *postgreSQL) error {
 			if err != nil {
 				return err
 			}
-			if round > 0 { // the first warms up
+			if round > 0 { // the first is a warm-up
 				loads[i] = append(loads[i], got)
 			}
 		}
@@ -153,7 +153,7 @@ func printCluster(servers []*process, loads [][]load) {
 		atLeast("three services ÷ one, behind a balancer", ratios(perSecond[3], perSecond[2]), nodesTarget, ""))
 }
 
-// clusterList reads a list of as many recordings as are listed from SQLite.
+// clusterList measures a list of as many recordings as the benchmark list reads from SQLite.
 func (b *bench) clusterList(ctx context.Context, server *postgreSQL) error {
 	database, err := server.database("list")
 	if err != nil {
@@ -196,7 +196,7 @@ func (b *bench) clusterList(ctx context.Context, server *postgreSQL) error {
 	return nil
 }
 
-// balancerConfig is deploy/nginx.conf, for measuring.
+// balancerConfig is deploy/nginx.conf reduced to what is measured.
 const balancerConfig = `%s
 daemon off;
 worker_processes auto;
@@ -224,7 +224,7 @@ http {
 }
 `
 
-// balancer spreads requests over nodes.
+// balancer starts an nginx that spreads requests over nodes.
 func (b *bench) balancer(ctx context.Context, name string, nodes []*process) (*process, error) {
 	return b.start(ctx, name, func(address string) (*exec.Cmd, error) {
 		user, upstream := "", ""

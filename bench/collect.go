@@ -17,25 +17,25 @@ import (
 
 const (
 	collected = 10_000 // recordings of 97 KB on average
-	abreast   = 16     // requests at a time, as callvault's for one tenant
+	parallel  = 16     // requests at a time, as callvault makes for one tenant
 
-	fetchRounds = 3 // at most, of 2 GB each
+	fetchRounds = 3 // at most; each fetches 2 GB
 )
 
-// fetching is how all recordings were fetched once.
+// fetching is the result of fetching all recordings once.
 type fetching struct {
 	rate    float64 // recordings/s
-	cpu     float64 // µs of processor time a recording, of the one that fetched
-	service float64 // and of the service that it fetched from
-	peak    float64 // MB that the one that fetched had resident at most
+	cpu     float64 // µs of processor time per recording, of the client
+	service float64 // the same, of the service
+	peak    float64 // the most memory that the client had resident, in MB
 }
 
-// fetcher makes the command that fetches all recordings into a folder.
+// fetcher returns the command that fetches all recordings into a folder.
 type fetcher func(ctx context.Context, l *loaded, service, dir string) (*exec.Cmd, error)
 
 // collects measures callvault collect, unpaced, beside curl --parallel over the
-// same recordings of the same service. curl is told what to fetch, and neither
-// checks, hashes, syncs nor writes down what it got.
+// same recordings of the same service. curl is told what to fetch, and neither checks,
+// hashes and syncs what it gets nor keeps a record of it.
 func collects(ctx context.Context, b *bench) error {
 	l, err := b.load(ctx, "source", func(l *loading) error { return l.withAudio(collected) })
 	if err != nil {
@@ -72,7 +72,7 @@ func printFetchings(ours, curls []fetching) {
 	cpu := func(f *fetching) float64 { return f.cpu }
 	service := func(f *fetching) float64 { return f.service }
 	peak := func(f *fetching) float64 { return f.peak }
-	table(fmt.Sprintf("collect %d recordings, %d at a time", collected, abreast),
+	table(fmt.Sprintf("collect %d recordings, %d at a time", collected, parallel),
 		targetHeader,
 		atLeast("recordings/s ÷ curl --parallel", ratios(each(ours, rate), each(curls, rate)), 0.85, ""),
 		below("most memory resident", each(ours, peak), 64, " MB"),
@@ -84,9 +84,8 @@ func printFetchings(ours, curls []fetching) {
 		reference("  of the service for curl", each(curls, service), ""))
 }
 
-// fetchAll fetches all recordings into a folder, and sees that all are in it. They
-// stay until the benchmarks end: ext4 takes long to make files where many were
-// just removed.
+// fetchAll fetches all recordings into a folder and checks that all are in it. They stay
+// until the benchmarks end: ext4 is slow to create files where many were just removed.
 func (b *bench) fetchAll(ctx context.Context, l *loaded, service *process, way fetcher) (f fetching, err error) {
 	dir, err := os.MkdirTemp(b.dir, "fetched-")
 	if err != nil {
@@ -100,7 +99,7 @@ func (b *bench) fetchAll(ctx context.Context, l *loaded, service *process, way f
 	if err != nil {
 		return f, err
 	}
-	syscall.Sync() // so that nobody pays for what others have left unwritten
+	syscall.Sync() // so that nobody pays for data that others have left unwritten
 	seconds, err := clock(command)
 	if err != nil {
 		return f, err
@@ -132,7 +131,7 @@ func countAudio(dir string) (n int, err error) {
 	return n, err
 }
 
-// curl fetches all recordings with one curl.
+// curl returns the command of one curl that fetches all recordings.
 func curl(ctx context.Context, l *loaded, service, dir string) (*exec.Cmd, error) {
 	var config strings.Builder
 	fmt.Fprintf(&config, "header = \"Authorization: Bearer %s\"\n", l.key)
@@ -142,11 +141,11 @@ func curl(ctx context.Context, l *loaded, service, dir string) (*exec.Cmd, error
 			service, url.PathEscape(r.TenantName), url.PathEscape(r.RecordingKey), filepath.Join(dir, r.RecordingKey+".opus"))
 	}
 	name := filepath.Join(dir, "config")
-	return exec.CommandContext(ctx, "curl", "--silent", "--fail", "--parallel", "--parallel-max", fmt.Sprint(abreast), "--config", name),
+	return exec.CommandContext(ctx, "curl", "--silent", "--fail", "--parallel", "--parallel-max", fmt.Sprint(parallel), "--config", name),
 		os.WriteFile(name, []byte(config.String()), 0o600)
 }
 
-// collect collects all recordings.
+// collect returns the command of a collector that fetches all recordings.
 func (b *bench) collect(ctx context.Context, l *loaded, service, dir string) (*exec.Cmd, error) {
 	config := fmt.Sprintf("[[source]]\nname = \"bench\"\nurl = %q\nkey_env = \"BENCH_KEY\"\nsince = \"2026-01-05\"\nown_server = true\npace = \"0s\"\n", service)
 	command := exec.CommandContext(ctx, b.callvault, "collect", "--data", dir, "--until", "2026-01-13")

@@ -8,8 +8,8 @@ import (
 	"os/exec"
 )
 
-// decisions measures what each request is decided by, without HTTP: the limits
-// in memory, and who asks, held against the database each time.
+// decisions measures the decisions taken for each request, without HTTP: checking the
+// limits in memory, and authenticating against the database.
 func decisions(ctx context.Context, _ *bench) error {
 	table("decisions: go test -bench, nanoseconds each")
 	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Admit|AdmitRefused|ReserveSettle|Authenticate)$",
@@ -18,7 +18,7 @@ func decisions(ctx context.Context, _ *bench) error {
 	return command.Run()
 }
 
-// pacing measures what it takes to let 10,000 tenants wait for their turns.
+// pacing measures what it costs to pace 10,000 tenants.
 func pacing(ctx context.Context, _ *bench) error {
 	table("pacing 10,000 tenants: go test -bench, target ≤ 6 % of a core")
 	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkPacing$", "-benchtime", "20x", "./collect")

@@ -10,14 +10,14 @@ import (
 	"text/tabwriter"
 )
 
-// median is the middle one of the values, the upper of two.
+// median returns the median of the values, or the upper of the two middle ones.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
 }
 
-// ratios are one server's figures over another's, round by round: what disturbs
-// the machine disturbs both.
+// ratios divides one server's figures by another's, round by round: whatever disturbs
+// the machine during a round disturbs both.
 func ratios(of, to []float64) []float64 {
 	out := make([]float64, len(of))
 	for i := range of {
@@ -26,7 +26,8 @@ func ratios(of, to []float64) []float64 {
 	return out
 }
 
-// table prints rows in columns under a title; one without belongs to the last.
+// table prints rows in columns under a title. Without a title, it continues the table
+// before.
 func table(title string, rows ...[]string) {
 	fmt.Println()
 	if title != "" {
@@ -41,7 +42,7 @@ func table(title string, rows ...[]string) {
 
 var targetHeader = []string{"figure", "reached", "spread", "target", ""}
 
-// atLeast is the row of a figure that should not be below its target.
+// atLeast returns the row of a figure that should not be below its target.
 func atLeast(figure string, values []float64, target float64, unit string) []string {
 	verdict := "missed"
 	if median(values) >= target {
@@ -50,7 +51,7 @@ func atLeast(figure string, values []float64, target float64, unit string) []str
 	return figureRow(figure, values, unit, "≥ "+show(target)+unit, verdict)
 }
 
-// below is the row of a figure that should stay below its target.
+// below returns the row of a figure that should stay below its target.
 func below(figure string, values []float64, target float64, unit string) []string {
 	verdict := "missed"
 	if median(values) < target {
@@ -59,7 +60,7 @@ func below(figure string, values []float64, target float64, unit string) []strin
 	return figureRow(figure, values, unit, "< "+show(target)+unit, verdict)
 }
 
-// reference is the row of a figure that is only there to compare with.
+// reference returns the row of a figure that is only there for comparison.
 func reference(figure string, values []float64, unit string) []string {
 	return figureRow(figure, values, unit, "", "")
 }
@@ -69,7 +70,8 @@ func figureRow(figure string, values []float64, unit, target, verdict string) []
 	return []string{figure, show(median(values)) + unit, spread, target, verdict}
 }
 
-// show writes a number with three digits, or all of a greater one.
+// show writes a number with three significant digits, or with all digits before the
+// decimal point if there are more.
 func show(value float64) string {
 	switch {
 	case value >= 100:

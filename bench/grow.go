@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// grown is a PostgreSQL database that holds copies of one week of recordings,
-// week upon week.
+// grown is a PostgreSQL database that holds copies of one week of recordings, one for
+// each of many weeks.
 type grown struct {
 	db    *database.DB
-	week  int // recordings
-	weeks int
+	week  int // recordings in a week
+	weeks int // weeks so far
 }
 
-// seed writes the first week, as the program would have left it: held, with its
-// marks, and listed by a collector.
+// seed writes the first week, as the program would have left it: held, with its marks,
+// and listed by a collector.
 func (g *grown) seed(ctx context.Context, l *loading, blobs archive.Blobs) error {
 	if err := l.rowsOnly(g.week); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (g *grown) seed(ctx context.Context, l *loading, blobs archive.Blobs) error
 			changed_ms, vanished_ms, seen_ms, tried_ms, failed_ms)
 			SELECT tenant, recording_key, 'bench', start_ms, 60000, bytes, status, 1, sha256, 'held', '', '',
 			0, 0, start_ms, start_ms, 0 FROM recordings`,
-		`INSERT INTO unmarked VALUES ('', 0, '')`) // as if from before there were marks
+		`INSERT INTO unmarked VALUES ('', 0, '')`) // as in a database from before there were marks
 	if err != nil {
 		return err
 	}
@@ -51,8 +51,8 @@ func (g *grown) seed(ctx context.Context, l *loading, blobs archive.Blobs) error
 	return g.tidy(ctx, "VACUUM FULL")
 }
 
-// bigTables are those with rows for each recording, and how a week of each is
-// copied: $1 is by how many milliseconds later. A key ends with the start.
+// bigTables are the tables with rows for each recording, and the query that copies a week
+// of each, $1 milliseconds later. A key ends with the start.
 var bigTables = []struct{ name, copy string }{
 	{"recordings", `SELECT tenant, start_ms + $1, replace(recording_key, start_ms::text, (start_ms + $1)::text),
 		replace(call_key, start_ms::text, (start_ms + $1)::text), status, agent, skill,
@@ -67,8 +67,8 @@ var bigTables = []struct{ name, copy string }{
 	{"marks", `SELECT mark, start_ms + $1, replace(recording_key, start_ms::text, (start_ms + $1)::text), tenant`},
 }
 
-// grow copies the first week until there are n recordings, into the tables with
-// all their indexes, as recordings come.
+// grow copies the first week until there are n recordings. The tables keep all their
+// indexes, as they do when recordings come in.
 func (g *grown) grow(ctx context.Context, n int) error {
 	var tables errgroup.Group
 	weeks := n / g.week
@@ -111,8 +111,8 @@ func (g *grown) run(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// sizes are the bytes of each big table and each of its indexes, by name, with
-// those of a table's rows before those of its indexes.
+// sizes returns the size in bytes of each big table and each of its indexes, by name. The
+// names list each table's rows before its indexes.
 func (g *grown) sizes(ctx context.Context) (names []string, bytes map[string]int64, err error) {
 	bytes = map[string]int64{}
 	for _, table := range bigTables {

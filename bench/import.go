@@ -21,13 +21,13 @@ import (
 
 const (
 	prompts    = "/usr/share/asterisk/sounds"
-	longPrompt = 10_000 // milliseconds from which on the bit rate counts
+	longPrompt = 10_000 // milliseconds above which a file counts for the bit rate
 )
 
-// imports measures callvault import beside opusenc over the same recorded speech,
-// each with as many workers as there are processors: callvault in one process,
-// opusenc in one a file, xargs keeping that many going. Only callvault checks,
-// hashes, syncs and writes down what it made.
+// imports measures callvault import beside opusenc over the same recorded speech, each
+// with as many workers as there are processors: callvault in one process; opusenc in one
+// process per file, with xargs keeping that many running. Only callvault checks, hashes
+// and syncs what it makes, and keeps a record of it.
 func imports(ctx context.Context, b *bench) error {
 	files, err := speech()
 	if err != nil {
@@ -63,7 +63,7 @@ func imports(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// speech names all prompts.
+// speech returns the files of all English prompts.
 func speech() (files []string, err error) {
 	err = filepath.WalkDir(prompts, func(path string, entry fs.DirEntry, err error) error {
 		language, _, _ := strings.Cut(strings.TrimPrefix(path, prompts+"/"), "/")
@@ -94,7 +94,7 @@ func (b *bench) opusenc(ctx context.Context, round int, files []string) (seconds
 	return clock(command)
 }
 
-// clock runs a command and tells how long it took.
+// clock runs a command and returns how long it took.
 func clock(command *exec.Cmd) (seconds float64, err error) {
 	began := time.Now()
 	if output, err := command.CombinedOutput(); err != nil {
@@ -103,8 +103,8 @@ func clock(command *exec.Cmd) (seconds float64, err error) {
 	return time.Since(began).Seconds(), nil
 }
 
-// bitrate is the kbit/s of all imported recordings that are long, with headers
-// and all, as the service tells of them.
+// bitrate returns the kbit/s of all imported recordings that are long, headers included,
+// as the service lists them.
 func (b *bench) bitrate(ctx context.Context, l *loaded) (rate float64, long, all int, err error) {
 	service, err := b.serve(ctx, l)
 	if err != nil {

@@ -17,12 +17,12 @@ import (
 const (
 	listed     = 300_000     // recordings
 	listTarget = 450         // MB/s
-	listTime   = time.Minute // that a list may take
+	listTime   = time.Minute // a list may take at most
 )
 
-// list measures the lists as a client reads them to their end, beside nginx that
-// sends the same bytes from a file, and beside SQLite alone that reads the same
-// column in the same order, a row a recording.
+// list measures the lists as a client reads them to their end, beside nginx, which sends
+// the same bytes from a file, and beside SQLite alone, which reads the same column in the
+// same order, one row per recording.
 func list(ctx context.Context, b *bench) error {
 	l, err := b.load(ctx, "list", func(l *loading) error { return l.rowsOnly(listed) })
 	if err != nil {
@@ -33,7 +33,7 @@ func list(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer service.stop()
-	still, err := service.peak()
+	idle, err := service.peak()
 	if err != nil {
 		return err
 	}
@@ -74,15 +74,15 @@ func list(ctx context.Context, b *bench) error {
 	}
 	rows = append(rows,
 		below("most memory resident", []float64{float64(peak) / 1e6}, 100, " MB"),
-		reference("of it before the first list", []float64{float64(still) / 1e6}, " MB"))
+		reference("of it before the first list", []float64{float64(idle) / 1e6}, " MB"))
 	table(fmt.Sprintf("lists of %d recordings over HTTP, %d calls", listed, listed), rows...)
 	return nil
 }
 
-// listCase is a list, and the table whose JSON SQLite alone is to read for it.
+// listCase is a list, and the table whose JSON SQLite alone reads for comparison.
 type listCase struct{ name, address, table string }
 
-// listPeers is what lists are compared with.
+// listPeers are what lists are compared with.
 type listPeers struct {
 	key    string
 	static string // the folder that files serves
@@ -131,13 +131,13 @@ func (b *bench) compareList(ctx context.Context, c *listCase, peers *listPeers) 
 		below("  first byte", first, 5, " ms")), nil
 }
 
-// fetched is how a body came.
+// fetched is how fast a body came.
 type fetched struct {
 	rate  float64 // MB/s, from the request to the last byte
 	first float64 // milliseconds until the first byte
 }
 
-// fetch reads an answer to its end, and copies it.
+// fetch reads an answer to its end and copies its body.
 func fetch(ctx context.Context, address, key string, to io.Writer) (f fetched, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
@@ -179,7 +179,7 @@ func fetch(ctx context.Context, address, key string, to io.Writer) (f fetched, e
 	return f, nil
 }
 
-// readColumn reads a table's JSON in the order of its list, in MB/s.
+// readColumn reads a table's JSON in the order of its list and returns the rate in MB/s.
 func readColumn(ctx context.Context, db *sql.DB, table string) (float64, error) {
 	began := time.Now()
 	rows, err := db.QueryContext(ctx, `SELECT json FROM `+table+` INDEXED BY `+table+`_by_start ORDER BY start_ms, recording_key, tenant`)

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// What an archive for measuring holds: a busy week of a few sites.
+// The contents of an archive for a benchmark: a busy week of a few sites.
 const (
 	tenants    = 5
 	firstStart = 1_767_571_200_000 // 2026-01-05T00:00:00Z
@@ -29,18 +29,18 @@ const (
 	lastStart  = firstStart + week
 )
 
-// place is a data folder, and its database's URL where that is not in it.
+// place is a data folder, and the URL of its database if that is not in the folder.
 type place struct{ dir, database string }
 
 // loaded is an archive made for a benchmark.
 type loaded struct {
 	place
-	key        string // of a user who may read everything
+	key        string // the key of a user who may read everything
 	recordings []callvault.Recording
 }
 
-// load makes a data folder and fills it. No limit stands in the way of measuring,
-// but egress is counted against one.
+// load makes a data folder and fills it. No limit gets in the way, but egress is counted
+// against one.
 func (b *bench) load(ctx context.Context, name string, fill func(*loading) error) (*loaded, error) {
 	return b.loadInto(ctx, place{dir: filepath.Join(b.dir, name)}, fill)
 }
@@ -83,7 +83,7 @@ func (b *bench) loadInto(ctx context.Context, at place, fill func(*loading) erro
 	return &l.loaded, nil
 }
 
-// serve starts callvault on the data folder, with its log of requests in a file.
+// serve starts callvault on the data folder, with its request log in a file.
 func (b *bench) serve(ctx context.Context, l *loaded) (*process, error) {
 	return b.start(ctx, "callvault", func(address string) (*exec.Cmd, error) {
 		return exec.Command(b.callvault, "serve", "--data", l.dir, "--listen", address), nil
@@ -105,7 +105,7 @@ const (
 	longest  = 152_000
 )
 
-// recording makes up the ith of n recordings, the same every time.
+// recording makes up the ith of n recordings, the same one every time.
 func recording(i, n int) callvault.Recording {
 	random := rand.New(rand.NewPCG(uint64(i), 2))
 	r := callvault.Recording{
@@ -122,11 +122,11 @@ func recording(i, n int) callvault.Recording {
 	return r
 }
 
-// withAudio keeps n recordings, as an upload would.
+// withAudio keeps n recordings with audio, as uploads would.
 func (l *loading) withAudio(n int) error {
 	l.recordings = make([]callvault.Recording, n)
 	var group errgroup.Group
-	group.SetLimit(64) // what arrives together is made durable together
+	group.SetLimit(64) // recordings that arrive together are synced together
 	for i := range n {
 		group.Go(func() error {
 			r := recording(i, n)
@@ -154,8 +154,8 @@ func (l *loading) withAudio(n int) error {
 	return group.Wait()
 }
 
-// rowsOnly writes what is known of n recordings, and their calls, without any
-// files: the lists need none, and 600,000 files would take a quarter of an hour.
+// rowsOnly writes the rows of n recordings and their calls, without any files: lists need
+// none, and 600,000 files would take a quarter of an hour.
 func (l *loading) rowsOnly(n int) error {
 	return l.db.Tx(l.ctx, func(tx *sql.Tx) error {
 		addRecording, err := tx.PrepareContext(l.ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status,

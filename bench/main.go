@@ -1,11 +1,11 @@
 //go:build linux
 
-// Command bench measures callvault beside programs that do a part of its work,
-// in one run on one machine, and prints the ratios and what they should be.
+// Command bench measures callvault beside programs that do part of its work, in one
+// run on one machine, and prints the ratios and their targets.
 //
-// It makes its own data and starts its own servers on free ports of the
-// loopback, all in a temporary folder. It is started by bench/run. What the
-// figures mean is told in docs/performance.md.
+// It makes its own data and starts its own servers on free ports of the loopback
+// interface, all in a temporary folder. It is started by bench/run.
+// docs/performance.md explains the figures.
 package main
 
 import (
@@ -25,10 +25,10 @@ import (
 
 // bench is a run of benchmarks.
 type bench struct {
-	dir       string // temporary
-	callvault string // the program
+	dir       string // a temporary folder
+	callvault string // the path of the program
 	rounds    int
-	length    time.Duration // of a measurement under load
+	length    time.Duration // how long a measurement under load takes
 }
 
 var benchmarks = []struct {
@@ -42,7 +42,7 @@ var benchmarks = []struct {
 }
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == "bare" { // a server of the benchmark itself: bench bare ADDRESS DIR
+	if len(os.Args) == 4 && os.Args[1] == "bare" { // one of the servers measured: bench bare ADDRESS DIR
 		fmt.Fprintln(os.Stderr, "bench:", serveBare(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
@@ -58,7 +58,7 @@ func main() {
 	}
 }
 
-// run runs the benchmarks that are named.
+// run runs the named benchmarks.
 func run(ctx context.Context, args []string) error {
 	b := &bench{
 		callvault: os.Getenv("BENCH_CALLVAULT"),
@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 	for _, name := range args {
 		known := false
 		for _, one := range benchmarks {
-			if name == one.name || name == "all" && one.name != "scale" && !strings.HasPrefix(one.name, "cluster") { // which need more, and an hour
+			if name == one.name || name == "all" && one.name != "scale" && !strings.HasPrefix(one.name, "cluster") { // those need more programs, and an hour
 				known = true
 				if err := one.run(ctx, b); err != nil {
 					return fmt.Errorf("%s: %w", one.name, err)
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// number reads a whole number from the environment.
+// number reads a positive integer from the environment, or returns otherwise.
 func number(name string, otherwise int) int {
 	if n, err := strconv.Atoi(strings.TrimSpace(os.Getenv(name))); err == nil && n > 0 {
 		return n

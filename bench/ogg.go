@@ -14,9 +14,9 @@ const (
 	perPage     = 16      // packets
 )
 
-// writeNoise writes an Ogg Opus stream (RFC 7845) that is whole and in order, of
-// the pace and size of speech, but whose packets hold noise: encoding real sound
-// for thousands of recordings would take longer than all measurements.
+// writeNoise writes a well-formed Ogg Opus stream (RFC 7845) with the packet rate and size
+// of speech, but with noise in its packets: encoding real sound for thousands of
+// recordings would take longer than all measurements.
 func writeNoise(w io.Writer, seed uint64, packets int) error {
 	le := binary.LittleEndian
 	p := pages{w: w, serial: uint32(seed)}
@@ -45,7 +45,7 @@ func writeNoise(w io.Writer, seed uint64, packets int) error {
 	return p.err
 }
 
-// pages writes the pages of a stream (RFC 3533 6), and keeps the first error.
+// pages writes the pages of a stream (RFC 3533 6) and remembers the first error.
 type pages struct {
 	w      io.Writer
 	serial uint32
@@ -84,7 +84,7 @@ var sumTable = func() (table [256]uint32) {
 	return table
 }()
 
-// pageSum is Ogg's checksum.
+// pageSum returns the CRC of an Ogg page.
 func pageSum(b []byte) (sum uint32) {
 	for _, c := range b {
 		sum = sum<<8 ^ sumTable[byte(sum>>24)^c]

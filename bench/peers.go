@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// nginxConfig is nginx as it serves files best, with a log as callvault has one.
+// nginxConfig lets nginx serve files as fast as it can, with a request log, as callvault
+// has one.
 const nginxConfig = `%s
 worker_processes auto;
 daemon off;
@@ -36,12 +37,12 @@ http {
 }
 `
 
-// nginx serves the files below dir.
+// nginx starts an nginx that serves the files below dir.
 func (b *bench) nginx(ctx context.Context, dir string) (*process, error) {
 	return b.start(ctx, "nginx", func(address string) (*exec.Cmd, error) {
 		user := ""
 		if os.Getuid() == 0 {
-			user = "user root;" // whose folders these are
+			user = "user root;" // who owns these folders
 		}
 		config := filepath.Join(b.dir, "nginx.conf")
 		text := fmt.Sprintf(nginxConfig, user, b.dir, address, dir)
@@ -65,7 +66,7 @@ http://%[2]s {
 }
 `
 
-// caddy serves the files below dir.
+// caddy starts a Caddy that serves the files below dir.
 func (b *bench) caddy(ctx context.Context, dir string) (*process, error) {
 	return b.start(ctx, "caddy", func(address string) (*exec.Cmd, error) {
 		config := filepath.Join(b.dir, "Caddyfile")
@@ -76,7 +77,7 @@ func (b *bench) caddy(ctx context.Context, dir string) (*process, error) {
 	})
 }
 
-// bare serves the files below dir as Go's library does, and nothing more.
+// bare starts a server that serves the files below dir with Go's http.ServeContent alone.
 func (b *bench) bare(ctx context.Context, dir string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -19,15 +19,15 @@ import (
 	"time"
 )
 
-// postgreSQL is a server of the benchmark's own. It does not sync: what is
-// measured is reading.
+// postgreSQL is a PostgreSQL server for the benchmarks. It does not sync: only reading is
+// measured.
 type postgreSQL struct {
 	dir     string
 	command *exec.Cmd
 }
 
-// startPostgreSQL makes a database cluster in a folder, and starts its server, as
-// a user other than root, whom PostgreSQL refuses.
+// startPostgreSQL makes a database cluster in a folder and starts its server, as nobody if
+// the caller is root, as whom PostgreSQL refuses to run.
 func (b *bench) startPostgreSQL(ctx context.Context, settings ...string) (*postgreSQL, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) == 0 {
@@ -39,7 +39,7 @@ func (b *bench) startPostgreSQL(ctx context.Context, settings ...string) (*postg
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		return nil, err
 	}
-	as := &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT} // ends it at once
+	as := &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT} // a fast shutdown
 	if os.Getuid() == 0 {
 		nobody, err := user.Lookup("nobody")
 		if err != nil {
@@ -80,7 +80,7 @@ func (p *postgreSQL) url() string {
 	return "postgres:///postgres?" + url.Values{"host": {p.dir}, "user": {"callvault"}}.Encode()
 }
 
-// database makes one more database, and returns its URL.
+// database makes another database and returns its URL.
 func (p *postgreSQL) database(name string) (string, error) {
 	db, err := sql.Open("pgx", p.url())
 	if err != nil {
@@ -106,12 +106,12 @@ func (p *postgreSQL) await(ctx context.Context) error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return fmt.Errorf("PostgreSQL does not answer: %w", err)
+	return fmt.Errorf("PostgreSQL is not responding: %w", err)
 }
 
-// stop ends the server at once, whoever is connected, and takes its folder away.
+// stop ends the server at once, even with clients connected, and removes its folder.
 func (p *postgreSQL) stop() {
 	_ = p.command.Process.Signal(syscall.SIGINT) // it may have ended already
-	_ = p.command.Wait()                         // nor does it matter how
-	_ = os.RemoveAll(p.dir)                      // all is removed in the end
+	_ = p.command.Wait()                         // its exit status does not matter
+	_ = os.RemoveAll(p.dir)                      // what is left goes with the temporary folder
 }

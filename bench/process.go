@@ -21,11 +21,11 @@ type process struct {
 	name    string
 	address string
 	command *exec.Cmd
-	output  string // the file that has its standard error: an access log, or what went wrong
+	output  string // the file with its standard error: an access log, or what went wrong
 }
 
-// start starts a server and waits until it takes connections. Port 0 cannot be
-// asked of nginx, so that all get a port that was free a moment ago.
+// start starts a server and waits until it accepts connections. nginx cannot listen on
+// port 0, so every server gets a port that was free a moment ago.
 func (b *bench) start(ctx context.Context, name string, command func(address string) (*exec.Cmd, error)) (*process, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +48,7 @@ func (b *bench) start(ctx context.Context, name string, command func(address str
 	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	for range 2400 { // a busy machine takes its time
+	for range 2400 { // two minutes: the machine may be busy
 		if c, err := net.Dial("tcp", p.address); err == nil {
 			return p, c.Close()
 		}
@@ -59,23 +59,24 @@ func (b *bench) start(ctx context.Context, name string, command func(address str
 	}
 	p.stop()
 	said, _ := os.ReadFile(p.output) // only for the message
-	return nil, fmt.Errorf("%s does not answer: %s", name, said)
+	return nil, fmt.Errorf("%s is not responding: %s", name, said)
 }
 
 func (p *process) url() string { return "http://" + p.address }
 
-// stop ends the server, whatever it says.
+// stop ends the server, by force if it has not ended after 5 s.
 func (p *process) stop() {
 	_ = p.command.Process.Signal(syscall.SIGTERM) // it may have ended already
 	late := time.AfterFunc(5*time.Second, func() { _ = p.command.Process.Kill() })
-	_ = p.command.Wait() // nor does it matter how
+	_ = p.command.Wait() // its exit status does not matter
 	late.Stop()
 }
 
-// cpu is the processor time that the server and its children have used.
+// cpu returns the processor time that the server and its children have used.
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.command.Process.Pid) }
 
-// cpuOf reads /proc (proc(5)), whose times are in hundredths of a second.
+// cpuOf returns the processor time of a process and its children from /proc (proc(5)),
+// whose times are in hundredths of a second.
 func cpuOf(pid int) (total time.Duration, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -107,7 +108,7 @@ func cpuOf(pid int) (total time.Duration, err error) {
 	return total, nil
 }
 
-// peak is the most memory that the server had resident, in bytes.
+// peak returns the most memory that the server has had resident, in bytes.
 func (p *process) peak() (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if err != nil {

@@ -21,11 +21,11 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// bucket is where the benchmark's objects are, below audio/.
+// bucket holds the benchmark's objects, below audio/.
 const bucket = "recordings"
 
-// startS3 starts an S3 server over a folder, with the bucket in it; its keys are
-// put into the environment.
+// startS3 starts an S3 server over a folder that holds the bucket, and puts its keys into
+// the environment.
 func (b *bench) startS3(ctx context.Context) (*process, error) {
 	program, err := exec.LookPath("versitygw")
 	if err != nil {
@@ -46,12 +46,12 @@ func (b *bench) startS3(ctx context.Context) (*process, error) {
 	})
 }
 
-// audioURL is the bucket as callvault takes it.
+// audioURL returns the bucket's address for callvault's flag --audio.
 func audioURL(store *process) string {
 	return "s3://" + bucket + "/audio?endpoint=" + url.QueryEscape(store.url()) + "&region=us-east-1"
 }
 
-// proxy is the least that brings objects to clients.
+// proxy starts the least that can bring objects from S3 to clients.
 func (b *bench) proxy(ctx context.Context, store *process) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -62,7 +62,7 @@ func (b *bench) proxy(ctx context.Context, store *process) (*process, error) {
 	})
 }
 
-// serveProxy answers with the objects of an S3 server, and does nothing more.
+// serveProxy passes on the objects of an S3 server and does nothing else.
 func serveProxy(address, store string) error {
 	connections := &http.Transport{MaxIdleConns: 256, MaxIdleConnsPerHost: 256, DisableCompression: true}
 	client, err := minio.NewCore(strings.TrimPrefix(store, "http://"), &minio.Options{
@@ -85,7 +85,7 @@ func serveProxy(address, store string) error {
 		defer body.Close()
 		w.Header().Set("Content-Type", "audio/ogg; codecs=opus")
 		w.Header().Set("Content-Length", strconv.FormatInt(info.Size, 10))
-		_, _ = io.Copy(w, body) // an error has nobody to tell: the answer breaks off
+		_, _ = io.Copy(w, body) // an error can only cut the answer short
 	})
 	return server.Serve(listener)
 }

@@ -21,15 +21,15 @@ import (
 	"callvault/database"
 )
 
-// Among how many recordings lists and searches are measured, side by side, unless
-// BENCH_SIZES says otherwise, and of how many a week is made.
+// The numbers of recordings among which lists and searches are measured, unless
+// BENCH_SIZES says otherwise, and the number of recordings in a week.
 const (
 	scales = "1000000 10000000"
 	weekly = 100_000
 )
 
-// scale measures what a recording takes in PostgreSQL, and lists and searches
-// among few and many. It needs some 5 KB of disk for each recording.
+// scale measures how much space a recording takes in PostgreSQL, and lists and searches
+// among few recordings and among many. It needs some 5 KB of disk for each recording.
 func scale(ctx context.Context, b *bench) error {
 	server, err := b.startPostgreSQL(ctx, "shared_buffers=1GB", "wal_level=minimal", "max_wal_senders=0", "max_wal_size=8GB",
 		"maintenance_work_mem=256MB", "synchronous_commit=off", "full_page_writes=off")
@@ -61,7 +61,7 @@ func scale(ctx context.Context, b *bench) error {
 		if first == nil {
 			first = s
 		}
-		compareScales(first, s) // also the first, with itself: the next may take hours
+		compareScales(first, s) // the first with itself, too: the next may take hours
 	}
 	return nil
 }
@@ -87,17 +87,16 @@ func (b *bench) seedWeek(ctx context.Context, server *postgreSQL, g *grown) (*lo
 	return l, blobs, err
 }
 
-// scaled is what was measured at a size.
+// scaled is what was measured with a number of recordings.
 type scaled struct {
 	recordings int
-	names      []string // of tables and indexes
+	names      []string // the tables and indexes
 	bytes      map[string]int64
 	lists      []timed
 	searches   []timed
 }
 
-// timed is how long something took, in milliseconds, and what more there is to
-// tell of it.
+// timed is how long something took, in milliseconds, and a further figure.
 type timed struct {
 	name            string
 	median, slowest float64
@@ -127,8 +126,8 @@ func (b *bench) measureScale(ctx context.Context, g *grown, l *loaded, blobs arc
 	return s, nil
 }
 
-// timeLists reads lists of the same lengths over HTTP, of the first days and the
-// last, whatever else there is.
+// timeLists reads lists over HTTP, of the first hour and of the last weeks. Their lengths
+// do not depend on how many recordings there are in all.
 func (b *bench) timeLists(ctx context.Context, g *grown, l *loaded) (list []timed, err error) {
 	service, err := b.start(ctx, "callvault", func(address string) (*exec.Cmd, error) {
 		return exec.Command(b.callvault, "serve", "--data", l.dir, "--database", l.database, "--listen", address), nil
@@ -169,7 +168,7 @@ func (b *bench) timeLists(ctx context.Context, g *grown, l *loaded) (list []time
 
 func instant(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 
-// print prints the sizes; what is timed is printed beside another.
+// print prints the sizes. compareScales prints the times.
 func (s *scaled) print() {
 	rows := [][]string{{"table or index", "GB", "bytes a recording"}}
 	var total int64
@@ -202,7 +201,7 @@ func compareScales(few, many *scaled) {
 	table("searches, first page of 50", rows(header("search", "found"), few.searches, many.searches)...)
 }
 
-// progress tells how far something long is, beside the figures.
+// progress reports how far a long step has got, on standard error.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }

@@ -16,12 +16,11 @@ import (
 	"callvault/database"
 )
 
-// searched is how many recordings there are to search, unless
-// BENCH_RECORDINGS says otherwise.
+// searched is the number of recordings to search, unless BENCH_RECORDINGS says otherwise.
 const searched = 1_000_000
 
-// searchCase is a way of looking, and the text by which SQLite alone looks for the
-// same in the JSON of all recordings.
+// searchCase is a search, and the text by which SQLite alone finds the same in the JSON of
+// all recordings.
 type searchCase struct {
 	name  string
 	query archive.Query
@@ -47,8 +46,8 @@ var searchCases = []searchCase{
 	{"by one agent's ears", archive.Query{Grant: &callvault.Grant{AllTenants: true, Agents: []string{"Agent 17(217)"}}}, ""},
 }
 
-// search measures each way of looking, the first page of 50 and the ten after it,
-// beside SQLite alone that reads the recordings until it has as many.
+// search measures each search, the first page of 50 and the ten after it, beside SQLite
+// alone, which reads recordings until it has found as many.
 func search(ctx context.Context, b *bench) error {
 	n := number("BENCH_RECORDINGS", searched)
 	l, err := b.load(ctx, "search", func(l *loading) error {
@@ -56,7 +55,7 @@ func search(ctx context.Context, b *bench) error {
 			return err
 		}
 		return l.db.Tx(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, `INSERT INTO unmarked VALUES ('', 0, '')`) // as if from before there were marks
+			_, err := tx.ExecContext(ctx, `INSERT INTO unmarked VALUES ('', 0, '')`) // as in a database from before there were marks
 			return err
 		})
 	})
@@ -79,7 +78,7 @@ func search(ctx context.Context, b *bench) error {
 		return err
 	}
 	marking := time.Since(began).Seconds()
-	rows := [][]string{{"search", "first page, ms", "slowest of 5", "pages 2–11, each", "found", "÷ SQLite reading"}}
+	rows := [][]string{{"search", "first page, ms", fmt.Sprintf("slowest of %d", b.rounds), "pages 2–11, each", "found", "÷ SQLite reading"}}
 	for i := range searchCases {
 		found, err := b.searchOne(ctx, a, db, &searchCases[i])
 		if err != nil {
@@ -95,12 +94,12 @@ func search(ctx context.Context, b *bench) error {
 type searchTimes struct {
 	name   string
 	firsts []float64 // the first page, round by round
-	found  int       // on it
-	later  []float64 // ten pages after it, each
-	scans  []float64 // SQLite reading
+	found  int       // how many it found
+	later  []float64 // each of the ten pages after it
+	scans  []float64 // SQLite alone
 }
 
-// searchOne measures a search, and beside it SQLite reading where there is one.
+// searchOne measures a search, and SQLite alone if the case has a text and db is not nil.
 func (b *bench) searchOne(ctx context.Context, a *archive.Archive, db *database.DB, c *searchCase) (*searchTimes, error) {
 	if c.query.Grant == nil {
 		c.query.Grant = &callvault.Grant{AllTenants: true}
@@ -145,7 +144,7 @@ func (t *searchTimes) row() []string {
 	return row
 }
 
-// scan reads recordings, the newest first, until 50 hold the text.
+// scan reads recordings, the newest first, until it has found 50 with the text.
 func scan(ctx context.Context, db *sql.DB, text string) error {
 	var n int
 	return db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT json FROM recordings INDEXED BY recordings_by_start

@@ -20,25 +20,25 @@ import (
 //go:embed wrk.lua
 var wrkScript []byte
 
-// connections is how many clients ask at once, each on a connection that stays.
+// connections is the number of clients at once, each on a connection that it keeps.
 const connections = 256
 
-// target is what the clients ask of a server, one after the other.
+// target is a server and the requests that clients send it, one after the other.
 type target struct {
 	*process
-	requests string // a file: a path and a range on each line
+	requests string // a file with a path and a range on each line
 	key      string
 	clients  int
 }
 
-// ask is one thing that is asked for.
+// ask is one request.
 type ask struct {
 	path  string
 	size  int64
-	bytes int64 // of a range somewhere in it; 0 asks for all
+	bytes int64 // the length of a range somewhere in it; 0 asks for the whole
 }
 
-// newTarget writes down what is asked of a server.
+// newTarget writes the requests for a server into a file.
 func (b *bench) newTarget(p *process, name, key string, asks []ask) (*target, error) {
 	var text strings.Builder
 	random := rand.New(rand.NewPCG(1, 1))
@@ -54,14 +54,14 @@ func (b *bench) newTarget(p *process, name, key string, asks []ask) (*target, er
 	return t, os.WriteFile(t.requests, []byte(text.String()), 0o600)
 }
 
-// load is what a server did in one measurement.
+// load is the result of one measurement under load.
 type load struct {
-	perSecond float64 // requests
-	cpu       float64 // microseconds of processor time a request
+	perSecond float64 // requests per second
+	cpu       float64 // microseconds of processor time per request
 }
 
-// measure puts a server under load. Anything but an answer with its bytes is an
-// error.
+// measure puts a server under load. It returns an error if any request fails or if the
+// answers are shorter than minBytes on average.
 func (b *bench) measure(ctx context.Context, t *target, length time.Duration, minBytes int64) (load, error) {
 	script := filepath.Join(b.dir, "wrk.lua")
 	if err := os.WriteFile(script, wrkScript, 0o600); err != nil {

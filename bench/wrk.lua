@@ -1,5 +1,5 @@
--- Asks for what the lines of a file say, one after the other and round again.
--- Arguments: the file, the authentication key or nothing.
+-- Sends the requests on the lines of a file, one after the other, over and over.
+-- Arguments: the file, and the authentication key if there is one.
 local threads = 0
 
 function setup(thread)
