@@ -53,7 +53,7 @@ func TestSQLiteAndS3(t *testing.T) {
 	})
 }
 
-// openS3 opens a bucket of its own.
+// openS3 opens a new bucket.
 func openS3(t *testing.T, server *s3test.Server) *s3.Store {
 	t.Helper()
 	place, err := s3.ParseLocation(server.Bucket(t))
@@ -111,7 +111,7 @@ func openArchive(t *testing.T, path string, blobs archive.Blobs) *archive.Archiv
 	return a
 }
 
-// nothingStaged tells that no file waits to become a blob.
+// nothingStaged checks that no staged file is left.
 func nothingStaged(t *testing.T, dir string) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(dir, "audio", ".staging", "*", "*"))

@@ -22,7 +22,8 @@ import (
 	"callvault/database"
 )
 
-// keeperDir tells the test binary, run as a child, to keep recordings in a folder.
+// keeperDir is the environment variable that tells the test binary, run as a child, in which
+// folder to keep recordings.
 const keeperDir = "CALLVAULT_TEST_KEEPER_DIR"
 
 func TestMain(m *testing.M) {
@@ -35,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// keepUntilKilled keeps recordings from several goroutines and prints the key of
-// each once it is acknowledged. Every third was announced before, on another day.
+// keepUntilKilled keeps recordings from several goroutines and prints the key of each once
+// it is acknowledged. Every third was pending before, on another day.
 func keepUntilKilled(dir string) error {
 	ctx := context.Background()
 	db, err := database.Open(ctx, filepath.Join(dir, "callvault.db"))
@@ -71,7 +72,7 @@ func keepUntilKilled(dir string) error {
 	return <-errs
 }
 
-// opusOf is the audio of a recording, which its key tells.
+// opusOf returns the audio of a recording, which follows from its key.
 func opusOf(key string) []byte {
 	sum := sha256.Sum256([]byte(key))
 	return archivetest.Opus(int(sum[0])<<16+int(sum[1])<<8+int(sum[2]), time.Duration(1+sum[3]%20)*time.Second)
@@ -99,8 +100,8 @@ func keepOne(ctx context.Context, a *archive.Archive, key string, opus []byte) e
 	return err
 }
 
-// TestKilledAtAnyMoment: what was acknowledged is held, also when the database is
-// made again from the files; what was not is whole or does not count.
+// What was acknowledged is held, even after the database is rebuilt from the files. What was
+// not acknowledged is whole, or is not listed as held.
 func TestKilledAtAnyMoment(t *testing.T) {
 	const rounds = 25
 	dir := t.TempDir()
@@ -125,8 +126,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	t.Logf("%d recordings acknowledged in %d rounds, %d strays", len(acknowledged), rounds, strays)
 }
 
-// keepAndKill runs the keeper, kills it within a moment, and notes what it
-// acknowledged.
+// keepAndKill runs the keeper, kills it after a moment, and records what it acknowledged.
 func keepAndKill(t *testing.T, dir string, acknowledged map[string]bool) {
 	t.Helper()
 	keeper := exec.Command(os.Args[0])
@@ -163,7 +163,7 @@ func allHeld(t *testing.T, a *archive.Archive, keys map[string]bool) {
 	}
 }
 
-// faultsOf verifies that all that counts as held is whole, and counts the strays.
+// faultsOf checks that everything listed as held is whole, and counts the strays.
 func faultsOf(t *testing.T, a *archive.Archive) (strays int) {
 	t.Helper()
 	for checked, err := range a.Verify(t.Context(), archive.Selection{Span: callvault.Span{To: math.MaxInt64}}, time.Now()) {

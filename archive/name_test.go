@@ -58,8 +58,8 @@ func TestPathIsByDayInUTC(t *testing.T) {
 
 var safeName = regexp.MustCompile(`^(?:[A-Za-z0-9_%-][A-Za-z0-9._%-]*(?:~[0-9a-f]{16})?)?$`)
 
-// TestNamesAreNotShared: two texts never have one name, also where they are long
-// and alike, or one is the other's name.
+// Two texts never have the same name, even if they are long and alike, or one is the other's
+// name.
 func TestNamesAreNotShared(t *testing.T) {
 	text := rapid.OneOf(
 		rapid.String(),

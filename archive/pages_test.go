@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// reading is pages of numbered lines, each of which takes a second to read.
+// reading yields pages of numbered lines. Each page takes a second to read.
 type reading struct {
-	sizes []int // of the pages that were asked for
+	sizes []int // of the pages that were requested
 	last  []string
-	fails int          // the page that cannot be read
-	busy  atomic.Int32 // reads that are under way
+	fails int          // the number of the page that cannot be read
+	busy  atomic.Int32 // reads under way
 }
 
 var errPage = errors.New("the page cannot be read")
@@ -36,8 +36,8 @@ func (r *reading) next(last string, size int) (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-// TestPages: each page follows the one before it, and is read while that is sent;
-// one that cannot be read ends the list, after all that could be.
+// Each page follows the one before it, and is read while that one is being sent. A page that
+// cannot be read ends the list, after the lines of those before it.
 func TestPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reading{fails: 4}
@@ -49,12 +49,12 @@ func TestPages(t *testing.T) {
 			} else if line == "1.0" {
 				synctest.Wait()
 				if n := r.busy.Load(); n != 1 {
-					t.Errorf("while the first page is sent %d are read", n)
+					t.Errorf("while the first page is sent, %d are being read", n)
 				}
 			}
 		}
 		if !slices.Equal(r.sizes, []int{32, 64, 100, 100}) || !slices.Equal(r.last, []string{"", "1.31", "2.63", "3.99"}) {
-			t.Errorf("asked for pages of %v lines, after %q", r.sizes, r.last)
+			t.Errorf("requested pages of %v lines, after %q", r.sizes, r.last)
 		}
 		if n != 32+64+100+1 || failed != errPage {
 			t.Errorf("%d lines, the last with %v", n, failed)
@@ -62,7 +62,7 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// TestPagesLeft: nothing is read any more when a list is left.
+// Once the caller has left a list, nothing more is read.
 func TestPagesLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reading{}
@@ -71,7 +71,7 @@ func TestPagesLeft(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := r.busy.Load(); n != 0 {
-			t.Errorf("%d pages are still read", n)
+			t.Errorf("%d pages are still being read", n)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// What is asked for once a recording or call must not read the whole tenant.
+// No statement that runs for each recording or call may read the whole tenant.
 func TestNoStatementReadsTheWholeTenant(t *testing.T) {
 	db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "callvault.db"))
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
-// TestReadyMeansWritable: an archive on a PostgreSQL that takes no writes, as a standby,
-// is not ready, and is again when the same address leads to one that does.
+// An archive whose PostgreSQL takes no writes, as a standby does not, is not ready. It is
+// ready again once the same address leads to a server that takes them.
 func TestReadyMeansWritable(t *testing.T) {
 	url := databasetest.PostgreSQL(t)
 	db, err := database.Open(t.Context(), url)
@@ -56,7 +56,7 @@ func TestReadyMeansWritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := a.Ready(t.Context()); !database.IsBusy(err) {
-		t.Errorf("where nothing can be written: %v, want busy", err)
+		t.Errorf("on a server that takes no writes: %v, want busy", err)
 	}
 	err = db.Tx(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.Exec(`UPDATE account_revision SET revision = revision`)
@@ -67,6 +67,6 @@ func TestReadyMeansWritable(t *testing.T) {
 	}
 	writes("off")
 	if err := a.Ready(t.Context()); err != nil {
-		t.Errorf("where can be written again: %v", err)
+		t.Errorf("on a server that takes writes again: %v", err)
 	}
 }

@@ -1,8 +1,8 @@
-// Package archivetest is the suite of tests that every pair of a database and a
-// store of blobs must pass to carry an archive.
+// Package archivetest is the test suite that every combination of a database and a store of
+// blobs must pass to be used for an archive.
 //
-// It knows the archive's promises and the contract's names of files, and nothing
-// of how either store works, so that it holds for all of them.
+// It knows the archive's promises and the names of its files, but not how either store
+// works, so that it applies to all of them.
 package archivetest
 
 import (
@@ -16,14 +16,14 @@ import (
 type Fixture struct {
 	Archive *archive.Archive
 	Blobs   archive.Blobs
-	// Open opens the same database once more, as another process does, over blobs
-	// that are Blobs or stand before them.
+	// Open opens the same database once more, as another process would. blobs is Blobs, or
+	// wraps it.
 	Open func(t *testing.T, blobs archive.Blobs) *archive.Archive
 	// Fresh opens Blobs with another database, which is empty.
 	Fresh func(t *testing.T) *archive.Archive
 }
 
-// Run runs the suite. open makes a fixture of its own for each test.
+// Run runs the suite. open returns a new fixture for each test.
 func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	for _, test := range []struct {
 		name string
@@ -92,7 +92,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	}
 }
 
-// checkTotals holds what is counted as it is written against what is there.
+// checkTotals compares the figures that are counted as rows are written with the rows.
 func (s *suite) checkTotals() {
 	s.Helper()
 	totals, err := s.Archive.Totals(s.Context())

@@ -13,8 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// intakeOf makes an intake of a recording of the call "c", with the call where
-// one is given.
+// intakeOf returns an intake of a recording in the call "c", with the call unless it is nil.
 func (s *suite) intakeOf(r callvault.Recording, call *callvault.Call) *archive.Intake {
 	s.Helper()
 	r.CallKey = "c"
@@ -27,7 +26,7 @@ func (s *suite) intakeOf(r callvault.Recording, call *callvault.Call) *archive.I
 	return in
 }
 
-// oneCall is the only call that is listed.
+// oneCall returns the only call that is listed.
 func (s *suite) oneCall(a *archive.Archive) (call callvault.Call) {
 	s.Helper()
 	list := s.calls(a, always, everything)
@@ -38,7 +37,7 @@ func (s *suite) oneCall(a *archive.Archive) (call callvault.Call) {
 	return call
 }
 
-// keysIn are the keys of the recordings that the calls of a list carry.
+// keysIn returns the keys of the recordings in a list of calls.
 func (s *suite) keysIn(list []string) (keys []string) {
 	s.Helper()
 	for _, text := range list {
@@ -51,8 +50,8 @@ func (s *suite) keysIn(list []string) (keys []string) {
 	return keys
 }
 
-// callOfSomeRecordings: a call is listed for a granted recording in the range, and
-// carries the granted ones outside of it too.
+// callOfSomeRecordings: a call is listed if a granted recording is in the range, with its
+// granted recordings outside of the range too.
 func callOfSomeRecordings(s *suite) {
 	for i, agent := range []string{"x", "y", "x", "y"} {
 		r := pending(fmt.Sprint(i), noon+int64(i)*1000)
@@ -80,7 +79,7 @@ func callOfSomeRecordings(s *suite) {
 	}
 }
 
-// callFarFromItsRecordings: the times of calls do not decide, those of recordings do.
+// callFarFromItsRecordings: the start of a recording decides, not that of its call.
 func callFarFromItsRecordings(s *suite) {
 	day := 24 * time.Hour.Milliseconds()
 	for i, start := range []int64{noon - 30*day, noon, noon + 30*day} {
@@ -103,8 +102,8 @@ func callFarFromItsRecordings(s *suite) {
 	}
 }
 
-// callGivenBeforeOrAfter: a call that was given stands above one that was made,
-// and a later one above an earlier, whichever recording it came with.
+// callGivenBeforeOrAfter: a given call takes precedence over a made one, and a later one
+// over an earlier one, whichever recording it came with.
 func callGivenBeforeOrAfter(s *suite) {
 	first := &callvault.Call{StartTime: noon - 5000, EndTime: noon + 5000, Location: "<first>", AccountCodes: []json.RawMessage{[]byte(`{"a":"<&>","recordings":[]}`)}}
 	later := &callvault.Call{StartTime: noon - 6000, EndTime: noon + 6000, Location: "later"}
@@ -123,7 +122,7 @@ func callGivenBeforeOrAfter(s *suite) {
 		{s.intakeOf(changed("2", 8), nil), archive.Updated, "<first>"},
 		{s.intakeOf(pending("0", noon-1), nil), archive.Added, "<first>"},
 		{s.intakeOf(pending("3", noon), later), archive.Added, "later"},
-		// Completed without a call, it does not bring back the one that it came with.
+		// Updated without a call, it does not bring back the call that it first came with.
 		{s.intakeOf(changed("2", 9), nil), archive.Updated, "later"},
 	} {
 		s.keep(step.in, step.want)
@@ -141,8 +140,8 @@ func callGivenBeforeOrAfter(s *suite) {
 	}
 }
 
-// callMadeAndWidened: a call that nobody gave is that of its first recording and
-// spans all, in whichever order they came.
+// callMadeAndWidened: a call that was never given is made from its first recording and spans
+// all of them, in whatever order they arrive.
 func callMadeAndWidened(s *suite) {
 	for _, key := range []string{"2", "1", "3", "0"} {
 		r := pending(key, noon+1000*int64(key[0]-'0'))
@@ -159,8 +158,8 @@ func callMadeAndWidened(s *suite) {
 	s.same(s.Archive, after)
 }
 
-// callLosesItsRecording: a recording that turns out to be of another call, or to
-// start elsewhere, leaves nothing behind in its first one.
+// callLosesItsRecording: a recording that turns out to belong to another call, or to start
+// at another time, leaves no trace in its first call.
 func callLosesItsRecording(s *suite) {
 	s.keep(s.intakeOf(pending("0", noon), nil), archive.Added)
 	s.keep(s.intakeOf(pending("1", noon+1000), nil), archive.Added)
@@ -186,8 +185,8 @@ func callLosesItsRecording(s *suite) {
 	}
 }
 
-// callKeyThatTellsNoTime: numbers at the end of another system's keys are not
-// taken for times, and nothing that is kept is refused when it is read back.
+// callKeyThatTellsNoTime: numbers at the end of another system's keys are not taken for
+// times, and whatever is kept can be read back.
 func callKeyThatTellsNoTime(s *suite) {
 	for i, key := range []string{"x-0-0", "x-5-9", "pbx-20240212-20240213", "x-1-253402300799999", "-1-2"} {
 		r := pending(fmt.Sprint(i), noon)
@@ -211,9 +210,9 @@ func callKeyThatTellsNoTime(s *suite) {
 	}
 }
 
-// heldMovesToAnotherCall: a held recording that is told of another call stays in the one
-// that it is in until it is amended; then the files tell of the other one too, whether
-// that was given or not.
+// heldMovesToAnotherCall: a held recording that is noted with another call stays in its
+// present one until it is amended. Then the files have the other call too, whether it was
+// given or not.
 func heldMovesToAnotherCall(s *suite) {
 	callOf := func(key, location string) *callvault.Call {
 		return &callvault.Call{CallKey: key, TenantName: tenant, StartTime: noon, EndTime: noon + 1000, Location: location}

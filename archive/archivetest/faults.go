@@ -15,7 +15,7 @@ import (
 	"callvault/archive"
 )
 
-// fullBlobs is a disk that may be full: where says at which call it says so.
+// fullBlobs is a disk that may be full: where says at which call.
 type fullBlobs struct {
 	archive.Blobs
 	where atomic.Value // a string
@@ -39,14 +39,14 @@ func (b *fullBlobs) Put(ctx context.Context, keys []string, files []*os.File) er
 	if err := b.full("put"); err != nil {
 		return err
 	}
-	if err := b.full("half"); err != nil { // only the audio found room
+	if err := b.full("half"); err != nil { // there is room for the audio only
 		return errors.Join(b.Blobs.Put(ctx, keys[:1], files[:1]), err)
 	}
 	return errors.Join(b.Blobs.Put(ctx, keys, files), b.full("after"))
 }
 
-// fullDisk: a recording for which there is no room is refused, nothing of it is
-// kept, and it can come again.
+// fullDisk: a recording for which there is no room is refused, nothing of it is kept, and it
+// can be kept later.
 func fullDisk(s *suite) {
 	disk := &fullBlobs{Blobs: s.Blobs}
 	disk.where.Store("")
@@ -85,7 +85,7 @@ func fullDisk(s *suite) {
 	}
 	s.sound(a, 2)
 
-	// What was announced before stays announced.
+	// A recording that was pending before stays pending.
 	s.add(pending("two", noon), nil)
 	in = s.intake(a, row("two", noon), second)
 	disk.where.Store("after")
@@ -99,8 +99,7 @@ func fullDisk(s *suite) {
 	s.sound(a, 3)
 }
 
-// awayBlobs is a store that takes nothing, and does not answer when it is asked to
-// take that away again.
+// awayBlobs is a store that does not answer, neither to Put nor to Delete.
 type awayBlobs struct {
 	archive.Blobs
 	deletes int
@@ -118,9 +117,8 @@ func (b *awayBlobs) Delete(context.Context, string) error {
 	return away{}
 }
 
-// storeAway: who keeps a recording while the store is away is told so, after the
-// store was asked once whether it clears away what came of it, not once for each
-// blob: for all who keep something wait meanwhile.
+// storeAway: keeping a recording while the store is away fails. Only one blob is tried to be
+// deleted then, because every other intake is waiting.
 func storeAway(s *suite) {
 	store := &awayBlobs{Blobs: s.Blobs}
 	a := s.Open(s.T, store)
@@ -128,15 +126,15 @@ func storeAway(s *suite) {
 		s.Errorf("kept in a store that is away: %v, want 503", err)
 	}
 	if store.deletes != 1 {
-		s.Errorf("the store was asked %d times to clear away", store.deletes)
+		s.Errorf("the store was asked %d times to delete a blob", store.deletes)
 	}
 }
 
-// stingyBlobs is a store that does not give some blobs; it answers when asked whether it
-// is there, unless it is gone altogether.
+// stingyBlobs is a store that never returns some blobs. It says that it is ready, unless it
+// is gone altogether.
 type stingyBlobs struct {
 	archive.Blobs
-	keeps string // what is in the keys of those
+	keeps string // part of the keys of those blobs
 	gone  bool
 }
 
@@ -154,8 +152,9 @@ func (b *stingyBlobs) Open(ctx context.Context, key string, size int64) (io.Read
 	return b.Blobs.Open(ctx, key, size)
 }
 
-// storeKeepsOne: a recording that the store never gives is named, and all others are
-// read; where it gives none that is nobody's fault, and no rebuild goes by it.
+// storeKeepsOne: audio that the store never returns is reported, and all other recordings
+// are read. If it returns nothing at all, that is no fault of a recording: Verify and
+// Rebuild fail.
 func storeKeepsOne(s *suite) {
 	store := &stingyBlobs{Blobs: s.Blobs, keeps: "one.opus"}
 	a := s.Open(s.T, store)
@@ -178,8 +177,8 @@ func storeKeepsOne(s *suite) {
 	s.held(s.Archive, tenant, "two", second)
 }
 
-// storeKeepsSidecar: what storeKeepsOne says of audio holds for sidecars too, also for
-// those of recordings without audio and of files that no recording is known of.
+// storeKeepsSidecar: the same holds for sidecars, including those of recordings without
+// audio and of files without a row.
 func storeKeepsSidecar(s *suite) {
 	store := &stingyBlobs{Blobs: s.Blobs, keeps: "one.json"}
 	a := s.Open(s.T, store)
@@ -213,8 +212,8 @@ func storeKeepsSidecar(s *suite) {
 	}
 }
 
-// damagedSidecarIsReplaced: damage to one file stops neither its recording nor
-// others from being kept.
+// damagedSidecarIsReplaced: a damaged file prevents neither its recording nor others from
+// being kept.
 func damagedSidecarIsReplaced(s *suite) {
 	for i, damage := range []string{"{", "", `{"recording":{}}`} {
 		key := fmt.Sprint(i)
@@ -226,8 +225,8 @@ func damagedSidecarIsReplaced(s *suite) {
 	s.sound(s.Archive, 3)
 }
 
-// clockThatJumpsBack: a completion that the clock says was before the
-// announcement is still the later of the two, also when both sidecars are there.
+// clockThatJumpsBack: audio counts as later than the pending recording that it completes,
+// even if the clock was set back in between, and even if both sidecars are there.
 func clockThatJumpsBack(s *suite) {
 	now := time.Now()
 	announced := s.intake(s.Archive, pending("one", noon), nil)
@@ -240,7 +239,7 @@ func clockThatJumpsBack(s *suite) {
 	if entry.Added <= now.UnixMilli() {
 		s.Errorf("completed at %d, announced at %d", entry.Added, now.UnixMilli())
 	}
-	s.putBlob(tenant+"/2024/02/12/one.json", old) // its removal was cut short
+	s.putBlob(tenant+"/2024/02/12/one.json", old) // as if a crash had prevented its deletion
 	if faults, _ := s.faults(s.Archive, archive.Selection{}, now); len(faults) != 1 || !strings.Contains(faults[tenant+"/2024/02/12/one.json"], "earlier form") {
 		s.Errorf("faults: %v", faults)
 	}
@@ -251,7 +250,7 @@ func clockThatJumpsBack(s *suite) {
 	}
 	s.same(s.Archive, after)
 
-	// A row that is later than its sidecar, from a clock that ran ahead, follows it.
+	// A row that seems later than its sidecar, because the clock was ahead, follows it too.
 	ahead := s.intake(s.Archive, row("two", noon), second)
 	ahead.Added = now.Add(1000 * time.Hour)
 	s.keep(ahead, archive.Added)
@@ -264,7 +263,7 @@ func clockThatJumpsBack(s *suite) {
 	}
 }
 
-// clockThatJumpsBackUnderACall: of the calls that were given, the last stands.
+// clockThatJumpsBackUnderACall: the call that was given last counts.
 func clockThatJumpsBackUnderACall(s *suite) {
 	now := time.Now()
 	for i, location := range []string{"first", "second", "third"} {

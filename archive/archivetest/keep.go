@@ -45,8 +45,8 @@ func roundTrip(s *suite) {
 	}
 }
 
-// keptAsNoted holds that what was noted while the audio came is what is kept, and
-// that all lists tell so; and that without AsNoted the intake tells.
+// keptAsNoted: with AsNoted, what was noted while the audio arrived is kept, and all lists
+// show it. Without it, the intake's own metadata is kept.
 func keptAsNoted(s *suite) {
 	asked := pending("one", noon)
 	told := asked
@@ -87,7 +87,7 @@ func keptAsNoted(s *suite) {
 	}
 }
 
-// outcomes keeps one recording again and again.
+// outcomes keeps the same recordings again and again.
 func outcomes(s *suite) {
 	other := Opus(2, time.Second)
 	renamed := pending("two", noon)
@@ -117,7 +117,7 @@ func outcomes(s *suite) {
 	s.held(s.Archive, tenant, "one", second)
 	s.held(s.Archive, tenant, "two", second)
 
-	// Encoded anew, by another version of the encoder, the same upload has other bytes.
+	// Encoded again, by another version of the encoder, the same upload gives other bytes.
 	in := s.intake(s.Archive, row("one", noon), other)
 	in.UploadSHA256 = sha256.Sum256(second)
 	s.keep(in, archive.Unchanged)
@@ -125,8 +125,8 @@ func outcomes(s *suite) {
 	s.sound(s.Archive, 2)
 }
 
-// lostAudioComesAgain: audio whose file was lost, or cut off, is here again once who
-// sent it in sends it again.
+// lostAudioComesAgain: audio whose file was lost or truncated is restored when it is
+// uploaded again.
 func lostAudioComesAgain(s *suite) {
 	s.add(row("one", noon), second)
 	key := tenant + "/2024/02/12/one.opus"
@@ -144,7 +144,7 @@ func completedAtAnotherStart(s *suite) {
 	if entry := s.find(s.Archive, "one"); entry.Held {
 		s.Error("held without audio")
 	} else if _, err := s.Archive.OpenAudio(s.Context(), entry); !errors.Is(err, callvault.NotFound) {
-		s.Errorf("audio of a recording without: %v, want 404", err)
+		s.Errorf("audio of a recording without audio: %v, want 404", err)
 	}
 	later := row("one", noon+24*time.Hour.Milliseconds())
 	s.keep(s.intake(s.Archive, later, second), archive.Completed)
@@ -161,8 +161,8 @@ func completedAtAnotherStart(s *suite) {
 	s.same(s.Archive, after)
 }
 
-// historyIsKept: the earlier forms are in the sidecar, those that were kept in one
-// go with the last one too.
+// historyIsKept: all earlier forms are in the sidecar's history, including those that were
+// kept at the same time.
 func historyIsKept(s *suite) {
 	s.add(pending("one", noon), nil)
 	var wait sync.WaitGroup
@@ -191,8 +191,8 @@ func historyIsKept(s *suite) {
 	}
 }
 
-// oneKeyTwiceAtOnce: of two who keep one key at once, in one process or in two,
-// one adds it and the other learns so.
+// oneKeyTwiceAtOnce: if one key is kept twice at the same time, by one process or by two,
+// one of them adds it, and the other finds it there.
 func oneKeyTwiceAtOnce(s *suite) {
 	archives := []*archive.Archive{s.Archive, s.Open(s.T, s.Blobs)}
 	other := Opus(2, time.Second)
@@ -234,7 +234,7 @@ func manyAtOnce(s *suite) {
 	s.sound(s.Archive, 200)
 }
 
-// refused: nothing stays of what is refused.
+// refused: nothing of a refused intake stays.
 func refused(s *suite) {
 	withKey := func(key string) callvault.Recording { return row(key, noon) }
 	withTenant := func(name string) callvault.Recording {
@@ -283,7 +283,7 @@ func refused(s *suite) {
 	}
 }
 
-// oddNames: whatever the contract allows as a name is only a name.
+// oddNames: any text that is allowed as a name works as one, and nothing else.
 func oddNames(s *suite) {
 	names := []string{
 		"..", ".", ".hidden", "...", "a..b", "%2E%2E", "%", "%%", "a b", "a\\b", "C:", "CON", "nul", "COM1.txt", "aux.json",

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// cursors: what is no cursor is refused, and a made-up one shows nothing more.
+// cursors: an invalid cursor is refused, and a forged one reveals nothing.
 func cursors(s *suite) {
 	for i := range int64(5) {
 		s.add(row(string(rune('a'+i)), noon+i/2), second)
@@ -35,7 +35,7 @@ func cursors(s *suite) {
 	s.finds(s.Archive, archive.Query{Grant: &callvault.Grant{Tenants: []string{"other"}}, After: page.Next})
 }
 
-// searchedTo: what matches nothing ends within its effort and tells how far it came.
+// searchedTo: a search without matches stops after its effort and says how far it got.
 func searchedTo(s *suite) {
 	var notes []archive.Note
 	const effort = 1000
@@ -84,7 +84,7 @@ func suggestions(s *suite) {
 	}
 }
 
-// calls of which only some recordings are granted.
+// oneCall: a call is returned with those of its recordings that are granted.
 func oneCall(s *suite) {
 	one, other := row("one", noon), row("other", noon+5)
 	one.CallKey, other.CallKey, other.Agent = "c", "c", "Kelly"
@@ -105,7 +105,7 @@ func oneCall(s *suite) {
 	}
 }
 
-// remarksAreKept: beside changes, by a rebuild, as they were written.
+// remarksAreKept: remarks survive an amendment and a rebuild as they were written.
 func remarksAreKept(s *suite) {
 	s.add(row("a", noon), second)
 	write := func(text string) error {
@@ -149,13 +149,12 @@ func remarksAreKept(s *suite) {
 	}
 }
 
-// remarksHaveAnEnd: what is written about a recording never makes its sidecar too
-// large to be read.
+// remarksHaveAnEnd: remarks never make a recording's sidecar too large to be read.
 func remarksHaveAnEnd(s *suite) {
 	s.add(row("a", noon), second)
 	kept := 0
 	for ; kept < 1000; kept++ {
-		m := archive.Remark{Tenant: tenant, RecordingKey: "a", Who: "Ann", Text: strings.Repeat(string('🙂'+rune(kept%2)), archive.MaxRemark), At: noon} // the same again would be kept once
+		m := archive.Remark{Tenant: tenant, RecordingKey: "a", Who: "Ann", Text: strings.Repeat(string('🙂'+rune(kept%2)), archive.MaxRemark), At: noon} // alternating: repeated, it would be stored once
 		err := s.Archive.AddRemark(s.Context(), &m)
 		if errors.Is(err, callvault.InvalidParameter) && strings.Contains(err.Error(), "no room for another note") {
 			break
@@ -171,7 +170,7 @@ func remarksHaveAnEnd(s *suite) {
 	s.sound(s.Archive, 1)
 }
 
-// certificate is held against the files, hashed one by one.
+// certificate compares a certificate with the hashes of the files.
 func certificate(s *suite) {
 	var hashes []string
 	for i := range 5 {
@@ -197,7 +196,7 @@ func certificate(s *suite) {
 	}
 }
 
-// peaks are measured once, whoever asks, and outlive the audio.
+// peaks: peaks are measured once, for all callers, and outlive the audio.
 func peaks(s *suite) {
 	entry := s.add(row("a", noon), second)
 	want, err := audio.Peaks(bytes.NewReader(second), time.Second)
@@ -223,7 +222,8 @@ func peaks(s *suite) {
 	}
 }
 
-// peaksOfDamagedAudio end at its fault, and are not those of what is put back in its place.
+// peaksOfDamagedAudio: the peaks of damaged audio end at the fault, and are not used for the
+// audio that is restored in its place.
 func peaksOfDamagedAudio(s *suite) {
 	opus, key := Opus(1, 20*time.Second), tenant+"/2024/02/12/a.opus"
 	entry := s.add(row("a", noon), opus)

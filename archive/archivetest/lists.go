@@ -16,14 +16,14 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// model is what the lists should hold, kept in memory.
+// model is what the lists should contain, in memory.
 type model struct {
 	recordings []callvault.Recording
 	calls      map[[2]string]callvault.Call
 }
 
-// lifelike makes recordings of calls, more than two pages of each list, of three
-// tenants with three agents and skills, many with equal starts, in no order.
+// lifelike returns calls and their recordings, in no particular order: more than two pages
+// of each list, of three tenants with three agents and skills, many with equal starts.
 func lifelike(rng *rand.Rand) (m model) {
 	m.calls = map[[2]string]callvault.Call{}
 	pick := func(words ...string) string { return words[rng.IntN(len(words))] }
@@ -44,7 +44,7 @@ func lifelike(rng *rand.Rand) (m model) {
 	return m
 }
 
-// keep keeps all of the model.
+// keep keeps all recordings of the model.
 func (m *model) keep(s *suite) {
 	var intakes []*archive.Intake
 	for i := range m.recordings {
@@ -106,7 +106,8 @@ var grants = map[string]callvault.Grant{
 	"quotes":            {Tenants: []string{`a"c`, "acme-ns"}, Agents: []string{`x","y`, "y"}},
 }
 
-// spans are all and odd ones, and some whose edges are recordings, at random.
+// spans returns a span of everything, odd spans, and random ones that begin or end at a
+// recording.
 func (m *model) spans(rng *rand.Rand, some int) []callvault.Span {
 	spans := []callvault.Span{always, {From: noon, To: noon}, {From: noon + 1, To: noon}, {From: -1, To: 1}}
 	for range some {
@@ -136,7 +137,7 @@ func callListsAgreeWithModel(s *suite) {
 	for name, grant := range grants {
 		spans := m.spans(rng, 2)
 		if name != "all" {
-			spans = slices.DeleteFunc(spans, func(span callvault.Span) bool { // long lists take their time under the race detector
+			spans = slices.DeleteFunc(spans, func(span callvault.Span) bool { // long lists are slow under the race detector
 				return span.To-span.From > 60_000
 			})
 		}
@@ -148,8 +149,8 @@ func callListsAgreeWithModel(s *suite) {
 	}
 }
 
-// listsEndEarly: a list may be left at any row, and one that cannot be read to its
-// end says so.
+// listsEndEarly: the caller may leave a list at any row, and a list that cannot be read to
+// its end yields an error.
 func listsEndEarly(s *suite) {
 	var intakes []*archive.Intake
 	const most = 258 // of the 520 recordings of 260 calls: more than a page of calls
@@ -184,7 +185,7 @@ func listsEndEarly(s *suite) {
 			ctx, cancel := context.WithCancel(s.Context())
 			cancel()
 			if n, err := list(ctx); n != 1 || !errors.Is(err, context.Canceled) {
-				s.Errorf("%s of one who is gone: %d, %v", name, n, err)
+				s.Errorf("%s of a caller that is gone: %d, %v", name, n, err)
 			}
 		}
 	}
@@ -202,8 +203,8 @@ func listsEndEarly(s *suite) {
 	}
 }
 
-// seedRows are the samples of the recordings API, odd keys and all, which come
-// back as they are printed there, but for the size.
+// seedRows keeps the samples of the recordings API, odd keys included. They come back as
+// they are printed there, except for the size.
 func seedRows(s *suite) {
 	var intakes []*archive.Intake
 	for i, sample := range seedRecordings {
@@ -236,7 +237,7 @@ func seedRows(s *suite) {
 	}
 }
 
-// seedJSON is a recording as the samples are printed, written out by hand.
+// seedJSON returns a recording as the samples are printed. The format is written by hand.
 func seedJSON(r *callvault.Recording) string {
 	return fmt.Sprintf(`{"recordingKey":"%s","callKey":"%s","startTime":%d,"duration":%d,"size":%d,"eventId":%d,"recordingSystemId":%d,`+
 		`"status":"%s","callingParty":"%s","receivingParty":"%s","tenantName":"%s","tagData":"%s","callDirection":"%s","skill":"%s","agent":"%s"}`,

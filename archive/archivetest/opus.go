@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Opus makes a small Ogg Opus stream (RFC 7845) of the given length, which is
-// well formed and says nothing; another number makes other bytes.
+// Opus returns a small, well-formed Ogg Opus stream (RFC 7845) of the given length, without
+// meaningful sound. Each number gives different bytes.
 func Opus(number int, length time.Duration) []byte {
 	const perPacket, preSkip = 960, 312 // 20 ms at 48 kHz
 	le := binary.LittleEndian

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// keepOn keeps recordings, every other of which is completed on another
-// day than it was announced for, until stop is called, which returns their keys.
+// keepOn keeps recordings until stop is called, which returns their keys. Every other one is
+// first pending on one day and then completed on another.
 func (s *suite) keepOn(a *archive.Archive) (stop func() (keys []string)) {
 	var ended atomic.Bool
 	var mu sync.Mutex
@@ -47,7 +47,7 @@ func (s *suite) keepOn(a *archive.Archive) (stop func() (keys []string)) {
 	}
 }
 
-// rebuild: without its database the archive is what it was, to the byte.
+// rebuild: an archive that is rebuilt without its database publishes the same, byte for byte.
 func rebuild(s *suite) {
 	audio := map[[2]string][]byte{}
 	var intakes []*archive.Intake
@@ -86,7 +86,7 @@ func rebuild(s *suite) {
 	s.must(err)
 	again := s.rebuild(after)
 	if diff := cmp.Diff(done, again); diff != "" {
-		s.Errorf("the second time: %s", diff)
+		s.Errorf("rebuilt twice: %s", diff)
 	}
 	if entry, err := after.Find(s.Context(), some.TenantName, some.RecordingKey); err != nil || entry.Read != before.Read || entry.Read == 0 {
 		s.Errorf("read at %d, then %+v, %v: forgotten in a rebuild", before.Read, entry, err)
@@ -115,7 +115,7 @@ func rebuildWithoutAudio(s *suite) {
 	s.sound(after, 2)
 }
 
-// rebuildDamagedFiles: what tells nothing is named, the rest is taken in.
+// rebuildDamagedFiles: damaged and unknown files are reported, the rest is taken in.
 func rebuildDamagedFiles(s *suite) {
 	for _, key := range []string{"whole", "torn", "orphan", "swapped"} {
 		s.add(row(key, noon), second)
@@ -138,7 +138,7 @@ func rebuildDamagedFiles(s *suite) {
 	s.held(after, tenant, "whole", second)
 }
 
-// rebuildBesideKeep: what is kept while the rebuild runs stays as it was kept.
+// rebuildBesideKeep: recordings that are kept during a rebuild stay as they were kept.
 func rebuildBesideKeep(s *suite) {
 	var intakes []*archive.Intake
 	for i := range 100 {
@@ -180,7 +180,7 @@ func rebuildDropsRows(s *suite) {
 	}
 	after, _ := s.rebuilt()
 	s.same(s.Archive, after)
-	// Audio that has lost its sidecar alone is named, and what the row tells is kept.
+	// If only the sidecar is lost, the audio is reported and the row is kept.
 	s.deleteBlob(tenant + "/2024/02/12/one.json")
 	if done := s.rebuild(s.Archive); done.Dropped != 0 || len(done.Faults) != 1 {
 		s.Errorf("rebuilt %+v", done)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// found are the keys that a search finds, page by page.
+// found returns the keys that a search finds, over all pages.
 func (s *suite) found(a *archive.Archive, q archive.Query) []string {
 	s.Helper()
 	if q.Grant == nil {
@@ -42,7 +42,7 @@ func (s *suite) finds(a *archive.Archive, q archive.Query, want ...string) {
 	}
 }
 
-// searchWays looks for the same recordings in each way.
+// searchWays searches for the same recordings in all ways.
 func searchWays(s *suite) {
 	kelly, john := row("kelly", noon), row("john", noon+1)
 	kelly.Agent, kelly.ReceivingParty, kelly.Skill, kelly.TagData = "Kelly Jaques(256)", "Kelly Jaques(256)", "CC Sales", "VIP 🙂"
@@ -62,7 +62,7 @@ func searchWays(s *suite) {
 		}
 		for _, party := range []string{"888", "379", "elly", "kelly john", "9999", "<b>", "37 94x", strings.Repeat("9", 5000), strings.Repeat("kelly ", 5000) + "x y z"} {
 			if party == strings.Repeat("kelly ", 5000)+"x y z" {
-				s.finds(a, archive.Query{Party: party}, "kelly") // only so much of it is read
+				s.finds(a, archive.Query{Party: party}, "kelly") // the end is ignored
 				continue
 			}
 			s.finds(a, archive.Query{Party: party})
@@ -92,8 +92,8 @@ func searchWays(s *suite) {
 	}
 }
 
-// searchNumbers: a number is found with codes in front or without, whichever way it
-// is kept and typed.
+// searchNumbers: a number is found with or without leading codes, however it is stored and
+// typed.
 func searchNumbers(s *suite) {
 	for i, number := range []string{"+1 919 555 0142", "9195550142", "555-0142", "019195550142", "0142"} {
 		r := row(string(rune('a'+i)), noon-int64(i))
@@ -108,12 +108,12 @@ func searchNumbers(s *suite) {
 	s.finds(s.Archive, archive.Query{Party: "0142"}, "a", "b", "c", "d", "e")
 	s.finds(s.Archive, archive.Query{Party: "9 555 0142"}, "a", "b", "c", "d")
 	s.finds(s.Archive, archive.Query{Party: "919 555 0143"})
-	s.finds(s.Archive, archive.Query{Tag: "19195550142"}, "a", "d") // an order's number, say, is as it is
+	s.finds(s.Archive, archive.Query{Tag: "19195550142"}, "a", "d") // a tag's number has no codes, as it may be of an order
 }
 
 func first[A, B any](a A, _ B) A { return a }
 
-// searchFollowsChanges: what is found is what is known now.
+// searchFollowsChanges: a search finds what is known now.
 func searchFollowsChanges(s *suite) {
 	s.add(pending("moves", noon), nil)
 	s.finds(s.Archive, archive.Query{Agent: "spencer"}, "moves")
@@ -152,7 +152,7 @@ func searchFollowsChanges(s *suite) {
 	s.finds(s.Archive, archive.Query{})
 }
 
-// searchAgreesWithModel asks for everything at random, in pages of any size.
+// searchAgreesWithModel makes random queries, with pages of any size.
 func searchAgreesWithModel(s *suite) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }

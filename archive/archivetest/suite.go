@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// suite is one test on its fixture.
+// suite is one test and its fixture.
 type suite struct {
 	*testing.T
 	Fixture
@@ -34,10 +34,10 @@ var (
 	noon = time.Date(2024, 2, 12, 12, 0, 0, 0, time.UTC).UnixMilli()
 )
 
-// tenant is whose recordings are that row makes.
+// tenant is the tenant of the recordings that row returns.
 const tenant = "acme-ns"
 
-// row makes a recording that is SAVED.
+// row returns a recording that is SAVED.
 func row(key string, startMs int64) callvault.Recording {
 	return callvault.Recording{
 		RecordingKey: key, CallKey: "call of " + key, StartTime: startMs, Duration: 1000, Status: callvault.Saved,
@@ -46,7 +46,7 @@ func row(key string, startMs int64) callvault.Recording {
 	}
 }
 
-// pending makes a recording whose audio is not here yet.
+// pending returns a recording whose audio is not here yet.
 func pending(key string, startMs int64) callvault.Recording {
 	r := row(key, startMs)
 	r.Status = callvault.Pending
@@ -60,7 +60,7 @@ func (s *suite) must(err error) {
 	}
 }
 
-// intake makes an intake for a; opus is nil for a recording without audio.
+// intake returns an intake for a. opus is nil for a recording without audio.
 func (s *suite) intake(a *archive.Archive, r callvault.Recording, opus []byte) *archive.Intake {
 	s.Helper()
 	in := &archive.Intake{Recording: r, Source: "test", Added: time.Now()}
@@ -78,7 +78,7 @@ func (s *suite) intake(a *archive.Archive, r callvault.Recording, opus []byte) *
 	return in
 }
 
-// keep keeps a recording with an outcome that is expected.
+// keep keeps a recording and expects this outcome.
 func (s *suite) keep(in *archive.Intake, want archive.Outcome) *archive.Entry {
 	s.Helper()
 	entry, outcome, err := s.Archive.Keep(s.Context(), in)
@@ -88,7 +88,8 @@ func (s *suite) keep(in *archive.Intake, want archive.Outcome) *archive.Entry {
 	return entry
 }
 
-// amend amends what is known of a recording, and then has nothing left to amend.
+// amend amends the metadata of a recording, and expects that amending it again changes
+// nothing.
 func (s *suite) amend(n *archive.Note) {
 	s.Helper()
 	for _, want := range []bool{true, false} {
@@ -98,13 +99,13 @@ func (s *suite) amend(n *archive.Note) {
 	}
 }
 
-// add keeps a recording that is new.
+// add keeps a new recording.
 func (s *suite) add(r callvault.Recording, opus []byte) *archive.Entry {
 	s.Helper()
 	return s.keep(s.intake(s.Archive, r, opus), archive.Added)
 }
 
-// keepAll keeps many, as many at a time as there are requests at a service.
+// keepAll keeps many recordings, 64 at a time, as a busy service would.
 func (s *suite) keepAll(intakes []*archive.Intake) {
 	s.Helper()
 	queue := make(chan *archive.Intake)
@@ -143,7 +144,7 @@ func (s *suite) audio(a *archive.Archive, entry *archive.Entry) []byte {
 	return opus
 }
 
-// held tells that the recording is held with this audio.
+// held checks that the recording is held with this audio.
 func (s *suite) held(a *archive.Archive, tenant, key string, opus []byte) {
 	s.Helper()
 	entry, err := a.Find(s.Context(), tenant, key)
@@ -173,7 +174,7 @@ func (s *suite) calls(a *archive.Archive, span callvault.Span, grant callvault.G
 	return list
 }
 
-// same tells that two archives publish the same.
+// same checks that two archives publish the same lists.
 func (s *suite) same(before, after *archive.Archive) {
 	s.Helper()
 	if diff := cmp.Diff(s.recordings(before, always, everything), s.recordings(after, always, everything)); diff != "" {
@@ -184,7 +185,7 @@ func (s *suite) same(before, after *archive.Archive) {
 	}
 }
 
-// rebuilt is an archive on a fresh database, made again from the files.
+// rebuilt returns an archive that was rebuilt from the files on a fresh database.
 func (s *suite) rebuilt() (*archive.Archive, archive.Rebuilt) {
 	s.Helper()
 	fresh := s.Fresh(s.T)
@@ -198,7 +199,7 @@ func (s *suite) rebuild(a *archive.Archive) archive.Rebuilt {
 	return done
 }
 
-// faults is what Verify finds amiss, by key, and how many recordings it read.
+// faults returns the faults that Verify finds, by key, and how many recordings it read.
 func (s *suite) faults(a *archive.Archive, selection archive.Selection, now time.Time) (faults map[string]string, read int) {
 	s.Helper()
 	faults = map[string]string{}
@@ -214,14 +215,14 @@ func (s *suite) faults(a *archive.Archive, selection archive.Selection, now time
 			continue
 		}
 		if was, twice := faults[checked.RecordingKey]; twice {
-			s.Errorf("%s is named twice: %s; %s", checked.RecordingKey, was, checked.Fault)
+			s.Errorf("%s is reported twice: %s; %s", checked.RecordingKey, was, checked.Fault)
 		}
 		faults[checked.RecordingKey] = checked.Fault
 	}
 	return faults, read
 }
 
-// sound tells that Verify finds nothing amiss with so many recordings.
+// sound checks that Verify reads this many recordings and finds no fault.
 func (s *suite) sound(a *archive.Archive, recordings int) {
 	s.Helper()
 	if faults, read := s.faults(a, archive.Selection{}, time.Now()); len(faults) > 0 || read != recordings {

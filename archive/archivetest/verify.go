@@ -28,7 +28,7 @@ func verifyWhole(s *suite) {
 	if oldest, err := s.Archive.OldestRead(s.Context()); err != nil || oldest != s.find(s.Archive, "two").Read {
 		s.Errorf("oldest read %d, %v", oldest, err)
 	}
-	// One who stops early keeps what was read until then.
+	// If the caller stops early, what was read until then is noted.
 	later = later.Add(time.Hour)
 	for range s.Archive.Verify(s.Context(), archive.Selection{Span: always}, later) {
 		break
@@ -43,7 +43,7 @@ func verifyWhole(s *suite) {
 	}
 }
 
-// verifyFaults damages recordings, each in its own way.
+// verifyFaults damages recordings, each in a different way.
 func verifyFaults(s *suite) {
 	flip := func(content []byte) []byte {
 		content = slices.Clone(content)
@@ -88,7 +88,7 @@ func verifyFaults(s *suite) {
 			s.Errorf("%s: %v, want %q", key, faults, c.says)
 		}
 		if read := s.find(s.Archive, key).Read; (read > before) != (c.says == "") {
-			s.Errorf("%s: counts as read back at %d", key, read)
+			s.Errorf("%s: last read back at %d", key, read)
 		}
 		if entry := s.find(s.Archive, key); key == "missing" || key == "gone" {
 			if err := s.open(entry); !errors.Is(err, callvault.NotFound) {
@@ -102,7 +102,7 @@ func verifyFaults(s *suite) {
 	}
 }
 
-// verifyWithoutAudio: of recordings without audio the sidecar is looked after.
+// verifyWithoutAudio: for recordings without audio, the sidecar is checked.
 func verifyWithoutAudio(s *suite) {
 	for _, key := range []string{"whole", "orphan", "torn"} {
 		s.add(pending(key, noon), nil)
@@ -115,7 +115,7 @@ func verifyWithoutAudio(s *suite) {
 	s.putBlob(path+"torn.json", []byte("{"))
 	s.deleteBlob(path + "lost.opus")
 	damaged := s.Fresh(s.T)
-	s.rebuild(damaged) // which makes PENDING what was held
+	s.rebuild(damaged) // makes PENDING what was held
 	for a, want := range map[*archive.Archive]map[string]string{
 		s.Archive: {"orphan": "sidecar is missing", "torn": "cannot be read", "lost": "audio file is missing"},
 		damaged:   {"lost": "audio is lost", path + "torn.json": "a file without a recording"},
@@ -130,13 +130,13 @@ func verifyWithoutAudio(s *suite) {
 			s.Errorf("faults %v", faults)
 		}
 	}
-	s.keep(s.intake(s.Archive, row("whole", noon+48*3600*1000), second), archive.Completed) // elsewhere
+	s.keep(s.intake(s.Archive, row("whole", noon+48*3600*1000), second), archive.Completed) // at another path
 	if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) != 3 {
 		s.Errorf("faults %v", faults)
 	}
 }
 
-// verifyStrays names blobs that belong to no recording, once each.
+// verifyStrays: blobs that belong to no recording are reported, once each.
 func verifyStrays(s *suite) {
 	s.add(row("one", noon), second)
 	s.add(row("x.opus", noon), second)
@@ -190,13 +190,12 @@ func verifyParts(s *suite) {
 			}
 		}
 		if len(times) != recordings || strays != 1 {
-			s.Errorf("%d parts read %d recordings, named the stray %d times", of, len(times), strays)
+			s.Errorf("%d parts read %d recordings, reported the stray %d times", of, len(times), strays)
 		}
 	}
 }
 
-// slowBlobs is a disk on which a recording's audio lies for a while before its
-// sidecar does.
+// slowBlobs is a disk to which a recording's audio is written a while before its sidecar.
 type slowBlobs struct {
 	archive.Blobs
 	half, rest chan struct{}
@@ -211,8 +210,8 @@ func (b *slowBlobs) Put(ctx context.Context, keys []string, files []*os.File) er
 	return b.Blobs.Put(ctx, keys[1:], files[1:])
 }
 
-// halfKept: a recording of which half the files are there, because it is being
-// kept just now, is no fault to those who look at all files.
+// halfKept: a recording that is being kept, of which only the audio is there yet, is not
+// reported as a fault.
 func halfKept(s *suite) {
 	disk := &slowBlobs{Blobs: s.Blobs, half: make(chan struct{}), rest: make(chan struct{})}
 	a := s.Open(s.T, disk)
@@ -234,13 +233,13 @@ func halfKept(s *suite) {
 			s.Errorf("rebuild: %+v", done)
 		}
 	})
-	time.Sleep(300 * time.Millisecond) // long enough for them to meet the audio
+	time.Sleep(300 * time.Millisecond) // long enough for them to find the audio
 	close(disk.rest)
 	wait.Wait()
 	s.sound(s.Archive, 1)
 }
 
-// verifyBesideKeep: what is being kept just now is no fault.
+// verifyBesideKeep: a recording that is being kept is not reported as a fault.
 func verifyBesideKeep(s *suite) {
 	stop := s.keepOn(s.Open(s.T, s.Blobs))
 	for range 5 {
@@ -251,7 +250,7 @@ func verifyBesideKeep(s *suite) {
 	s.sound(s.Archive, len(stop()))
 }
 
-// open opens a recording's audio as far as one does before it is sent.
+// open opens a recording's audio, and fetches it if it is remote, as before it is sent.
 func (s *suite) open(entry *archive.Entry) error {
 	file, err := s.Archive.OpenAudio(s.Context(), entry)
 	if err != nil {
