@@ -16,11 +16,12 @@ import (
 	"callvault/audio"
 )
 
-// maxSidecar is the most that a KEY.json may have, in bytes.
+// maxSidecar is the maximum size of a KEY.json, in bytes.
 const maxSidecar = 16 << 20
 
-// File takes in a file of a tenant. Audio that the tenant has already, whatever
-// its name, is archive.Unchanged, unless the metadata gives it a key of its own.
+// File adds a file to a tenant's recordings. If the tenant has the same audio already,
+// under whatever name, the outcome is archive.Unchanged, unless the metadata gives the
+// file a key of its own.
 func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File) (archive.Outcome, error) {
 	about, err := file.metadata(tenant)
 	if err != nil {
@@ -42,7 +43,7 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	if err != nil {
 		return archive.Unchanged, err
 	}
-	// Also who has a key takes his turn: the same audio without one waits for him.
+	// Files with a key take a turn too: the same audio without a key must wait for them.
 	end, err := t.takeTurn(ctx, string(sum[:]))
 	if err != nil {
 		return archive.Unchanged, err
@@ -72,8 +73,8 @@ func (t *Intake) File(ctx context.Context, tenant *callvault.Tenant, file *File)
 	return outcome, err
 }
 
-// isThere tells whether the tenant has audio with the hash sum. Where its file was lost
-// since, about becomes what is known of it, so that it is put there again.
+// isThere reports whether the tenant has audio with the hash sum. If it had, but the file
+// is lost, isThere sets about.known to that recording, so that it is restored.
 func (t *Intake) isThere(ctx context.Context, tenant string, sum [sha256.Size]byte, about *about) (bool, error) {
 	found, err := t.archive.FindUpload(ctx, tenant, sum)
 	if errors.Is(err, callvault.NotFound) {
@@ -89,8 +90,8 @@ func (t *Intake) isThere(ctx context.Context, tenant string, sum [sha256.Size]by
 	return !lost, err
 }
 
-// stoppable is a file that is read no further once its context has ended: to encode
-// hours of sound takes minutes, which who presses Ctrl-C would wait for.
+// stoppable is a file that cannot be read further once its context has ended. Encoding
+// hours of sound takes minutes, for which Ctrl-C must not wait.
 type stoppable struct {
 	ctx context.Context
 	io.ReadSeeker
@@ -104,17 +105,17 @@ func (s stoppable) Read(p []byte) (int, error) {
 	return s.ReadSeeker.Read(p)
 }
 
-// quiet is for how long a file that may be growing must not have been written to
-// before it counts as whole: Asterisk writes two seconds of sound at a time.
+// quiet is how long nothing must have been written to a file that may be growing before
+// it counts as complete: Asterisk writes two seconds of sound at a time.
 const quiet = 3 * time.Second
 
-// awaitEnd tells, by an error, that a file is being written still. Only a WAV whose
-// header leaves open how long it is can look whole before it is.
+// awaitEnd returns an error if a file is still being written. Only a WAV whose header
+// leaves open how long it is can look complete before it is.
 func awaitEnd(ctx context.Context, file *os.File) error {
 	wav, err := audio.OpenWAV(file)
 	growing := err == nil && wav.Endless()
 	if _, err := file.Seek(0, io.SeekStart); err != nil || !growing {
-		return err // what is wrong with the WAV is told when it is converted
+		return err // a faulty WAV is reported when it is converted
 	}
 	before, err := file.Stat()
 	if err != nil {
@@ -127,7 +128,7 @@ func awaitEnd(ctx context.Context, file *os.File) error {
 	}
 	after, err := file.Stat()
 	if err == nil && after.Size() != before.Size() {
-		err = fmt.Errorf("it is being written still: it grew from %d to %d bytes; import it again when it is whole", before.Size(), after.Size())
+		err = fmt.Errorf("it is still being written: it grew from %d to %d bytes; import it again when it is complete", before.Size(), after.Size())
 	}
 	return err
 }
@@ -135,9 +136,9 @@ func awaitEnd(ctx context.Context, file *os.File) error {
 func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant, file *File, about *about) (archive.Outcome, error) {
 	if about.known.Status == "" || about.known.Status.HasAudio() {
 		if _, err := os.Stat(file.Path); err == nil && file.row != nil {
-			return archive.Unchanged, fmt.Errorf("a table tells of this file, which was not named: import it, or its folder, as well: %w", callvault.InvalidParameter)
+			return archive.Unchanged, fmt.Errorf("a table describes this file, but it was not named: import it, or its folder, as well: %w", callvault.InvalidParameter)
 		}
-		return archive.Unchanged, fmt.Errorf("there is no audio file beside this metadata: %w", callvault.InvalidParameter)
+		return archive.Unchanged, fmt.Errorf("there is no audio file for this metadata: %w", callvault.InvalidParameter)
 	}
 	about.from = sha256.Sum256([]byte(filepath.Base(file.Path)))
 	in := &archive.Intake{Source: "import", Added: time.Now()}
@@ -148,15 +149,15 @@ func (t *Intake) keepWithoutAudio(ctx context.Context, tenant *callvault.Tenant,
 	return outcome, err
 }
 
-// about is what a file's surroundings tell of its recording.
+// about is what is known of a file's recording from its name and the files beside it.
 type about struct {
 	known callvault.Recording
-	call  json.RawMessage   // of a KEY.json or a line; empty when there is none
-	from  [sha256.Size]byte // hash of what keys that are not told are made of: the audio, or the file's name
+	call  json.RawMessage   // of a KEY.json or a line; empty if there is none
+	from  [sha256.Size]byte // hash from which missing keys are made: of the audio, or of the file's name
 }
 
-// metadata reads what is told of the file: by its name, and above that by a CSV,
-// and above that by its KEY.json.
+// metadata returns what is known of the file from its name, from a table, which takes
+// precedence over that, and from its KEY.json, which takes precedence over both.
 func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 	var zone *time.Location
 	if tenant.TimeZone != "" {
@@ -165,15 +166,15 @@ func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 			return nil, fmt.Errorf("time zone of tenant %s: %w", tenant.Name, err)
 		}
 	}
-	stem := filepath.Base(withoutEnding(f.Path))
-	told := parseName(stem, zone)
-	if f.table != "" && told.start.IsZero() && f.row == nil && f.sidecar == "" {
-		return nil, fmt.Errorf("what is known of it may stand in %s, which cannot be read: %w", filepath.Base(f.table), callvault.InvalidParameter)
+	stem := filepath.Base(trimExt(f.Path))
+	fromName := parseName(stem, zone)
+	if f.table != "" && fromName.start.IsZero() && f.row == nil && f.sidecar == "" {
+		return nil, fmt.Errorf("its metadata may be in %s, which cannot be read: %w", filepath.Base(f.table), callvault.InvalidParameter)
 	}
-	if f.torn != "" {
-		return nil, fmt.Errorf("two rows tell of it, and differ in %s: take away the wrong one: %w", f.torn, callvault.InvalidParameter)
+	if f.conflict != "" {
+		return nil, fmt.Errorf("two rows describe it and differ in %s; remove the wrong one: %w", f.conflict, callvault.InvalidParameter)
 	}
-	a := &about{known: told.recording(), call: json.RawMessage(f.row["call"])}
+	a := &about{known: fromName.recording(), call: json.RawMessage(f.row["call"])}
 	if err := readRow(f.row, zone, &a.known); err != nil || f.sidecar == "" {
 		return a, err
 	}
@@ -184,18 +185,18 @@ func (f *File) metadata(tenant *callvault.Tenant) (*about, error) {
 	return a, err
 }
 
-// readSidecar reads a KEY.json: a Recording as the API publishes it, or the
-// sidecar of an archive, which holds one with its call.
+// readSidecar reads a KEY.json: a Recording as the API publishes it, or the sidecar of an
+// archive, which holds a recording and its call.
 func (a *about) readSidecar(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() { // to read a pipe may take for ever, and a device has no end
-		return fmt.Errorf("%s is not a file: what it tells of the recording cannot be read", filepath.Base(path))
+	if !info.Mode().IsRegular() { // reading a pipe may take forever, and a device has no end
+		return fmt.Errorf("%s is not a regular file, so the metadata in it cannot be read", filepath.Base(path))
 	}
 	if info.Size() > maxSidecar {
-		return fmt.Errorf("%s has %d bytes: it is not the metadata of a recording", filepath.Base(path), info.Size())
+		return fmt.Errorf("%s has %d bytes, which is too large for the metadata of a recording", filepath.Base(path), info.Size())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -218,8 +219,8 @@ func (a *about) readSidecar(path string) error {
 	return decode(filepath.Base(path), kept.Recording, &a.known)
 }
 
-// complete makes up what is not told, from the audio and the file at path, and
-// fills in the intake.
+// complete derives what is not known from the audio and the file at path, and fills in
+// the intake.
 func (a *about) complete(in *archive.Intake, tenant, path string) error {
 	r := &a.known
 	if in.Audio != nil && r.Duration == 0 {
@@ -230,7 +231,7 @@ func (a *about) complete(in *archive.Intake, tenant, path string) error {
 		if err != nil {
 			return err
 		}
-		r.StartTime = info.ModTime().UnixMilli() - r.Duration // it was written until then
+		r.StartTime = info.ModTime().UnixMilli() - r.Duration // it was last written when the recording ended
 	}
 	if r.RecordingKey == "" {
 		r.RecordingKey = fmt.Sprintf("%s-%d", uuidOf(a.from[:16]), r.StartTime)
@@ -250,8 +251,8 @@ func (a *about) complete(in *archive.Intake, tenant, path string) error {
 	return m.fillCall(in)
 }
 
-// uuidOf makes a UUID of 16 bytes (RFC 9562 5.8, version 8: of our own making),
-// the same for the same bytes.
+// uuidOf makes a UUID from 16 bytes, always the same one from the same bytes (RFC 9562
+// 5.8, version 8, for custom UUIDs).
 func uuidOf(from []byte) string {
 	b := [16]byte(from)
 	b[6] = b[6]&0x0f | 0x80

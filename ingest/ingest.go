@@ -1,11 +1,11 @@
-// Package ingest takes in audio from elsewhere, uploads and files of any kind
-// that audio can read, and brings it into the archive's form.
+// Package ingest adds recordings from elsewhere to the archive: uploads and files, in
+// any format that package audio can read. It converts them to the archive's format.
 //
-// It makes up what the sender left out, and refuses what it cannot keep with an
-// error that says what to do. It does not ask who sends.
+// It fills in what the sender left out, and refuses what cannot be stored with an
+// error that says what to do. It does not authenticate the sender.
 //
-// It promises that what it accepted is kept as the archive promises, and that of
-// what it refused nothing stays.
+// It promises that what it accepts is stored as durably as the archive promises, and
+// that nothing stays of what it refuses.
 package ingest
 
 import (
@@ -27,20 +27,20 @@ import (
 	"callvault/audio"
 )
 
-// Intake takes audio into an archive.
+// Intake adds recordings to an archive.
 type Intake struct {
 	archive *archive.Archive
 	mu      sync.Mutex
-	turns   map[string]chan struct{} // closed at its end
+	turns   map[string]chan struct{} // closed when the turn ends
 }
 
-// New returns what takes audio into a.
+// New returns an Intake for the archive.
 func New(a *archive.Archive) *Intake {
 	return &Intake{archive: a, turns: map[string]chan struct{}{}}
 }
 
-// takeTurn waits until nothing else of this name is being taken in; end lets the next.
-// It fails where ctx ends first.
+// takeTurn waits until no one else has the turn of this name, and takes it until end is
+// called. It fails if ctx ends first.
 func (t *Intake) takeTurn(ctx context.Context, name string) (end func(), err error) {
 	for {
 		t.mu.Lock()
@@ -66,8 +66,8 @@ func (t *Intake) takeTurn(ctx context.Context, name string) (end func(), err err
 	}
 }
 
-// convert brings audio into the archive's form: mono Ogg Opus is kept byte for
-// byte, anything else that can be read becomes Ogg Opus, 8 kHz, mono.
+// convert converts audio to the archive's format: it copies mono Ogg Opus byte for byte,
+// and encodes anything else that can be read as Ogg Opus, 8 kHz, mono.
 func (t *Intake) convert(raw io.ReadSeeker) (*archive.Audio, error) {
 	spool, err := t.archive.NewSpool()
 	if err != nil {
@@ -81,7 +81,7 @@ func (t *Intake) convert(raw io.ReadSeeker) (*archive.Audio, error) {
 	return converted, audioError(err)
 }
 
-// known is what is known of a tenant's recording; nil when nothing is.
+// known returns the archive's entry of a tenant's recording, or nil if there is none.
 func (t *Intake) known(ctx context.Context, tenant, key string) (*archive.Entry, error) {
 	entry, err := t.archive.Find(ctx, tenant, key)
 	if errors.Is(err, callvault.NotFound) {
@@ -90,17 +90,16 @@ func (t *Intake) known(ctx context.Context, tenant, key string) (*archive.Entry,
 	return entry, err
 }
 
-// encode is convert of audio with the hash sum that is sent for a recording of which
-// this is known: where it was sent before, it is what was made of it then. Encoding takes
-// long enough for a client to give up on it; when he sends it again, he must not wait
-// as long again.
+// encode converts audio with the hash sum that was sent for a recording. If the known
+// entry was encoded from the same audio, it reuses the result. Encoding may take so long
+// that a client gives up; when it sends the audio again it must not wait that long again.
 func (t *Intake) encode(ctx context.Context, known *archive.Entry, raw io.ReadSeeker, sum [sha256.Size]byte) (*archive.Audio, error) {
 	if known == nil || !known.EncodedFrom(sum) {
 		return t.convert(raw)
 	}
 	held, err := t.archive.OpenAudio(ctx, known)
 	if err != nil {
-		return t.convert(raw) // which is what was lost
+		return t.convert(raw) // the file is lost; this replaces it
 	}
 	defer held.Close()
 	if audio, err := t.convert(held); err == nil {
@@ -109,20 +108,20 @@ func (t *Intake) encode(ctx context.Context, known *archive.Entry, raw io.ReadSe
 	return t.convert(raw)
 }
 
-// audioError gives an error about audio the answer that its sender should get.
+// audioError wraps an error about audio with the Code for its sender.
 func audioError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, audio.ErrNoLibrary):
-		return fmt.Errorf("only Ogg Opus of one channel can be taken here: %w: %w", err, callvault.UnsupportedMediaType)
+		return fmt.Errorf("only Ogg Opus of one channel is accepted here: %w: %w", err, callvault.UnsupportedMediaType)
 	case errors.Is(err, audio.ErrUnprocessable):
 		return fmt.Errorf("the audio cannot be used: %w: %w", err, callvault.UnprocessableAudio)
 	}
 	return err
 }
 
-// hashFile is the SHA-256 of a file from its beginning; it leaves the file there.
+// hashFile returns the SHA-256 of a file that is at its start, and goes back there.
 func hashFile(file io.ReadSeeker) (sum [sha256.Size]byte, err error) {
 	digest := sha256.New()
 	if _, err := io.Copy(digest, file); err != nil {
@@ -135,15 +134,15 @@ func hashFile(file io.ReadSeeker) (sum [sha256.Size]byte, err error) {
 	return sum, nil
 }
 
-// metadata is what a sender tells of a recording.
+// metadata is a recording's metadata as it was sent.
 type metadata struct {
 	recording []byte // JSON of a Recording
-	call      []byte // JSON of a Call; empty when there is none
-	callKey   string // where neither tells one; empty when it is to be made
+	call      []byte // JSON of a Call; empty if none was sent
+	callKey   string // used if neither has one; if it is empty too, a key is made
 }
 
-// fill reads metadata, makes up what it leaves out, and returns an intake
-// without audio. source says where it comes from.
+// fill parses the metadata, fills in what it leaves out, and returns an intake without
+// audio. source says where the recording comes from.
 func (m *metadata) fill(tenant, source string, now time.Time) (*archive.Intake, error) {
 	in := &archive.Intake{Source: source, Added: now}
 	r := &in.Recording
@@ -163,7 +162,7 @@ func (m *metadata) fill(tenant, source string, now time.Time) (*archive.Intake, 
 		r.Status = callvault.Saved
 	}
 	if !r.Status.Known() {
-		return nil, fmt.Errorf("%q is not a status of a recording; SAVED is the usual one: %w", r.Status, callvault.InvalidParameter)
+		return nil, fmt.Errorf("%q is not a status of a recording; the usual one is SAVED: %w", r.Status, callvault.InvalidParameter)
 	}
 	if r.RecordingKey == "" {
 		r.RecordingKey = callvault.NewRecordingKey(r.StartTime)
@@ -171,10 +170,10 @@ func (m *metadata) fill(tenant, source string, now time.Time) (*archive.Intake, 
 	return in, callvault.CheckKey("recordingKey", r.RecordingKey)
 }
 
-// fillCall reads the call, if one was sent, once the recording's length is known.
+// fillCall parses the call, if one was sent. The recording's duration must be known.
 func (m *metadata) fillCall(in *archive.Intake) error {
 	r := &in.Recording
-	var sent *callvault.Call // nil as well when null was sent
+	var sent *callvault.Call // stays nil if the JSON is null
 	if len(m.call) > 0 {
 		if err := decode("call", m.call, &sent); err != nil {
 			return err
@@ -200,7 +199,7 @@ func (m *metadata) fillCall(in *archive.Intake) error {
 	return nil
 }
 
-// decode reads one JSON object, whose unknown fields are passed over.
+// decode parses one JSON object. It ignores unknown fields.
 func decode(what string, text []byte, into any) error {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if err := checkUnicode(text); err != nil {
@@ -220,8 +219,8 @@ func decode(what string, text []byte, into any) error {
 	return fmt.Errorf("the %s cannot be read: %w: %w", what, err, callvault.InvalidParameter)
 }
 
-// checkUnicode returns an error if a JSON text has something in it that is not Unicode.
-// json.Unmarshal would replace it with U+FFFD, so that two keys could become one.
+// checkUnicode returns an error if part of a JSON text is not Unicode. json.Unmarshal
+// would replace that with U+FFFD, so that two keys could become one.
 func checkUnicode(text []byte) error {
 	switch {
 	case !utf8.Valid(text):
@@ -254,8 +253,8 @@ func halfCharacter(text []byte) bool {
 	return false
 }
 
-// escape reads the escape at the beginning of a JSON text: its UTF-16 code unit, -1
-// for one that is none, and its length.
+// escape parses the escape at the start of a JSON text. It returns its UTF-16 code unit,
+// or -1 if it is not of the form \u0000, and its length.
 func escape(text []byte) (unit rune, size int) {
 	if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
 		if n, err := strconv.ParseUint(string(text[2:6]), 16, 16); err == nil {

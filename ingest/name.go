@@ -9,9 +9,9 @@ import (
 	"callvault"
 )
 
-// named is what a file's name tells of its recording.
+// named is what a file's name says about its recording.
 type named struct {
-	start     time.Time // zero when the name does not tell
+	start     time.Time // zero if the name does not say
 	direction string
 	calling   string
 	receiving string
@@ -19,21 +19,21 @@ type named struct {
 	skill     string
 }
 
-// The forms in which Asterisk's MixMonitor is usually told to name its files,
-// FreePBX's first: what kind of call, who was called, who called, local date and
-// time, the channel's unique id, which begins with its start in Unix seconds.
+// The usual forms of names of Asterisk's MixMonitor files. FreePBX's are first: the kind
+// of call, who was called, who called, local date and time, and the channel's unique id,
+// which begins with the channel's start in Unix seconds.
 var (
 	freePBXName = regexp.MustCompile(`^(in|out|exten|internal|external|q|rg|force|generic|conf|page)-(.*)-([^-]*)-(\d{8})-(\d{6})-(.+)$`)
 	datedName   = regexp.MustCompile(`^(\d{8})-(\d{6})(?:-(.*))?$`)
 	uniqueID    = regexp.MustCompile(`(?:^|-)(\d{9,11})\.\d+$`)
 )
 
-// longestExtension is how many digits an extension inside a PBX has at most;
-// numbers that are longer are outside it.
+// longestExtension is the maximum number of digits of an extension inside a PBX. Longer
+// numbers are outside it.
 const longestExtension = 6
 
-// parseName reads a file's name without its ending. zone is the PBX's own; nil
-// when it is not known, and then the unique id says when the call began.
+// parseName parses a file's name without its extension. zone is the time zone of the
+// PBX. If it is nil, the zone is unknown, and the unique id says when the call began.
 func parseName(name string, zone *time.Location) named {
 	if m := freePBXName.FindStringSubmatch(name); m != nil {
 		n := parties(m[1], m[2], m[3])
@@ -55,7 +55,7 @@ func parseName(name string, zone *time.Location) named {
 	return named{}
 }
 
-// parties says who is who in a kind of call.
+// parties returns who is who in a kind of call.
 func parties(kind, called, caller string) named {
 	n := named{calling: caller, receiving: called}
 	switch kind {
@@ -77,7 +77,7 @@ func parties(kind, called, caller string) named {
 	return n
 }
 
-// directionOf tells a call's direction by which of its parties is an extension.
+// directionOf returns a call's direction, by which of its parties is an extension.
 func directionOf(caller, called string) string {
 	switch {
 	case len(caller) > longestExtension:
@@ -88,7 +88,7 @@ func directionOf(caller, called string) string {
 	return "INTERNAL"
 }
 
-// startOf is the start of a recording by the local time in its name and the
+// startOf returns the start of a recording from the local time in its name and the
 // unique id of its channel.
 func startOf(local, id string, zone *time.Location) time.Time {
 	seconds, known := idSeconds(id)
@@ -103,8 +103,8 @@ func startOf(local, id string, zone *time.Location) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	// In the hour that a clock set back repeats, the unique id tells which it is:
-	// no recording begins before its channel.
+	// When clocks are set back an hour occurs twice. The unique id says which one is
+	// meant: a recording does not begin before its channel.
 	for _, shift := range []time.Duration{-time.Hour, 0, time.Hour} {
 		other := start.Add(shift)
 		if known && other.Format(form) == local && other.Unix() >= seconds-clocksApart {
@@ -114,8 +114,8 @@ func startOf(local, id string, zone *time.Location) time.Time {
 	return start
 }
 
-// clocksApart is how many seconds the local time in a name and the unique id may
-// disagree by.
+// clocksApart is by how many seconds the local time in a name and the unique id may
+// disagree.
 const clocksApart = 60
 
 func idSeconds(id string) (int64, bool) {
@@ -127,7 +127,7 @@ func idSeconds(id string) (int64, bool) {
 	return seconds, err == nil && seconds > 0
 }
 
-// recording is what the name tells, in a recording's form.
+// recording returns what the name says as a recording.
 func (n *named) recording() callvault.Recording {
 	r := callvault.Recording{
 		CallDirection: n.direction, CallingParty: n.calling, ReceivingParty: n.receiving,

@@ -10,28 +10,28 @@ import (
 	"strings"
 )
 
-// File is a file to be imported, with where its metadata stands.
+// File is a file to be imported, and where its metadata is.
 type File struct {
-	Path string // of the audio; of the metadata where there is no audio
+	Path string // of the audio; of the metadata if there is no audio
 	Size int64  // in bytes
 
-	sidecar string            // path of a KEY.json; empty when there is none
-	row     map[string]string // of a table, by field; nil when there is none
-	noAudio bool              // metadata of a recording without audio
-	torn    string            // a field of which two rows tell differently
-	table   string            // path of one in its folder that cannot be read, and may tell of it
+	sidecar  string            // path of a KEY.json; empty if there is none
+	row      map[string]string // of a table, by field; nil if there is none
+	noAudio  bool              // metadata of a recording without audio
+	conflict string            // a field in which two rows differ
+	table    string            // path of a table in its folder that cannot be read, and may describe it
 }
 
-// Scan finds the files to be imported below the paths: audio, and beside it
-// KEY.json and tables, in CSV or JSON lines, with its metadata. Hidden files are passed over, but for
-// the paths themselves. What cannot be read is told by failures, by path.
+// Scan finds the files to be imported below the paths: audio, and with it metadata in a
+// KEY.json and in tables, which are CSV or JSON lines. It skips hidden files, unless they
+// are among the paths. failures has an error for each path that cannot be read.
 func Scan(paths []string) (files []File, failures map[string]error) {
 	s := scan{
 		failures: map[string]error{}, sidecars: map[string]string{}, rows: map[string]map[string]string{},
-		torn: map[string]string{}, unread: map[string]string{}, seen: map[string]bool{},
+		conflicts: map[string]string{}, unread: map[string]string{}, seen: map[string]bool{},
 	}
 	for _, path := range paths {
-		root := filepath.Clean(path) // as rows of tables name it
+		root := filepath.Clean(path) // as place makes the paths of rows
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			root += string(filepath.Separator) // follows a link to a folder
 		}
@@ -52,18 +52,18 @@ func Scan(paths []string) (files []File, failures map[string]error) {
 	return s.match(), s.failures
 }
 
-// lookBeside reads the tables in the folders of files that are named by themselves,
-// as by a shell's *.wav, for what they tell of those. A table that tells of no audio
-// is not meant for us here.
+// lookBeside reads the tables in the folders of files that were named one by one, such as
+// by a shell's *.wav, for the rows about these files. It ignores tables that are not about
+// audio.
 func (s *scan) lookBeside(paths []string) {
 	s.only = map[string]bool{}
 	for _, path := range paths {
 		if path = filepath.Clean(path); s.seen[path] {
-			s.only[path], s.only[withoutEnding(path)] = true, true
+			s.only[path], s.only[trimExt(path)] = true, true
 		}
 	}
 	for _, dir := range foldersOf(s.only) {
-		entries, _ := os.ReadDir(dir) // where it cannot be listed, its files can still be read
+		entries, _ := os.ReadDir(dir) // if it cannot be listed, its files can still be read
 		for _, entry := range entries {
 			path := filepath.Join(dir, entry.Name())
 			if s.seen[path] || strings.HasPrefix(entry.Name(), ".") || !isTable(path) {
@@ -79,7 +79,7 @@ func (s *scan) lookBeside(paths []string) {
 	}
 }
 
-// foldersOf is where the paths lie, each folder once.
+// foldersOf returns the folders of the paths, each once.
 func foldersOf(paths map[string]bool) []string {
 	folders := map[string]bool{}
 	for path := range paths {
@@ -90,14 +90,14 @@ func foldersOf(paths map[string]bool) []string {
 
 // scan is what was found so far.
 type scan struct {
-	files    []File
-	failures map[string]error
-	sidecars map[string]string            // path of a KEY.json, by its path without ending
-	rows     map[string]map[string]string // row of a table, by path, with its ending or without
-	torn     map[string]string            // a field of which two rows tell differently, by their path
-	unread   map[string]string            // path of a table that cannot be read, by its folder
-	seen     map[string]bool
-	only     map[string]bool // paths of which the rows to be read may tell; nil: of all
+	files     []File
+	failures  map[string]error
+	sidecars  map[string]string            // path of a KEY.json, by its path without extension
+	rows      map[string]map[string]string // row of a table, by path of the audio, with or without extension
+	conflicts map[string]string            // a field in which two rows differ, by path as in rows
+	unread    map[string]string            // path of a table that cannot be read, by its folder
+	seen      map[string]bool
+	only      map[string]bool // keep only rows about these paths; nil: all
 }
 
 func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
@@ -109,12 +109,12 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 		return nil
 	}
 	s.seen[path] = true
-	info, err := os.Stat(path) // what a link leads to
+	info, err := os.Stat(path) // follows links
 	switch {
 	case err == nil && info.IsDir():
-		err = errors.New("this is a link to a folder, which is not followed: name it, if what is in it shall be imported")
+		err = errors.New("this is a link to a folder, which is not followed; name it to import what is in it")
 	case err == nil && !info.Mode().IsRegular():
-		err = errors.New("this is not a file")
+		err = errors.New("this is not a regular file")
 	}
 	if err != nil {
 		s.failures[path] = err
@@ -122,7 +122,7 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 	}
 	switch {
 	case strings.EqualFold(filepath.Ext(path), ".json"):
-		s.sidecars[withoutEnding(path)] = path
+		s.sidecars[trimExt(path)] = path
 	case isTable(path):
 		if err := s.readTable(path); err != nil {
 			s.failures[path] = err
@@ -134,31 +134,31 @@ func (s *scan) visit(path string, entry fs.DirEntry, err error) error {
 	return nil
 }
 
-// isTable tells whether a path is that of a table, by its ending.
+// isTable reports whether a path has the extension of a table.
 func isTable(path string) bool {
-	ending := filepath.Ext(path)
-	return strings.EqualFold(ending, ".csv") || strings.EqualFold(ending, ".jsonl")
+	ext := filepath.Ext(path)
+	return strings.EqualFold(ext, ".csv") || strings.EqualFold(ext, ".jsonl")
 }
 
-func withoutEnding(path string) string { return strings.TrimSuffix(path, filepath.Ext(path)) }
+func trimExt(path string) string { return strings.TrimSuffix(path, filepath.Ext(path)) }
 
-// match brings audio and metadata together.
+// match matches audio with its metadata, and returns all files ordered by path.
 func (s *scan) match() []File {
 	for i := range s.files {
 		f := &s.files[i]
-		stem := withoutEnding(f.Path)
+		stem := trimExt(f.Path)
 		f.sidecar, f.row = s.sidecars[stem], s.rows[f.Path]
-		f.torn = s.torn[f.Path]
+		f.conflict = s.conflicts[f.Path]
 		if f.row == nil {
-			f.row, f.torn = s.rows[stem], s.torn[stem]
+			f.row, f.conflict = s.rows[stem], s.conflicts[stem]
 		}
 		f.table = s.unread[filepath.Dir(f.Path)]
 		if _, err := os.Stat(stem + ".json"); err == nil && f.sidecar == "" {
-			f.sidecar = stem + ".json" // beside a file that was named by itself
+			f.sidecar = stem + ".json" // of a file that was named without it
 		}
 	}
-	for i := range s.files { // two files may have one stem
-		stem := withoutEnding(s.files[i].Path)
+	for i := range s.files { // in a second loop, as two files may have the same stem
+		stem := trimExt(s.files[i].Path)
 		delete(s.sidecars, stem)
 		delete(s.rows, stem)
 		delete(s.rows, s.files[i].Path)
@@ -167,7 +167,7 @@ func (s *scan) match() []File {
 		s.files = append(s.files, File{Path: path, sidecar: path, noAudio: true})
 	}
 	for stem, row := range s.rows {
-		s.files = append(s.files, File{Path: stem, row: row, torn: s.torn[stem], noAudio: true})
+		s.files = append(s.files, File{Path: stem, row: row, conflict: s.conflicts[stem], noAudio: true})
 	}
 	slices.SortFunc(s.files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return s.files

@@ -332,7 +332,7 @@ func TestFileThatIsBeingWritten(t *testing.T) {
 	_, refused := w.imported()
 	close(stop)
 	<-stopped
-	if err := refused["20240212-134049.wav"]; err == nil || !strings.Contains(err.Error(), "being written still") || len(w.recordings()) != 0 {
+	if err := refused["20240212-134049.wav"]; err == nil || !strings.Contains(err.Error(), "still being written") || len(w.recordings()) != 0 {
 		t.Errorf("while it grows: %v, %+v", err, w.recordings())
 	}
 	written := time.Now().Add(-time.Hour)
@@ -359,7 +359,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"foreign":  {`{"startTime":5,"tenantName":"beta-co"}`, "beta-co"},
 		"pending":  {`{"startTime":5,"status":"PENDING"}`, "comes with audio when"},
 		"slash":    {`{"startTime":5,"recordingKey":"a/b"}`, "slash"},
-		"badcall":  {`{"recording":{"startTime":5},"call":{"startTime":9,"endTime":8},"callGiven":true}`, "stretch of time"},
+		"badcall":  {`{"recording":{"startTime":5},"call":{"startTime":9,"endTime":8},"callGiven":true}`, "not a valid range"},
 		"badkept":  {`{"recording":[]}`, "not a JSON object"},
 		"badstate": {`{"startTime":5,"status":"GONE"}`, "not a status"},
 	} {
@@ -368,7 +368,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		refusals[name+".opus"] = c[1]
 	}
 	w.write("alone.json", []byte(`{"startTime":5}`))
-	refusals["alone.json"] = "no audio file beside"
+	refusals["alone.json"] = "no audio file for"
 	w.write("tables/noheader.csv", nil)
 	refusals["noheader.csv"] = "header"
 	w.write("tables/nokey.csv", []byte("agent;sound\nx;y"))
@@ -455,7 +455,7 @@ func TestHugeMetadata(t *testing.T) {
 	w := newWorld(t)
 	w.write("a.opus", second)
 	w.write("a.json", bytes.Repeat([]byte(" "), 16<<20+1))
-	if _, refused := w.imported(); refused["a.opus"] == nil || !strings.Contains(refused["a.opus"].Error(), "not the metadata") {
+	if _, refused := w.imported(); refused["a.opus"] == nil || !strings.Contains(refused["a.opus"].Error(), "too large for the metadata") {
 		t.Errorf("refused %v", refused)
 	}
 }
@@ -468,7 +468,7 @@ func TestMetadataThatIsNoFile(t *testing.T) {
 	w.must(os.Symlink(os.DevNull, filepath.Join(w.dir, "in", "a.json")))
 	_, refused := w.imported()
 	for _, name := range []string{"a.opus", "a.json"} {
-		if refused[name] == nil || !strings.Contains(refused[name].Error(), "not a file") {
+		if refused[name] == nil || !strings.Contains(refused[name].Error(), "not a regular file") {
 			t.Errorf("%s: refused %v", name, refused)
 		}
 	}

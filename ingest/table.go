@@ -18,17 +18,18 @@ import (
 	"callvault"
 )
 
-// tableFields are the fields of a table that are read: the seed's, and the one that
-// names the audio file.
+// tableFields are the fields of a table that are used: those of a Recording, and the one
+// that names the audio file.
 var tableFields = []string{
 	"recordingKey", "callKey", "startTime", "duration", "size", "eventId", "recordingSystemId", "status",
 	"callingParty", "receivingParty", "tenantName", "tagData", "callDirection", "skill", "agent", "file",
 }
 
-// errNoAudio says that a table tells of no audio.
+// errNoAudio means that a table is not about audio.
 var errNoAudio = errors.New("belongs to no audio")
 
-// readTable reads what a table tells of audio; errNoAudio where it is no such table.
+// readTable reads a table with metadata of audio. If the table is about something else
+// the error wraps errNoAudio.
 func (s *scan) readTable(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -37,9 +38,9 @@ func (s *scan) readTable(path string) error {
 	defer file.Close()
 	text := bufio.NewReader(file)
 	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
-		_, _ = text.Discard(len(mark)) // which would hide the quotes of the first name
+		_, _ = text.Discard(len(mark)) // it would hide the quotes of the first name
 	} else if strings.HasPrefix(string(mark), "\xff\xfe") || strings.HasPrefix(string(mark), "\xfe\xff") {
-		return errors.New("it is UTF-16, which a spreadsheet calls Unicode text; save it as UTF-8")
+		return errors.New("it is UTF-16, which spreadsheets call Unicode text; save it as UTF-8")
 	}
 	if strings.EqualFold(filepath.Ext(path), ".csv") {
 		return s.readRows(filepath.Dir(path), text)
@@ -47,8 +48,8 @@ func (s *scan) readTable(path string) error {
 	return s.readLines(filepath.Dir(path), text)
 }
 
-// readLines reads JSON lines: each is a recording as the API publishes it, with the
-// name of its file, and its call where that is told, as an export writes them.
+// readLines reads JSON lines. Each is a recording as the API publishes it, with the name
+// of its file and, optionally, its call, as an export writes them.
 func (s *scan) readLines(dir string, text io.Reader) error {
 	lines := json.NewDecoder(text)
 	for n := 1; ; n++ {
@@ -70,8 +71,8 @@ func (s *scan) readLines(dir string, text io.Reader) error {
 		row := map[string]string{}
 		for _, field := range tableFields {
 			var words string
-			if told := line[field]; json.Unmarshal(told, &words) != nil {
-				words = string(told) // a number
+			if value := line[field]; json.Unmarshal(value, &words) != nil {
+				words = string(value) // a number
 			}
 			row[field] = words
 		}
@@ -84,9 +85,8 @@ func (s *scan) readLines(dir string, text io.Reader) error {
 	}
 }
 
-// readRows reads a CSV. A row belongs to the audio file that its column file
-// names, or that is named as its recordingKey, in the CSV's folder. Its columns
-// are parted by commas, semicolons or tabs.
+// readRows reads a CSV. A row belongs to the audio file that its column file names, or
+// otherwise to the one in the CSV's folder that is named like its recordingKey.
 func (s *scan) readRows(dir string, text *bufio.Reader) error {
 	table := csv.NewReader(text)
 	table.Comma, table.FieldsPerRecord = separator(text), -1
@@ -101,12 +101,12 @@ func (s *scan) readRows(dir string, text *bufio.Reader) error {
 			continue
 		}
 		if slices.Contains(columns, tableFields[at]) {
-			return fmt.Errorf("its header has the column %s twice; take one of them away", tableFields[at])
+			return fmt.Errorf("its header has the column %s twice; remove one of them", tableFields[at])
 		}
 		columns[i] = tableFields[at]
 	}
 	if !slices.Contains(columns, "file") && !slices.Contains(columns, "recordingKey") {
-		return fmt.Errorf("its header has neither a column file nor a column recordingKey, so what stands in it %w", errNoAudio)
+		return fmt.Errorf("its header has neither a column file nor a column recordingKey, so it %w", errNoAudio)
 	}
 	for {
 		values, err := table.Read()
@@ -119,9 +119,9 @@ func (s *scan) readRows(dir string, text *bufio.Reader) error {
 		if !utf8.ValidString(strings.Join(values, "")) {
 			return errors.New("it is not UTF-8; save it as UTF-8")
 		}
-		if strings.Join(values[min(len(values), len(columns)):], "") != "" { // else each value may stand under its neighbour's name
+		if strings.Join(values[min(len(values), len(columns)):], "") != "" { // the values may be in the wrong columns
 			line, _ := table.FieldPos(0)
-			return fmt.Errorf("line %d has %d values for %d columns; put a value that holds a %q into quotes", line, len(values), len(columns), table.Comma)
+			return fmt.Errorf("line %d has %d values for %d columns; put values that contain a %q in quotes", line, len(values), len(columns), table.Comma)
 		}
 		row := map[string]string{}
 		for i := range min(len(values), len(columns)) {
@@ -133,8 +133,10 @@ func (s *scan) readRows(dir string, text *bufio.Reader) error {
 	}
 }
 
-// separator is what parts the columns of a CSV: what a first line such as sep=; says,
-// which spreadsheets write and read over, or what stands most often in the header.
+// separator returns the separator of the columns of a CSV. If the first line is like
+// sep=; (spreadsheets write and understand such lines) it is that one, and the line is
+// skipped. Otherwise it is the comma, semicolon or tab that is most frequent in the
+// header.
 func separator(text *bufio.Reader) rune {
 	if hint, _ := text.Peek(5); len(hint) == 5 && strings.EqualFold(string(hint[:4]), "sep=") {
 		_, _ = text.ReadString('\n')
@@ -151,8 +153,8 @@ func separator(text *bufio.Reader) rune {
 	return best
 }
 
-// withoutGuard takes away the apostrophe by which an export keeps a spreadsheet from
-// taking a text for a formula. The text may have had apostrophes of its own before.
+// withoutGuard removes the apostrophe with which an export keeps spreadsheets from
+// taking a text for a formula. The text may have begun with apostrophes of its own.
 func withoutGuard(text string) string {
 	rest, guarded := strings.CutPrefix(text, "'")
 	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(rest, "'")); guarded && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
@@ -161,11 +163,12 @@ func withoutGuard(text string) string {
 	return text
 }
 
-// unbroken has one form for all line breaks: a CSV keeps none apart, JSON lines do.
-var unbroken = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+// lineBreaks turns all line breaks into \n. JSON lines preserve their form, a CSV does
+// not.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// place keeps a row for its audio; false when it tells of none. Two that tell of one
-// audio complete each other; where they differ neither is believed.
+// place files a row under the path of its audio, and reports whether it names any. Two
+// rows for the same audio complete each other; if they differ it is a conflict.
 func (s *scan) place(dir string, row map[string]string) bool {
 	path := ""
 	switch {
@@ -186,8 +189,8 @@ func (s *scan) place(dir string, row map[string]string) bool {
 		case row[field] == "":
 			row[field] = value
 		case value == "" || value == row[field]:
-		case unbroken.Replace(value) != unbroken.Replace(row[field]):
-			s.torn[path] = field
+		case lineBreaks.Replace(value) != lineBreaks.Replace(row[field]):
+			s.conflicts[path] = field
 		case strings.Contains(value, "\r"):
 			row[field] = value
 		}
@@ -196,8 +199,8 @@ func (s *scan) place(dir string, row map[string]string) bool {
 	return true
 }
 
-// readRow puts what a row of a table tells into r; an empty field tells nothing.
-// zone is the tenant's own, nil when it is not known.
+// readRow sets the fields of r from a row of a table, except those that are empty in the
+// row. zone is the tenant's time zone, nil if unknown.
 func readRow(row map[string]string, zone *time.Location, r *callvault.Recording) error {
 	status := (*string)(&r.Status)
 	for field, to := range map[string]*string{
@@ -221,7 +224,7 @@ func readRow(row map[string]string, zone *time.Location, r *callvault.Recording)
 		switch {
 		case err == nil:
 		case field == "startTime":
-			if n, err = startTold(text, zone); err != nil {
+			if n, err = parseStart(text, zone); err != nil {
 				return fmt.Errorf("the column startTime: %w", err)
 			}
 		default:
@@ -232,16 +235,16 @@ func readRow(row map[string]string, zone *time.Location, r *callvault.Recording)
 	return nil
 }
 
-// localForms are times of day without an offset, as spreadsheets and call detail
-// records have them; a fraction may follow the seconds.
+// localForms are the forms of times without an offset in spreadsheets and call detail
+// records. A fraction may follow the seconds.
 var localForms = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "20060102 150405", "20060102 1504"}
 
-// unspaced brings an offset up to its time of day.
-var unspaced = strings.NewReplacer(" +", "+", " -", "-")
+// offsetSpace removes the space before an offset.
+var offsetSpace = strings.NewReplacer(" +", "+", " -", "-")
 
-// startTold reads ISO 8601, with a space for the T too, in Unix milliseconds; the
-// time without an offset is that of zone.
-func startTold(text string, zone *time.Location) (int64, error) {
+// parseStart parses ISO 8601, in which a space may stand for the T, and returns Unix
+// milliseconds. A time without an offset is in zone.
+func parseStart(text string, zone *time.Location) (int64, error) {
 	date, clock, _ := strings.Cut(strings.Replace(text, "T", " ", 1), " ")
 	if zone != nil {
 		for _, form := range localForms {
@@ -250,9 +253,9 @@ func startTold(text string, zone *time.Location) (int64, error) {
 			}
 		}
 	}
-	ms, err := callvault.ParseTime(date + "T" + unspaced.Replace(clock))
+	ms, err := callvault.ParseTime(date + "T" + offsetSpace.Replace(clock))
 	if err != nil && zone == nil {
-		err = fmt.Errorf("%w; where it is the tenant's own time, say its zone first: tenant set --time-zone", err)
+		err = fmt.Errorf("%w; if it is the tenant's local time, set the time zone first: tenant set --time-zone", err)
 	}
 	return ms, err
 }

@@ -16,21 +16,22 @@ import (
 	"callvault/archive"
 )
 
-// maxMetadata is the most that an upload's recording or call may take, in bytes.
+// maxMetadata is the maximum size of an upload's recording or call, in bytes.
 const maxMetadata = 1 << 20
 
 // upload is the parts of a multipart body.
 type upload struct {
 	metadata
-	audio *os.File // nil when there is none
+	audio *os.File // nil if there is none
 	sum   [sha256.Size]byte
 }
 
-// Upload takes in a tenant's recording from a multipart/form-data body: part
-// "recording", JSON; part "call", JSON, optional; part "audio", left out for
-// statuses without; in any order. A bad body is callvault.InvalidParameter, a recording
-// that the sender's grant does not hold callvault.Forbidden, audio that cannot be used
-// callvault.UnprocessableAudio, and the rest as archive.Keep.
+// Upload adds a tenant's recording from a multipart/form-data body with these parts, in
+// any order: "recording", JSON; "call", JSON, optional; "audio", left out for statuses
+// without audio. The error wraps callvault.InvalidParameter for a bad body,
+// callvault.Forbidden for a recording that the sender's grant does not include,
+// callvault.UnprocessableAudio for audio that cannot be used, and otherwise is that of
+// archive.Keep.
 func (t *Intake) Upload(ctx context.Context, tenant string, grant *callvault.Grant, body *multipart.Reader) (*archive.Entry, archive.Outcome, error) {
 	var up upload
 	discard, err := t.readParts(body, &up)
@@ -48,7 +49,7 @@ func (t *Intake) Upload(ctx context.Context, tenant string, grant *callvault.Gra
 	if has := in.Recording.Status.HasAudio(); has != (up.audio != nil) {
 		return nil, archive.Unchanged, audioMismatch(in.Recording.Status)
 	}
-	// Who gave up on an upload and sends it again waits for what is made of the first.
+	// A client that gave up on an upload and sends it again waits until the first is done.
 	end, err := t.takeTurn(ctx, tenant+"/"+in.Recording.RecordingKey)
 	if err != nil {
 		return nil, archive.Unchanged, err
@@ -58,7 +59,7 @@ func (t *Intake) Upload(ctx context.Context, tenant string, grant *callvault.Gra
 	if err != nil {
 		return nil, archive.Unchanged, err
 	}
-	if err := mayTell(grant, &in.Recording, known); err != nil {
+	if err := checkGrant(grant, &in.Recording, known); err != nil {
 		return nil, archive.Unchanged, err
 	}
 	if err := t.completeUpload(ctx, &up, in, known); err != nil {
@@ -68,20 +69,21 @@ func (t *Intake) Upload(ctx context.Context, tenant string, grant *callvault.Gra
 	return t.archive.Keep(ctx, in)
 }
 
-// mayTell tells whether a grant holds the recording that is told of, and what is known
-// of it so far, which one who may not hear it must neither change nor learn of.
-func mayTell(grant *callvault.Grant, told *callvault.Recording, known *archive.Entry) error {
-	if !grant.MayHear(told) {
-		return fmt.Errorf("the user is granted no recordings of the agent %q with the skill %q: %w", told.Agent, told.Skill, callvault.Forbidden)
+// checkGrant returns an error unless the grant includes the recording as it was sent and
+// as it is known so far. Without the latter, the sender must neither change the known
+// recording nor learn what is in it.
+func checkGrant(grant *callvault.Grant, sent *callvault.Recording, known *archive.Entry) error {
+	if !grant.MayHear(sent) {
+		return fmt.Errorf("the user has no access to recordings of the agent %q with the skill %q: %w", sent.Agent, sent.Skill, callvault.Forbidden)
 	}
 	if known != nil && !grant.MayHear(&known.Recording) {
-		return fmt.Errorf("there is a recording %s already, which the user may not hear: %w", told.RecordingKey, callvault.Forbidden)
+		return fmt.Errorf("there is a recording %s already, to which the user has no access: %w", sent.RecordingKey, callvault.Forbidden)
 	}
 	return nil
 }
 
-// completeUpload adds to an intake its audio and its call. What is told again of a
-// recording without a call key, or completes it, stays in its call.
+// completeUpload adds the audio and the call to an intake. A known recording that is
+// sent again without a call key stays in its call.
 func (t *Intake) completeUpload(ctx context.Context, up *upload, in *archive.Intake, known *archive.Entry) (err error) {
 	if up.audio != nil {
 		if in.Audio, err = t.encode(ctx, known, up.audio, up.sum); err != nil {
@@ -102,15 +104,15 @@ func audioMismatch(status callvault.Status) error {
 	if status.HasAudio() {
 		return fmt.Errorf("the body has no part named audio, which a recording with the status %s needs: %w", status, callvault.InvalidParameter)
 	}
-	return fmt.Errorf("a recording with the status %s comes without a part named audio: %w", status, callvault.InvalidParameter)
+	return fmt.Errorf("a recording with the status %s must not have a part named audio: %w", status, callvault.InvalidParameter)
 }
 
-// readParts reads the body's parts. discard ends what it staged.
+// readParts reads the body's parts. discard deletes the file in which it staged audio.
 func (t *Intake) readParts(body *multipart.Reader, up *upload) (discard func(), err error) {
 	discard = func() {}
 	for {
 		part, err := body.NextRawPart()
-		if err == io.EOF { // wrapped, it is of a body that was cut
+		if err == io.EOF { // a wrapped EOF means that the body was cut
 			return discard, nil
 		}
 		if err != nil {
@@ -129,7 +131,7 @@ func (t *Intake) readParts(body *multipart.Reader, up *upload) (discard func(), 
 		case name == "recording" || name == "call" || name == "audio":
 			err = fmt.Errorf("the body has more than one part named %s: %w", name, callvault.InvalidParameter)
 		default:
-			err = fmt.Errorf("the body has a part named %.40q; there are recording, call and audio: %w", name, callvault.InvalidParameter)
+			err = fmt.Errorf("the body has a part named %.40q; its parts must be recording, call and audio: %w", name, callvault.InvalidParameter)
 		}
 		if err != nil {
 			return discard, err
@@ -148,7 +150,7 @@ func readMetadata(part *multipart.Part) ([]byte, error) {
 	return text, nil
 }
 
-// readAudio spools the audio as it was sent, and hashes it.
+// readAudio stages the audio as it was sent, and hashes it.
 func (up *upload) readAudio(part *multipart.Part) error {
 	sum := sha256.New()
 	_, err := io.Copy(up.audio, io.TeeReader(part, sum))
@@ -166,13 +168,13 @@ func (up *upload) readAudio(part *multipart.Part) error {
 	return nil
 }
 
-// bodyError gives an error met while reading a body its answer.
+// bodyError wraps an error from reading a body with the Code for its sender.
 func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return fmt.Errorf("the body has over %d bytes, which is the most that is taken: %w", tooLarge.Limit, callvault.PayloadTooLarge)
+		return fmt.Errorf("the body has over %d bytes, which is more than is accepted: %w", tooLarge.Limit, callvault.PayloadTooLarge)
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) { // the text of which names our address
+	if errors.Is(err, os.ErrDeadlineExceeded) { // its text names the address of the service
 		return fmt.Errorf("the multipart body arrived too slowly; send it again: %w", callvault.InvalidParameter)
 	}
 	return fmt.Errorf("the multipart body cannot be read: %w: %w", err, callvault.InvalidParameter)

@@ -241,7 +241,7 @@ func TestUploadsThatAreRefused(t *testing.T) {
 		"audio twice":        {[]part{recording, audio, audio}, "more than one part named audio"},
 		"another part":       {[]part{recording, audio, {"video", "x"}}, `part named "video"`},
 		"a part unnamed":     {[]part{recording, audio, {"", "x"}}, `part named ""`},
-		"PENDING with audio": {told(`{"startTime":5,"status":"PENDING"}`), "without a part named audio"},
+		"PENDING with audio": {told(`{"startTime":5,"status":"PENDING"}`), "must not have a part named audio"},
 		"unknown status":     {told(`{"startTime":5,"status":"saved"}`), "not a status"},
 		"another tenant":     {told(`{"startTime":5,"tenantName":"beta-co"}`), "beta-co"},
 		"no start":           {told(`{}`), "no startTime"},
@@ -266,7 +266,7 @@ func TestUploadsThatAreRefused(t *testing.T) {
 		"very long metadata": {told(`{"startTime":5,"tagData":"` + strings.Repeat("x", 1<<20) + `"}`), "has over 1048576 bytes"},
 		"call of another":    {append(told(`{"startTime":5}`), part{"call", `{"tenantName":"beta-co"}`}), "beta-co"},
 		"another call":       {append(told(`{"startTime":5,"callKey":"a"}`), part{"call", `{"callKey":"b"}`}), "is not the recording's call"},
-		"call backwards":     {append(told(`{"startTime":5}`), part{"call", `{"startTime":9,"endTime":8}`}), "not a stretch of time"},
+		"call backwards":     {append(told(`{"startTime":5}`), part{"call", `{"startTime":9,"endTime":8}`}), "not a valid range"},
 		"call as text":       {append(told(`{"startTime":5}`), part{"call", `"x"`}), "not a JSON object"},
 	} {
 		_, _, err := w.upload(c.parts...)
