@@ -146,7 +146,24 @@ const clockSlack = time.Hour
 // out what was listed at a time that has not come: the clock was wrong then, so that
 // stretches that were not over, or had not even begun, counted as over for long.
 func (c *Collector) listings(ctx context.Context, source string, now time.Time) ([]listing, error) {
-	rows, err := c.db.Reader.QueryContext(ctx, `SELECT from_ms, to_ms, listed_ms FROM listed WHERE source = $1 AND listed_ms <= $2 ORDER BY from_ms`,
+	return readListings(ctx, c.db.Reader, source, now)
+}
+
+// changeListings replaces what was listed of a source by what change makes of it. No other
+// transaction changes it until tx ends.
+func (c *Collector) changeListings(ctx context.Context, tx *sql.Tx, source string, change func([]listing) []listing) error {
+	if err := c.db.Exclude(ctx, tx, "listed "+source); err != nil {
+		return err
+	}
+	all, err := readListings(ctx, tx, source, time.Now())
+	if err != nil {
+		return err
+	}
+	return writeListings(ctx, tx, source, change(all))
+}
+
+func readListings(ctx context.Context, db queryer, source string, now time.Time) ([]listing, error) {
+	rows, err := db.QueryContext(ctx, `SELECT from_ms, to_ms, listed_ms FROM listed WHERE source = $1 AND listed_ms <= $2 ORDER BY from_ms`,
 		source, now.Add(clockSlack).UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("listed stretches of %s: %w", source, err)

@@ -316,19 +316,16 @@ func yieldCall(yield func(listedRecording, error) bool, call *client.CallItem, e
 func (r *Run) markListed(ctx context.Context, l listing, bad *badItems) error {
 	r.lists.mu.Lock()
 	defer r.lists.mu.Unlock()
-	all, err := r.c.listings(ctx, r.source.Name, time.Now())
-	if err != nil {
-		return err
-	}
 	done := l
 	if bad.refused || bad.total > 0 { // never final, so that what could not be kept is found once it is fixed
 		done.at = min(l.at, l.To-1)
 	}
-	err = r.c.db.Tx(ctx, func(tx *sql.Tx) error {
-		if err := writeListings(ctx, tx, r.source.Name, overlay(all, done, r.source.Lookback)); err != nil {
+	err := r.c.db.Tx(ctx, func(tx *sql.Tx) error {
+		err := r.c.changeListings(ctx, tx, r.source.Name, func(all []listing) []listing { return overlay(all, done, r.source.Lookback) })
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE items SET vanished_ms = $1
+		_, err = tx.ExecContext(ctx, `UPDATE items SET vanished_ms = $1
 			WHERE source = $2 AND start_ms >= $3 AND start_ms < $4 AND seen_ms < $5 AND vanished_ms = 0`,
 			l.at, r.source.Name, l.From, l.To, min(l.at, r.began))
 		if err != nil {

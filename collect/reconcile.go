@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"callvault"
 	"callvault/archive"
@@ -50,16 +49,16 @@ func (c *Collector) Reconcile(ctx context.Context, sources []string, recent map[
 // forget removes the item of a recording that the archive no longer knows, so that the
 // next run lists it again.
 func (c *Collector) forget(ctx context.Context, it *item) error {
-	all, err := c.listings(ctx, it.source, time.Now())
-	if err != nil {
-		return err
-	}
 	instant := callvault.Span{From: it.startMs, To: it.startMs + 1}
 	return c.db.Tx(ctx, func(tx *sql.Tx) error {
+		err := c.changeListings(ctx, tx, it.source, func(all []listing) []listing { return subtract(all, instant) })
+		if err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM items WHERE tenant = $1 AND recording_key = $2`, it.tenant, it.key); err != nil {
 			return fmt.Errorf("ledger of %s: %w", it.key, err)
 		}
-		return writeListings(ctx, tx, it.source, subtract(all, instant))
+		return nil
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"math"
-	"time"
 
 	"callvault"
 )
@@ -14,16 +13,13 @@ import (
 // only now, and earlier lists may have been without its recordings. r.lists.mu must be
 // held.
 func (r *Run) forgetEarlier(ctx context.Context, tx *sql.Tx) error {
-	all, err := r.c.listings(ctx, r.source.Name, time.Now())
-	if err != nil {
-		return err
-	}
-	here := intersect(all, r.lists.thisRun)
-	if totalLength(here) == totalLength(all) {
-		return nil
-	}
-	r.lists.forgotten = true
-	return writeListings(ctx, tx, r.source.Name, here)
+	return r.c.changeListings(ctx, tx, r.source.Name, func(all []listing) []listing {
+		here := intersect(all, r.lists.thisRun)
+		if totalLength(here) < totalLength(all) {
+			r.lists.forgotten = true
+		}
+		return here
+	})
 }
 
 // forgottenSpans returns the stretches of time to list after forgetEarlier: all but those
