@@ -53,11 +53,11 @@ func (c *Client) Audio(ctx context.Context, tenant, recordingKey string) (*Audio
 	}
 	if coding := contentCoding(resp); coding != "" {
 		resp.Body.Close()
-		return nil, c.fail(r.what, BadAnswer, fmt.Sprintf("it came compressed (%q) though it was asked for as it is", coding), nil)
+		return nil, c.faultError(r.what, BadAnswer, fmt.Sprintf("it came compressed (%q) though it was asked for as it is", coding), nil)
 	}
 	return &Audio{
 		Body: resp.Body, Size: resp.ContentLength, SHA256: reprDigest(resp.Header),
-		Status: resp.StatusCode, Header: c.clean(resp.Header),
+		Status: resp.StatusCode, Header: c.cleanHeader(resp.Header),
 	}, nil
 }
 

@@ -13,7 +13,7 @@ func BenchmarkRecordings(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n := 0
-		l := list{scan: scanner{src: bytes.NewReader(body)}, take: func(_ int64, p piece) bool {
+		l := list{scan: scanner{src: bytes.NewReader(body)}, take: func(_ int64, p rawValue) bool {
 			if _, bad := readItem(p); bad == nil {
 				n++
 			}
@@ -35,7 +35,7 @@ func BenchmarkCalls(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n := 0
-		l := list{scan: scanner{src: bytes.NewReader(body)}, take: func(_ int64, p piece) bool {
+		l := list{scan: scanner{src: bytes.NewReader(body)}, take: func(_ int64, p rawValue) bool {
 			if item, set := readCall(p); set.call == nil {
 				n += len(item.Recordings)
 			}

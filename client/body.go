@@ -41,15 +41,15 @@ func (b *body) Read(p []byte) (int, error) {
 	case err == io.EOF && (b.size < 0 || read == b.size):
 		return n, io.EOF
 	case err == io.EOF:
-		return n, b.client.fail(b.what, Cut, fmt.Sprintf("%d bytes were announced and %d came", b.size, read), io.ErrUnexpectedEOF)
+		return n, b.client.faultError(b.what, Cut, fmt.Sprintf("%d bytes were announced and %d came", b.size, read), io.ErrUnexpectedEOF)
 	case b.closed.Load():
 		return n, err
 	}
-	what := b.what + ", after " + progress(read, b.size) + ","
-	return n, b.client.failed(b.watch.ctx, what, err, Cut)
+	what := b.what + ", after " + bytesOf(read, b.size) + ","
+	return n, b.client.exchangeError(b.watch.ctx, what, err, Cut)
 }
 
-func progress(read, size int64) string {
+func bytesOf(read, size int64) string {
 	if size < 0 {
 		return fmt.Sprintf("%d bytes", read)
 	}

@@ -79,8 +79,8 @@ func (s stalled) Error() string   { return "no byte came for " + time.Duration(s
 func (s stalled) Timeout() bool   { return true }
 func (s stalled) Temporary() bool { return true }
 
-// fail makes the error for a fault: what was attempted, what happened, what to do.
-func (c *Client) fail(what string, fault Fault, happened string, cause error) error {
+// faultError makes the error for a fault: what was attempted, what happened, what to do.
+func (c *Client) faultError(what string, fault Fault, happened string, cause error) error {
 	text := what + " at " + c.place() + ": " + string(fault)
 	if happened != "" {
 		text += ": " + happened
@@ -89,24 +89,24 @@ func (c *Client) fail(what string, fault Fault, happened string, cause error) er
 		text += "; " + tip
 	}
 	f := &failure{text: c.scrub(text), causes: []error{fault}}
-	if cause != nil && !c.leaks(cause.Error()) {
+	if cause != nil && !c.containsKey(cause.Error()) {
 		f.causes = append(f.causes, cause)
 	}
 	return f
 }
 
-// failed makes the error for what net/http reported while the request's ctx was
+// exchangeError makes the error for what net/http reported while the request's ctx was
 // watched; otherwise is the fault when the error tells no better one.
-func (c *Client) failed(ctx context.Context, what string, err error, otherwise Fault) error {
+func (c *Client) exchangeError(ctx context.Context, what string, err error, otherwise Fault) error {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
 		if _, ours := cause.(stalled); ours || errors.Is(cause, context.DeadlineExceeded) {
-			return c.fail(what, TimedOut, oneLine(c.scrub(cause.Error())), cause)
+			return c.faultError(what, TimedOut, oneLine(c.scrub(cause.Error())), cause)
 		}
 		text := c.scrub(what + " at " + c.place() + ": stopped: " + oneLine(c.scrub(cause.Error())))
 		return &failure{text: text, causes: []error{cause, ctx.Err()}}
 	}
-	return c.fail(what, faultOf(err, otherwise), oneLine(c.scrub(err.Error())), err)
+	return c.faultError(what, faultOf(err, otherwise), oneLine(c.scrub(err.Error())), err)
 }
 
 func faultOf(err error, otherwise Fault) Fault {
@@ -123,16 +123,16 @@ func faultOf(err error, otherwise Fault) Fault {
 		return Cut
 	case isOneOf(err, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
 		return Reset
-	case says(err, "malformed ", "bad Content-Length", "headers exceeded", "unsupported transfer encoding"):
+	case errorContains(err, "malformed ", "bad Content-Length", "headers exceeded", "unsupported transfer encoding"):
 		return BadAnswer
-	case says(err, "server closed idle connection", "connection broken", "stream error", "GOAWAY"):
+	case errorContains(err, "server closed idle connection", "connection broken", "stream error", "GOAWAY"):
 		return Reset
 	}
 	return otherwise
 }
 
-// says knows errors by their words, where net/http keeps their types to itself.
-func says(err error, words ...string) bool {
+// errorContains knows errors by their words, where net/http keeps their types to itself.
+func errorContains(err error, words ...string) bool {
 	text := err.Error()
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
 }
@@ -154,13 +154,13 @@ const minSecret = 4
 
 const hidden = "[key]"
 
-func (c *Client) leaks(text string) bool {
+func (c *Client) containsKey(text string) bool {
 	return len(c.key) >= minSecret && strings.Contains(text, c.key)
 }
 
 // scrub takes the key out of a text.
 func (c *Client) scrub(text string) string {
-	if !c.leaks(text) {
+	if !c.containsKey(text) {
 		return text
 	}
 	return strings.ReplaceAll(text, c.key, hidden)

@@ -20,7 +20,7 @@ type decoded struct {
 
 func decode(scan scanner) decoded {
 	var d decoded
-	l := list{scan: scan, framed: true, take: func(_ int64, p piece) bool {
+	l := list{scan: scan, framed: true, take: func(_ int64, p rawValue) bool {
 		item, bad := readItem(p)
 		if bad != nil {
 			d.malformed++
@@ -84,7 +84,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = bytes.Trim(b, " \t\r\n")
-		got := len(b) > 0 && behind(b, 0, 1) == len(b)
+		got := len(b) > 0 && skipValue(b, 0, 1) == len(b)
 		if want := json.Valid(b); got != want {
 			t.Fatalf("%q: got %v, want %v", b, got, want)
 		}
@@ -110,7 +110,7 @@ func FuzzRecording(f *testing.F) {
 			strict.Validate() != nil || foldedName(raw) || bytes.Contains(raw, []byte("null")) {
 			return
 		}
-		item, bad := readItem(piece{raw, int64(len(raw))})
+		item, bad := readItem(rawValue{raw, int64(len(raw))})
 		if bad != nil || item.Recording != strict {
 			t.Fatalf("%q: got %+v, %v; want %+v", raw, item.Recording, bad, strict)
 		}

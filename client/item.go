@@ -43,31 +43,31 @@ func (c *CallItem) Items() []Item {
 }
 
 // readItem reads a recording of a list.
-func readItem(p piece) (Item, *MalformedItem) {
+func readItem(p rawValue) (Item, *MalformedItem) {
 	raw, err := p.object()
 	if err != nil {
-		return Item{}, malformed(p, err)
+		return Item{}, newMalformed(p, err)
 	}
 	item := Item{Raw: raw}
 	if err := readRecording(raw, &item.Recording); err != nil {
-		return Item{}, malformed(p, err)
+		return Item{}, newMalformed(p, err)
 	}
 	return item, nil
 }
 
-// setAside is what of a call is malformed: recordings, and perhaps itself.
-type setAside struct {
+// malformedParts is what of a call is malformed: recordings, and perhaps itself.
+type malformedParts struct {
 	recordings []*MalformedItem
 	call       *MalformedItem
 }
 
 // readCall reads a call of a list.
-func readCall(p piece) (CallItem, setAside) {
+func readCall(p rawValue) (CallItem, malformedParts) {
 	raw, err := p.object()
 	if err != nil {
-		return CallItem{}, setAside{call: malformed(p, err)}
+		return CallItem{}, malformedParts{call: newMalformed(p, err)}
 	}
-	var set setAside
+	var set malformedParts
 	item := CallItem{Raw: raw}
 	var recordings []byte
 	err = fields(raw, func(name, value []byte) error {
@@ -78,14 +78,14 @@ func readCall(p piece) (CallItem, setAside) {
 		return callField(&item.Call, name, value)
 	})
 	if err == errNotJSON {
-		return CallItem{}, setAside{call: malformed(p, err)}
+		return CallItem{}, malformedParts{call: newMalformed(p, err)}
 	}
 	set.recordings = item.addRecordings(recordings)
 	if err == nil {
 		err = checkCall(&item.Call, recordings)
 	}
 	if err != nil {
-		set.call = malformed(p, err)
+		set.call = newMalformed(p, err)
 		set.call.Recordings = item.Items()
 	}
 	for _, m := range set.recordings {
@@ -101,12 +101,12 @@ func (c *CallItem) addRecordings(list []byte) (bad []*MalformedItem) {
 	}
 	elements(list, func(value []byte) {
 		var r callvault.Recording
-		err := errNoObject(value)
+		err := checkObject(value)
 		if err == nil {
 			err = readRecording(value, &r)
 		}
 		if err != nil {
-			bad = append(bad, malformed(piece{value, int64(len(value))}, err))
+			bad = append(bad, newMalformed(rawValue{value, int64(len(value))}, err))
 			return
 		}
 		c.Recordings = append(c.Recordings, r)
@@ -116,11 +116,11 @@ func (c *CallItem) addRecordings(list []byte) (bad []*MalformedItem) {
 }
 
 // object is the piece as a JSON object of the caller's own.
-func (p piece) object() (json.RawMessage, error) {
-	if !p.whole() {
+func (p rawValue) object() (json.RawMessage, error) {
+	if !p.complete() {
 		return nil, fmt.Errorf("it has %d bytes; %d are taken", p.size, maxItem)
 	}
-	if err := errNoObject(p.raw); err != nil {
+	if err := checkObject(p.raw); err != nil {
 		return nil, err
 	}
 	if !utf8.Valid(p.raw) {
@@ -129,7 +129,7 @@ func (p piece) object() (json.RawMessage, error) {
 	return bytes.Clone(p.raw), nil
 }
 
-func errNoObject(raw []byte) error {
+func checkObject(raw []byte) error {
 	if raw[0] != '{' {
 		return errors.New("it is not an object")
 	}
@@ -196,73 +196,73 @@ func checkKey(what, key string) error {
 func recordingField(r *callvault.Recording, name, value []byte) (err error) {
 	switch string(name) {
 	case "recordingKey":
-		err = setText(&r.RecordingKey, value)
+		err = readText(&r.RecordingKey, value)
 	case "callKey":
-		err = setText(&r.CallKey, value)
+		err = readText(&r.CallKey, value)
 	case "startTime":
-		r.StartTime, err = whole(value)
+		r.StartTime, err = readInteger(value)
 	case "duration":
-		r.Duration, err = whole(value)
+		r.Duration, err = readInteger(value)
 	case "size":
-		r.Size, err = whole(value)
+		r.Size, err = readInteger(value)
 	case "eventId":
-		r.EventID, err = whole(value)
+		r.EventID, err = readInteger(value)
 	case "recordingSystemId":
-		r.RecordingSystemID, err = whole(value)
+		r.RecordingSystemID, err = readInteger(value)
 	case "status":
-		err = setText((*string)(&r.Status), value)
+		err = readText((*string)(&r.Status), value)
 	case "callingParty":
-		err = setText(&r.CallingParty, value)
+		err = readText(&r.CallingParty, value)
 	case "receivingParty":
-		err = setText(&r.ReceivingParty, value)
+		err = readText(&r.ReceivingParty, value)
 	case "tenantName":
-		err = setText(&r.TenantName, value)
+		err = readText(&r.TenantName, value)
 	case "tagData":
-		err = setText(&r.TagData, value)
+		err = readText(&r.TagData, value)
 	case "callDirection":
-		err = setText(&r.CallDirection, value)
+		err = readText(&r.CallDirection, value)
 	case "skill":
-		err = setText(&r.Skill, value)
+		err = readText(&r.Skill, value)
 	case "agent":
-		err = setText(&r.Agent, value)
+		err = readText(&r.Agent, value)
 	}
-	return named(name, err)
+	return fieldError(name, err)
 }
 
 func callField(c *callvault.Call, name, value []byte) (err error) {
 	switch string(name) {
 	case "callId":
-		err = setText(&c.CallID, value)
+		err = readText(&c.CallID, value)
 	case "shortId":
-		c.ShortID, err = whole(value)
+		c.ShortID, err = readInteger(value)
 	case "callKey":
-		err = setText(&c.CallKey, value)
+		err = readText(&c.CallKey, value)
 	case "startTime":
-		c.StartTime, err = whole(value)
+		c.StartTime, err = readInteger(value)
 	case "endTime":
-		c.EndTime, err = whole(value)
+		c.EndTime, err = readInteger(value)
 	case "direction":
-		err = setText(&c.Direction, value)
+		err = readText(&c.Direction, value)
 	case "tenantName":
-		err = setText(&c.TenantName, value)
+		err = readText(&c.TenantName, value)
 	case "callerId":
-		err = setText(&c.CallerID, value)
+		err = readText(&c.CallerID, value)
 	case "dialedPartyNumber":
-		err = setText(&c.DialedPartyNumber, value)
+		err = readText(&c.DialedPartyNumber, value)
 	case "accountCodes":
-		c.AccountCodes, err = values(value)
+		c.AccountCodes, err = readArray(value)
 	case "totalHoldDuration":
-		c.TotalHoldDuration, err = whole(value)
+		c.TotalHoldDuration, err = readInteger(value)
 	case "location":
-		err = setText(&c.Location, value)
+		err = readText(&c.Location, value)
 	case "dropEventType":
-		err = setText(&c.DropEventType, value)
+		err = readText(&c.DropEventType, value)
 	}
-	return named(name, err)
+	return fieldError(name, err)
 }
 
-// named says which field is wrong.
-func named(name []byte, err error) error {
+// fieldError says which field is wrong.
+func fieldError(name []byte, err error) error {
 	if err == nil {
 		return nil
 	}

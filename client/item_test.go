@@ -227,7 +227,7 @@ func TestWhole(t *testing.T) {
 		`""`: -1, `" 5"`: -1, `"5 "`: -1, `"05"`: -1, `"+5"`: -1, `"0x5"`: -1, `"5_0"`: -1, `"NaN"`: -1, `"null"`: -1, `"true"`: -1, `"-"`: -1,
 		`"\u0035"`: -1, `"[5"`: -1, "true": -1, "[5]": -1, `{"a":5}`: -1, `".5"`: -1, `"5."`: -1, `"1e"`: -1, `"e1"`: -1,
 	} {
-		got, err := whole([]byte(text))
+		got, err := readInteger([]byte(text))
 		if (err != nil) != (want == -1) || err == nil && got != want {
 			t.Errorf("%s: got %d, %v; want %d", text, got, err, want)
 		}

@@ -24,10 +24,10 @@ import (
 func (c *Client) Recordings(ctx context.Context, span callvault.Span, tenants ...string) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		q := query{path: "/recordings", what: "list of recordings", span: span, tenants: tenants}
-		err := c.list(ctx, q, func(index int64, p piece) bool {
+		err := c.list(ctx, q, func(index int64, p rawValue) bool {
 			item, malformed := readItem(p)
 			if malformed != nil {
-				return yield(Item{}, c.placed(malformed, index))
+				return yield(Item{}, c.locate(malformed, index))
 			}
 			return yield(item, nil)
 		})
@@ -44,15 +44,15 @@ func (c *Client) Recordings(ctx context.Context, span callvault.Span, tenants ..
 func (c *Client) Calls(ctx context.Context, span callvault.Span, tenants ...string) iter.Seq2[CallItem, error] {
 	return func(yield func(CallItem, error) bool) {
 		q := query{path: "/call-recording-info", what: "list of calls", span: span, tenants: tenants}
-		err := c.list(ctx, q, func(index int64, p piece) bool {
+		err := c.list(ctx, q, func(index int64, p rawValue) bool {
 			call, set := readCall(p)
 			for _, malformed := range set.recordings {
-				if !yield(CallItem{}, c.placed(malformed, index)) {
+				if !yield(CallItem{}, c.locate(malformed, index)) {
 					return false
 				}
 			}
 			if set.call != nil {
-				return yield(CallItem{}, c.placed(set.call, index))
+				return yield(CallItem{}, c.locate(set.call, index))
 			}
 			return yield(call, nil)
 		})
@@ -98,7 +98,7 @@ var errStop = errors.New("stop")
 
 // list asks for a list and hands each item to take, until that returns false.
 // The error says why there is no whole list.
-func (c *Client) list(ctx context.Context, q query, take func(index int64, p piece) bool) error {
+func (c *Client) list(ctx context.Context, q query, take func(index int64, p rawValue) bool) error {
 	r, err := q.request(c)
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (c *Client) list(ctx context.Context, q query, take func(index int64, p pie
 	}
 	defer resp.Body.Close()
 	if coding := contentCoding(resp); coding != "" {
-		return c.fail(r.what, BadAnswer, fmt.Sprintf("it came compressed (%q), which was not asked for", coding), nil)
+		return c.faultError(r.what, BadAnswer, fmt.Sprintf("it came compressed (%q), which was not asked for", coding), nil)
 	}
 	l := list{scan: scanner{src: resp.Body}, take: take, framed: framed(resp)}
 	contentType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -126,9 +126,9 @@ func (c *Client) list(ctx context.Context, q query, take func(index int64, p pie
 	case errors.As(err, &f):
 		return err // the body's own, said in full already
 	case errors.As(err, &unlisted):
-		return c.fail(r.what, BadAnswer, c.scrub(err.Error()), err)
+		return c.faultError(r.what, BadAnswer, c.scrub(err.Error()), err)
 	}
-	return c.fail(r.what, Cut, fmt.Sprintf("after %d items: %s", l.index, c.scrub(err.Error())), err)
+	return c.faultError(r.what, Cut, fmt.Sprintf("after %d items: %s", l.index, c.scrub(err.Error())), err)
 }
 
 // framed tells whether the end of the body can be told from a broken connection.
@@ -145,7 +145,7 @@ func (n notList) Error() string { return string(n) }
 // list reads the items of one body.
 type list struct {
 	scan   scanner
-	take   func(index int64, p piece) bool
+	take   func(index int64, p rawValue) bool
 	framed bool
 	index  int64 // of the next item
 }
@@ -180,10 +180,10 @@ func (l *list) document() error {
 // call.
 func (l *list) braceless() error {
 	l.scan.mark()
-	if _, err := l.scan.value(); err != nil {
+	if _, err := l.scan.readValue(); err != nil {
 		return err
 	}
-	if c, err := l.scan.peek(); err != nil || c != ':' || !l.scan.back() {
+	if c, err := l.scan.peek(); err != nil || c != ':' || !l.scan.rewind() {
 		return notList("it is a string, not a list")
 	}
 	l.scan.unread('{')
@@ -210,16 +210,16 @@ func (l *list) beginning() string {
 	return fmt.Sprintf("%q", shorten(string(l.scan.buf[l.scan.pos:min(len(l.scan.buf), l.scan.pos+200)]), 80))
 }
 
-// one hands the value that begins here to take.
-func (l *list) one() error {
-	p, err := l.scan.value()
+// item hands the value that begins here to take.
+func (l *list) item() error {
+	p, err := l.scan.readValue()
 	if err != nil {
 		return err
 	}
 	return l.give(p)
 }
 
-func (l *list) give(p piece) error {
+func (l *list) give(p rawValue) error {
 	index := l.index
 	l.index++
 	if !l.take(index, p) {
@@ -238,7 +238,7 @@ func (l *list) array() error {
 		return nil
 	}
 	for {
-		if err := l.one(); err != nil {
+		if err := l.item(); err != nil {
 			return err
 		}
 		switch c, err := l.scan.next(); {
@@ -248,7 +248,7 @@ func (l *list) array() error {
 			l.scan.pos++
 			return nil
 		case c != ',':
-			return spoiled(l.scan.offset(), c, "a comma or the end of the list")
+			return unexpectedByte(l.scan.offset(), c, "a comma or the end of the list")
 		}
 		l.scan.pos++
 		if _, err := l.scan.next(); err != nil {
@@ -266,7 +266,7 @@ func (l *list) end() error {
 	if err != nil {
 		return err
 	}
-	return spoiled(l.scan.offset(), c, "the end of the body")
+	return unexpectedByte(l.scan.offset(), c, "the end of the body")
 }
 
 // lines reads objects one after the other, to the end of the body.
@@ -287,9 +287,9 @@ func (l *list) lines() error {
 			continue
 		}
 		if c != '{' {
-			return spoiled(l.scan.offset(), c, "an object or the end of the body")
+			return unexpectedByte(l.scan.offset(), c, "an object or the end of the body")
 		}
-		if err := l.one(); err != nil {
+		if err := l.item(); err != nil {
 			return err
 		}
 	}

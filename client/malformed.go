@@ -44,15 +44,15 @@ func (m *MalformedItem) Error() string {
 // Unwrap is Err.
 func (m *MalformedItem) Unwrap() error { return m.Err }
 
-func malformed(p piece, err error) *MalformedItem {
+func newMalformed(p rawValue, err error) *MalformedItem {
 	return &MalformedItem{Raw: bytes.Clone(p.raw[:min(len(p.raw), maxRaw)]), Size: p.size, Err: err}
 }
 
-// placed says where in the list the item stood, and takes the key out of it.
-func (c *Client) placed(m *MalformedItem, index int64) error {
+// locate says where in the list the item stood, and takes the key out of it.
+func (c *Client) locate(m *MalformedItem, index int64) error {
 	m.Index = index
 	m.Raw = slices.Clip(c.WithoutKey(m.Raw))
-	if text := m.Err.Error(); c.leaks(text) {
+	if text := m.Err.Error(); c.containsKey(text) {
 		m.Err = errors.New(c.scrub(text))
 	}
 	return m

@@ -55,12 +55,12 @@ type refusal struct {
 func (r *refusal) Error() string   { return r.text }
 func (r *refusal) Unwrap() []error { return r.causes }
 
-// refused reads the evidence, closes the answer and makes its error. problem
+// refusalError reads the evidence, closes the answer and makes its error. problem
 // says why a redirect was not followed; "" for every other status.
-func (c *Client) refused(what string, resp *http.Response, problem string) error {
+func (c *Client) refusalError(what string, resp *http.Response, problem string) error {
 	evidence := c.evidence(resp.Body)
 	resp.Body.Close()
-	r := &refusal{Refusal: Refusal{Status: resp.StatusCode, Header: c.clean(resp.Header), Body: evidence}}
+	r := &refusal{Refusal: Refusal{Status: resp.StatusCode, Header: c.cleanHeader(resp.Header), Body: evidence}}
 	r.Name, r.Message = apiError(evidence)
 	code := callvault.Code(resp.StatusCode)
 	var status error = code
@@ -121,8 +121,8 @@ func (c *Client) evidence(r io.Reader) []byte {
 	return evidence[:min(len(evidence), maxEvidence)]
 }
 
-// clean is a copy of an answer's header without secrets.
-func (c *Client) clean(header http.Header) http.Header {
+// cleanHeader is a copy of an answer's header without secrets.
+func (c *Client) cleanHeader(header http.Header) http.Header {
 	kept := header.Clone()
 	for _, name := range []string{"Authorization", "Proxy-Authorization", "Authentication-Info",
 		"Proxy-Authentication-Info", "Cookie", "Set-Cookie", "Set-Cookie2"} {

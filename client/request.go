@@ -30,7 +30,7 @@ func (c *Client) get(ctx context.Context, r request) (*http.Response, error) {
 		resp, err := c.send(w.ctx, r, target)
 		w.stop()
 		if err != nil {
-			err = c.failed(w.ctx, r.what, err, Unreachable)
+			err = c.exchangeError(w.ctx, r.what, err, Unreachable)
 			w.end()
 			return nil, err
 		}
@@ -40,7 +40,7 @@ func (c *Client) get(ctx context.Context, r request) (*http.Response, error) {
 		}
 		next, problem := c.follow(resp, target, hops)
 		if next == nil {
-			return nil, c.refused(r.what, resp, problem)
+			return nil, c.refusalError(r.what, resp, problem)
 		}
 		io.CopyN(io.Discard, resp.Body, maxDrain)
 		resp.Body.(*body).rc.Close()

@@ -18,20 +18,20 @@ const (
 // errEnded says that the body ended before the list did.
 var errEnded = errors.New("it ends before the list does")
 
-// spoiled is the error of a body that stops being JSON.
-func spoiled(offset int64, found byte, wanted string) error {
+// unexpectedByte is the error of a body that stops being JSON.
+func unexpectedByte(offset int64, found byte, wanted string) error {
 	return fmt.Errorf("at byte %d stands %q where %s should be", offset, found, wanted)
 }
 
 // scanner walks over JSON as it comes, one value at a time. It finds where
 // values end and leaves their inside to others.
 type scanner struct {
-	src  io.Reader
-	buf  []byte // what was read and not passed yet begins at pos
-	pos  int
-	from int   // one more than the marked place in buf; 0 is none
-	base int64 // the place of buf[0] in the body
-	err  error // what src ended with
+	src      io.Reader
+	buf      []byte // what was read and not passed yet begins at pos
+	pos      int
+	markedAt int   // one more than the marked place in buf; 0 is none
+	base     int64 // the place of buf[0] in the body
+	err      error // what src ended with
 }
 
 // offset is the place in the body.
@@ -43,8 +43,8 @@ func (s *scanner) fill() error {
 		return s.err
 	}
 	passed := s.pos
-	if s.from > 0 {
-		passed, s.from = s.from-1, 1
+	if s.markedAt > 0 {
+		passed, s.markedAt = s.markedAt-1, 1
 	}
 	if passed > 0 {
 		s.base += int64(passed)
@@ -81,16 +81,16 @@ func (s *scanner) unread(c byte) {
 }
 
 // mark keeps what follows, for back. It is given up when that is over maxItem.
-func (s *scanner) mark() { s.from = s.pos + 1 }
+func (s *scanner) mark() { s.markedAt = s.pos + 1 }
 
-func (s *scanner) unmark() { s.from = 0 }
+func (s *scanner) unmark() { s.markedAt = 0 }
 
-// back goes back to the mark; false when there is none any more.
-func (s *scanner) back() bool {
-	if s.from == 0 {
+// rewind goes back to the mark; false when there is none any more.
+func (s *scanner) rewind() bool {
+	if s.markedAt == 0 {
 		return false
 	}
-	s.pos, s.from = s.from-1, 0
+	s.pos, s.markedAt = s.markedAt-1, 0
 	return true
 }
 
@@ -126,26 +126,26 @@ func (s *scanner) expect(c byte, wanted string) error {
 		return err
 	}
 	if found != c {
-		return spoiled(s.offset(), found, wanted)
+		return unexpectedByte(s.offset(), found, wanted)
 	}
 	s.pos++
 	return nil
 }
 
-// piece is one value of the body.
-type piece struct {
+// rawValue is one value of the body.
+type rawValue struct {
 	raw  []byte // valid until the scanner goes on; only the beginning of one over maxItem
 	size int64
 }
 
-func (p piece) whole() bool { return int64(len(p.raw)) == p.size }
+func (p rawValue) complete() bool { return int64(len(p.raw)) == p.size }
 
-// value passes over the value that begins here, after peek.
-func (s *scanner) value() (piece, error) {
+// readValue passes over the value that begins here, after peek.
+func (s *scanner) readValue() (rawValue, error) {
 	if c := s.buf[s.pos]; !beginsValue(c) {
-		return piece{}, spoiled(s.offset(), c, "a JSON value")
+		return rawValue{}, unexpectedByte(s.offset(), c, "a JSON value")
 	}
-	var e extent
+	var e endFinder
 	n := 0 // bytes of the value that lie in buf
 	for {
 		step, done := e.advance(s.buf[s.pos+n:])
@@ -153,24 +153,24 @@ func (s *scanner) value() (piece, error) {
 		if done {
 			raw := s.buf[s.pos : s.pos+n]
 			s.pos += n
-			return piece{raw, int64(n)}, nil
+			return rawValue{raw, int64(n)}, nil
 		}
 		if n >= maxItem {
-			return s.pass(&e, n)
+			return s.skipLarge(&e, n)
 		}
 		if err := s.fill(); err != nil {
-			return piece{}, ended(err)
+			return rawValue{}, endedEarly(err)
 		}
 	}
 }
 
-// pass goes to the end of a value too large to hold, of which n bytes are in buf.
-func (s *scanner) pass(e *extent, n int) (piece, error) {
-	p := piece{raw: append([]byte(nil), s.buf[s.pos:s.pos+maxRaw]...), size: int64(n)}
+// skipLarge goes to the end of a value too large to hold, of which n bytes are in buf.
+func (s *scanner) skipLarge(e *endFinder, n int) (rawValue, error) {
+	p := rawValue{raw: append([]byte(nil), s.buf[s.pos:s.pos+maxRaw]...), size: int64(n)}
 	s.pos += n
 	for {
 		if err := s.fill(); err != nil {
-			return piece{}, ended(err)
+			return rawValue{}, endedEarly(err)
 		}
 		step, done := e.advance(s.buf[s.pos:])
 		s.pos += step
@@ -181,7 +181,7 @@ func (s *scanner) pass(e *extent, n int) (piece, error) {
 	}
 }
 
-func ended(err error) error {
+func endedEarly(err error) error {
 	if err == io.EOF {
 		return errEnded
 	}
@@ -197,9 +197,9 @@ func beginsValue(c byte) bool {
 	return '0' <= c && c <= '9'
 }
 
-// extent finds where a JSON value ends, whatever its inside is like: by its
+// endFinder finds where a JSON value ends, whatever its inside is like: by its
 // brackets and strings alone.
-type extent struct {
+type endFinder struct {
 	depth    int
 	inString bool
 	escaped  bool // the next byte of the string stands behind a backslash
@@ -208,7 +208,7 @@ type extent struct {
 
 // advance looks at the next bytes of the value: n of them belong to it, and done
 // tells whether it ends there.
-func (e *extent) advance(b []byte) (n int, done bool) {
+func (e *endFinder) advance(b []byte) (n int, done bool) {
 	for n < len(b) {
 		if e.inString {
 			var closed bool
@@ -239,7 +239,7 @@ func (e *extent) advance(b []byte) (n int, done bool) {
 }
 
 // skipString goes on within a string at b[n:]; closed tells whether it ended.
-func (e *extent) skipString(b []byte, n int) (after int, closed bool) {
+func (e *endFinder) skipString(b []byte, n int) (after int, closed bool) {
 	for ; n < len(b); n++ {
 		switch c := b[n]; {
 		case e.escaped:

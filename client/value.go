@@ -14,23 +14,23 @@ var errNotJSON = errors.New("it is not valid JSON")
 // fields calls do with each field of the JSON object b and returns do's first
 // error; what follows a wrong field is read too. errNotJSON goes before it.
 func fields(b []byte, do func(name, value []byte) error) (first error) {
-	at := behindSpace(b, 1)
-	for !is(b, at, '}') {
-		name, begin := field(b, at)
-		end := behind(b, begin, 1)
+	at := skipSpace(b, 1)
+	for !hasByte(b, at, '}') {
+		name, begin := fieldBounds(b, at)
+		end := skipValue(b, begin, 1)
 		if end < 0 {
 			return errNotJSON
 		}
 		if err := do(fieldName(b[at:name]), b[begin:end:end]); err != nil && first == nil {
 			first = err
 		}
-		at = behindSpace(b, end)
-		if is(b, at, ',') {
-			at = behindSpace(b, at+1)
-			if !is(b, at, '"') {
+		at = skipSpace(b, end)
+		if hasByte(b, at, ',') {
+			at = skipSpace(b, at+1)
+			if !hasByte(b, at, '"') {
 				return errNotJSON
 			}
-		} else if !is(b, at, '}') {
+		} else if !hasByte(b, at, '}') {
 			return errNotJSON
 		}
 	}
@@ -51,14 +51,14 @@ func fieldName(quoted []byte) []byte {
 
 // elements calls do with each element of a JSON array that was read before.
 func elements(b []byte, do func(value []byte)) {
-	for at := behindSpace(b, 1); !is(b, at, ']'); {
-		end := behind(b, at, 1)
+	for at := skipSpace(b, 1); !hasByte(b, at, ']'); {
+		end := skipValue(b, at, 1)
 		if end < 0 {
 			return
 		}
 		do(b[at:end:end])
-		if at = behindSpace(b, end); is(b, at, ',') {
-			at = behindSpace(b, at+1)
+		if at = skipSpace(b, end); hasByte(b, at, ',') {
+			at = skipSpace(b, at+1)
 		}
 	}
 }
@@ -72,8 +72,8 @@ func unquote(value []byte) (text string, ok bool) {
 	return text, err == nil
 }
 
-// setText reads a string; null is the empty one.
-func setText(field *string, value []byte) error {
+// readText reads a string; null is the empty one.
+func readText(field *string, value []byte) error {
 	if value[0] == 'n' {
 		*field = ""
 		return nil
@@ -90,8 +90,8 @@ func setText(field *string, value []byte) error {
 	return nil
 }
 
-// values reads an array of anything; null is the empty one.
-func values(value []byte) ([]json.RawMessage, error) {
+// readArray reads an array of anything; null is the empty one.
+func readArray(value []byte) ([]json.RawMessage, error) {
 	switch value[0] {
 	case 'n':
 		return nil, nil
@@ -106,9 +106,9 @@ func values(value []byte) ([]json.RawMessage, error) {
 
 var errNotWhole = errors.New("not a whole number")
 
-// whole reads an integer as servers send it: also with an exponent or a fraction
+// readInteger reads an integer as servers send it: also with an exponent or a fraction
 // of zeros, or in a string; null is 0.
-func whole(value []byte) (int64, error) {
+func readInteger(value []byte) (int64, error) {
 	digits := value
 	switch value[0] {
 	case 'n':
@@ -116,19 +116,19 @@ func whole(value []byte) (int64, error) {
 	case '"':
 		digits = value[1 : len(value)-1]
 	}
-	n, ok := integer(digits)
+	n, ok := exactInteger(digits)
 	if !ok {
 		return 0, fmt.Errorf("is %s, %w", excerpt(value), errNotWhole)
 	}
 	return n, nil
 }
 
-// integer reads a JSON number (RFC 8259 6) that is whole and fits, exactly.
-func integer(b []byte) (int64, bool) {
+// exactInteger reads a JSON number (RFC 8259 6) that is whole and fits, exactly.
+func exactInteger(b []byte) (int64, bool) {
 	if n, ok := shortInteger(b); ok {
 		return n, true
 	}
-	if len(b) == 0 || behindNumber(b, 0) != len(b) {
+	if len(b) == 0 || skipNumber(b, 0) != len(b) {
 		return 0, false
 	}
 	mantissa, exponentText, _ := strings.Cut(strings.ToLower(string(b)), "e")

@@ -24,7 +24,7 @@ func (l *list) object() error {
 		return err
 	} else if c == '}' {
 		l.scan.pos++
-		return l.wrapped(&w)
+		return l.endWrapper(&w)
 	}
 	for {
 		name, err := l.name()
@@ -32,12 +32,12 @@ func (l *list) object() error {
 			return err
 		}
 		if itemKey(name) {
-			if !l.scan.back() {
+			if !l.scan.rewind() {
 				return notList("it is one object with the fields of an item, not a list")
 			}
 			return l.lines()
 		}
-		if err := l.field(&w, name); err != nil {
+		if err := l.wrapperField(&w, name); err != nil {
 			return err
 		}
 		switch c, err := l.scan.next(); {
@@ -45,9 +45,9 @@ func (l *list) object() error {
 			return err
 		case c == '}':
 			l.scan.pos++
-			return l.wrapped(&w)
+			return l.endWrapper(&w)
 		case c != ',':
-			return spoiled(l.scan.offset(), c, "a comma or the end of the object")
+			return unexpectedByte(l.scan.offset(), c, "a comma or the end of the object")
 		}
 		l.scan.pos++
 	}
@@ -62,9 +62,9 @@ func (l *list) name() (string, error) {
 	if c, err := l.scan.next(); err != nil {
 		return "", err
 	} else if c != '"' {
-		return "", spoiled(l.scan.offset(), c, "the name of a field")
+		return "", unexpectedByte(l.scan.offset(), c, "the name of a field")
 	}
-	p, err := l.scan.value()
+	p, err := l.scan.readValue()
 	if err != nil {
 		return "", err
 	}
@@ -72,8 +72,8 @@ func (l *list) name() (string, error) {
 	return name, l.scan.expect(':', "a colon")
 }
 
-// field reads the value of the wrapper's field: the list, or what stands beside.
-func (l *list) field(w *wrapper, name string) error {
+// wrapperField reads the value of the wrapper's field: the list, or what stands beside.
+func (l *list) wrapperField(w *wrapper, name string) error {
 	c, err := l.scan.next()
 	if err != nil {
 		return err
@@ -85,11 +85,11 @@ func (l *list) field(w *wrapper, name string) error {
 		}
 		return l.array()
 	}
-	p, err := l.scan.value()
+	p, err := l.scan.readValue()
 	if err != nil {
 		return err
 	}
-	if !p.whole() {
+	if !p.complete() {
 		return nil
 	}
 	if !json.Valid(p.raw) {
@@ -104,7 +104,7 @@ func (l *list) field(w *wrapper, name string) error {
 func (w *wrapper) note(name string, value []byte) {
 	switch name {
 	case "total", "totalCount", "totalElements", "totalItems", "totalRecords", "totalRecordings", "totalCalls":
-		if n, err := whole(value); err == nil && n > w.total {
+		if n, err := readInteger(value); err == nil && n > w.total {
 			w.total = n
 		}
 	case "hasMore", "hasNext":
@@ -118,8 +118,8 @@ func (w *wrapper) note(name string, value []byte) {
 	}
 }
 
-// wrapped judges an object that was read to its end.
-func (l *list) wrapped(w *wrapper) error {
+// endWrapper judges an object that was read to its end.
+func (l *list) endWrapper(w *wrapper) error {
 	if err := l.end(); err != nil {
 		return err
 	}
