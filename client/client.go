@@ -20,26 +20,26 @@ const (
 	idleConnsPerHost = 64
 )
 
-// Client speaks with one source: a base address and the authentication key of a
+// Client talks to one source, at a base address, with the authentication key of a
 // service user there. It is safe for concurrent use.
 type Client struct {
 	base  *url.URL
 	key   string
 	agent string
 	idle  time.Duration
-	// transport is used without an http.Client, whose redirects are not ours.
+	// transport is used without an http.Client, which would follow redirects itself.
 	transport http.RoundTripper
 
-	// plain tells whether the last answer came over HTTP/1; before the first, a
+	// http1 says whether the last answer came over HTTP/1; before the first, it is a
 	// guess by the scheme.
-	plain atomic.Bool
+	http1 atomic.Bool
 }
 
-// Option changes a Client while it is made.
+// Option configures a Client that New makes.
 type Option func(*Client)
 
-// WithTransport sends the requests through t in place of a transport of the
-// client's own. t must heed the request's context, as [http.RoundTripper] says.
+// WithTransport sends the requests through t instead of the client's own
+// transport. t must obey the request's context, as [http.RoundTripper] says.
 func WithTransport(t http.RoundTripper) Option {
 	return func(c *Client) { c.transport = t }
 }
@@ -49,17 +49,17 @@ func WithUserAgent(agent string) Option {
 	return func(c *Client) { c.agent = agent }
 }
 
-// WithIdleTimeout gives up when no byte came for d: neither the answer's header
-// after the request nor more of its body. 60 seconds if unset; 0 waits for ever.
-// Total time is limited by the ctx alone.
+// WithIdleTimeout makes requests fail when no byte came for d, be it of the
+// answer's header or of its body. It is 60 seconds if unset; 0 waits forever.
+// Only the ctx limits the total time.
 func WithIdleTimeout(d time.Duration) Option {
 	return func(c *Client) { c.idle = d }
 }
 
-// New makes a client of the API at baseURL (http or https; a path in it is put
-// before the API's own) that shows key as "Authorization: Bearer" (seed,
-// "Requesting Recording Data"). It connects to nothing yet. The error, which
-// never holds the key, says what is wrong with which of the two.
+// New returns a client of the API at baseURL (http or https; a path in it is put
+// before the API's own) that sends key as "Authorization: Bearer" (API guide,
+// "Requesting Recording Data"). It does not connect yet. The error, which never
+// contains the key, says what is wrong with which argument.
 func New(baseURL, key string, options ...Option) (*Client, error) {
 	c := &Client{key: key, agent: defaultAgent, idle: defaultIdle}
 	for _, option := range options {
@@ -76,15 +76,15 @@ func New(baseURL, key string, options ...Option) (*Client, error) {
 		return nil, errors.New(c.scrub(err.Error()))
 	}
 	c.base = base
-	c.plain.Store(base.Scheme == "http")
+	c.http1.Store(base.Scheme == "http")
 	if c.transport == nil {
 		c.transport = newTransport()
 	}
 	return c, nil
 }
 
-// CloseIdleConnections closes the connections that no request uses. A client
-// that is let go needs it only to free them at once.
+// CloseIdleConnections closes the connections that no request uses. Call it to
+// free them at once when the client is no longer needed.
 func (c *Client) CloseIdleConnections() {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
@@ -130,7 +130,8 @@ func parseBase(text string) (*url.URL, error) {
 	return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: path, RawPath: rawPath}, nil
 }
 
-// checkHeader refuses what cannot stand in a header, without repeating it.
+// checkHeader refuses a value that cannot stand in a header. Its error does not
+// repeat the value.
 func checkHeader(what, value string) error {
 	switch {
 	case strings.TrimSpace(value) == "":
@@ -143,11 +144,11 @@ func checkHeader(what, value string) error {
 	return nil
 }
 
-// place is the source in words for errors.
+// place names the source in errors.
 func (c *Client) place() string { return c.base.Host + c.base.EscapedPath() }
 
-// address is the URL of an API path that is escaped already. The escaped form
-// is kept as it is, so that a key ".." arrives as a key.
+// address returns the URL of an API path that is already escaped. It keeps the
+// escaped form, so that a key ".." arrives as a key.
 func (c *Client) address(escapedPath, query string) *url.URL {
 	u := *c.base
 	u.RawPath = c.base.EscapedPath() + apiPath + escapedPath
@@ -164,8 +165,8 @@ func unescaped(path string) string {
 	return plain
 }
 
-// segment escapes a name so that it is one opaque segment of a path. Dots are
-// escaped where the whole name is dots: RFC 3986 5.2.4 would remove them.
+// segment escapes a name as one opaque segment of a path. It escapes the dots of
+// "." and "..", which RFC 3986 5.2.4 would remove.
 func segment(name string) string {
 	if name == "." || name == ".." {
 		return strings.ReplaceAll(name, ".", "%2E")

@@ -16,11 +16,11 @@ import (
 	"callvault"
 )
 
-// Recordings lists the recordings that start in the span (seed, "Requesting
-// Recording Data"), of all tenants that the key reaches or of the tenants named,
-// which only a Callvault service heeds. Each range over it is one request, and
-// memory stays flat however many recordings come. See the package's "Errors" for
-// what an error means: a *MalformedItem concerns one item, any other is the last.
+// Recordings lists the recordings that start in the span (API guide, "Requesting
+// Recording Data"), of all tenants that the key may reach or, at a Callvault
+// service, of the named tenants only; other services ignore the names. Each range
+// over it is one request. See the package's "Errors" for what an error means: a
+// *MalformedItem concerns one item, any other error is the last.
 func (c *Client) Recordings(ctx context.Context, span callvault.Span, tenants ...string) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		q := query{path: "/recordings", what: "list of recordings", span: span, tenants: tenants}
@@ -37,10 +37,10 @@ func (c *Client) Recordings(ctx context.Context, span callvault.Span, tenants ..
 	}
 }
 
-// Calls lists the calls of which a recording starts in the span, with their
-// recordings (seed, "Expanded Metrics Available"). It is like Recordings in all
-// else. A malformed recording of a call comes as a *MalformedItem of its own,
-// before its call, which then carries the others.
+// Calls lists the calls that have a recording which starts in the span, with all
+// their recordings (API guide, "Expanded Metrics Available"). Otherwise it is like
+// Recordings. A malformed recording of a call comes as a *MalformedItem of its
+// own, before its call, which has the other recordings.
 func (c *Client) Calls(ctx context.Context, span callvault.Span, tenants ...string) iter.Seq2[CallItem, error] {
 	return func(yield func(CallItem, error) bool) {
 		q := query{path: "/call-recording-info", what: "list of calls", span: span, tenants: tenants}
@@ -62,14 +62,14 @@ func (c *Client) Calls(ctx context.Context, span callvault.Span, tenants ...stri
 	}
 }
 
-// query is what a list is asked for.
+// query says which list to request.
 type query struct {
 	path, what string
 	span       callvault.Span
 	tenants    []string
 }
 
-// request is the query as the API takes it: times in ISO 8601, UTC, to the
+// request returns the query's request, with times in ISO 8601, in UTC, to the
 // millisecond.
 func (q query) request(c *Client) (request, error) {
 	if q.span.From > q.span.To || q.span.From < -62135596800000 || q.span.To > callvault.MaxTime {
@@ -93,11 +93,11 @@ func isoTime(ms int64) string {
 	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// errStop says that whoever consumes the list wants no more of it.
+// errStop says that the consumer of the list wants no more of it.
 var errStop = errors.New("stop")
 
-// list asks for a list and hands each item to take, until that returns false.
-// The error says why there is no whole list.
+// list requests a list and passes each item to take, until that returns false.
+// The error says why the list is not whole.
 func (c *Client) list(ctx context.Context, q query, take func(index int64, p rawValue) bool) error {
 	r, err := q.request(c)
 	if err != nil {
@@ -124,20 +124,20 @@ func (c *Client) list(ctx context.Context, q query, take func(index int64, p raw
 	case err == nil || err == errStop:
 		return nil
 	case errors.As(err, &f):
-		return err // the body's own, said in full already
+		return err // the body's own, which is complete
 	case errors.As(err, &unlisted):
 		return c.faultError(r.what, BadAnswer, c.scrub(err.Error()), err)
 	}
 	return c.faultError(r.what, Cut, fmt.Sprintf("after %d items: %s", l.index, c.scrub(err.Error())), err)
 }
 
-// framed tells whether the end of the body can be told from a broken connection.
+// framed reports whether the end of the body can be told from a broken connection.
 func framed(resp *http.Response) bool {
 	return resp.ContentLength >= 0 || resp.Uncompressed || resp.ProtoMajor >= 2 ||
 		slices.Contains(resp.TransferEncoding, "chunked")
 }
 
-// notList is the error of a body that is something else than a list.
+// notList is the error of a body that is something other than a list.
 type notList string
 
 func (n notList) Error() string { return string(n) }
@@ -150,9 +150,9 @@ type list struct {
 	index  int64 // of the next item
 }
 
-// document reads a JSON array, an object that wraps exactly one, or objects that
-// stand bare, as the seed prints them: the recordings without brackets, the call
-// even without its opening brace.
+// document reads a JSON array, an object that wraps exactly one array, or bare
+// objects as the API guide prints them: recordings without the array's brackets,
+// and a call even without its opening brace.
 func (l *list) document() error {
 	if err := l.byteOrderMark(); err != nil {
 		return err
@@ -176,8 +176,8 @@ func (l *list) document() error {
 	return l.end()
 }
 
-// braceless reads an object whose opening brace is missing, as the seed prints a
-// call.
+// braceless reads an object whose opening brace is missing, as the API guide prints
+// a call.
 func (l *list) braceless() error {
 	l.scan.mark()
 	if _, err := l.scan.readValue(); err != nil {
@@ -190,7 +190,7 @@ func (l *list) braceless() error {
 	return l.object()
 }
 
-// byteOrderMark passes over the one that some servers write.
+// byteOrderMark skips the byte order mark that some servers write.
 func (l *list) byteOrderMark() error {
 	for len(l.scan.buf) < 3 {
 		if err := l.scan.fill(); err == io.EOF {
@@ -205,21 +205,17 @@ func (l *list) byteOrderMark() error {
 	return nil
 }
 
-// beginning shows what stands in place of a list.
+// beginning quotes the beginning of a body that is not a list.
 func (l *list) beginning() string {
 	return fmt.Sprintf("%q", shorten(string(l.scan.buf[l.scan.pos:min(len(l.scan.buf), l.scan.pos+200)]), 80))
 }
 
-// item hands the value that begins here to take.
+// item passes the value that begins here to take.
 func (l *list) item() error {
 	p, err := l.scan.readValue()
 	if err != nil {
 		return err
 	}
-	return l.give(p)
-}
-
-func (l *list) give(p rawValue) error {
 	index := l.index
 	l.index++
 	if !l.take(index, p) {
@@ -228,7 +224,7 @@ func (l *list) give(p rawValue) error {
 	return nil
 }
 
-// array hands over the items of the array that begins here.
+// array reads the items of the array that begins here.
 func (l *list) array() error {
 	l.scan.pos++
 	if c, err := l.scan.next(); err != nil {
@@ -257,7 +253,7 @@ func (l *list) array() error {
 	}
 }
 
-// end makes sure that nothing follows.
+// end makes sure that nothing but white space follows.
 func (l *list) end() error {
 	c, err := l.scan.peek()
 	if err == io.EOF {
@@ -269,7 +265,8 @@ func (l *list) end() error {
 	return unexpectedByte(l.scan.offset(), c, "the end of the body")
 }
 
-// lines reads objects one after the other, to the end of the body.
+// lines reads objects one after the other, separated by commas or not, to the end
+// of the body.
 func (l *list) lines() error {
 	if !l.framed {
 		return notList("it is a list that nothing closes, over a connection whose end says nothing; whether it is whole cannot be told")
@@ -295,7 +292,7 @@ func (l *list) lines() error {
 	}
 }
 
-// excerpt is a short piece of JSON for an error.
+// excerpt shortens JSON for an error.
 func excerpt(raw []byte) string {
 	return shorten(strings.ToValidUTF8(string(raw[:min(len(raw), 200)]), "?"), 60)
 }

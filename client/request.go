@@ -12,16 +12,16 @@ import (
 
 const maxRedirects = 3
 
-// request is one thing to ask for.
+// request is a request to send.
 type request struct {
-	what     string // in words, for errors
+	what     string // what is requested, for errors
 	url      *url.URL
 	accept   string
-	encoding string // of the content; "" leaves it to net/http
+	encoding string // Accept-Encoding; "" leaves it to net/http
 }
 
-// get sends the request and returns the answer, whose status is 200 and whose
-// body the caller must close.
+// get sends the request, follows redirects, and returns an answer with status 200,
+// whose body the caller must close.
 func (c *Client) get(ctx context.Context, r request) (*http.Response, error) {
 	w := newWatch(ctx, c.idle)
 	target := r.url
@@ -54,11 +54,12 @@ func (c *Client) get(ctx context.Context, r request) (*http.Response, error) {
 	}
 }
 
-// beforeRedirect is the context's key for BeforeRedirect.
+// beforeRedirect is the context key of BeforeRedirect.
 type beforeRedirect struct{}
 
-// BeforeRedirect returns a ctx with which wait is called before a redirect is
-// followed, which is one more request at the source. Its error ends the request.
+// BeforeRedirect returns a ctx that makes the client call wait before it follows
+// a redirect, which is one more request to the source. An error of wait ends the
+// request.
 func BeforeRedirect(ctx context.Context, wait func(context.Context) error) context.Context {
 	return context.WithValue(ctx, beforeRedirect{}, wait)
 }
@@ -77,22 +78,22 @@ func (c *Client) send(ctx context.Context, r request, target *url.URL) (*http.Re
 	if r.encoding != "" {
 		req.Header.Set("Accept-Encoding", r.encoding)
 	}
-	// net/http sends a GET again by itself when a connection that it had used
-	// before breaks, although the server may have counted the first. It does not
-	// when there is a body, even this one, of which nothing is sent. Over HTTP/2
-	// it only sends again what the server said it did not process.
-	if c.plain.Load() {
+	// net/http sends a GET again by itself when a reused connection breaks,
+	// although the server may have counted the first. It does not if there is a
+	// body, even this empty one. Over HTTP/2 it only repeats requests that the
+	// server said it did not process.
+	if c.http1.Load() {
 		req.Body = io.NopCloser(strings.NewReader(""))
 	}
 	resp, err := c.transport.RoundTrip(req)
 	if err == nil {
-		c.plain.Store(resp.ProtoMajor == 1)
+		c.http1.Store(resp.ProtoMajor == 1)
 	}
 	return resp, err
 }
 
-// follow is where a redirect leads, nil when the answer is none or one that must
-// not be followed; problem then says why.
+// follow returns where a redirect leads. next is nil if the answer is not a
+// redirect, or is one that must not be followed: then problem says why.
 func (c *Client) follow(resp *http.Response, from *url.URL, hops int) (next *url.URL, problem string) {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
@@ -119,7 +120,7 @@ func (c *Client) follow(resp *http.Response, from *url.URL, hops int) (next *url
 	return next, ""
 }
 
-// port is the port that a connection for u goes to.
+// port returns the port that a connection for u goes to.
 func port(u *url.URL) string {
 	switch p := u.Port(); {
 	case p != "":
@@ -130,7 +131,7 @@ func port(u *url.URL) string {
 	return "80"
 }
 
-// watch ends a request when no byte came for a while. It runs no goroutine.
+// watch ends a request when no byte came for a while. It needs no goroutine.
 type watch struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -145,7 +146,7 @@ func newWatch(ctx context.Context, idle time.Duration) *watch {
 	return w
 }
 
-// start lets d pass before the request is ended; 0 is for ever.
+// start ends the request in d, unless stop is called before; 0 means never.
 func (w *watch) start(d time.Duration) {
 	if d > 0 {
 		w.timer.Reset(d)
@@ -154,7 +155,7 @@ func (w *watch) start(d time.Duration) {
 
 func (w *watch) stop() { w.timer.Stop() }
 
-// end frees what the watch holds.
+// end releases the watch's resources.
 func (w *watch) end() {
 	w.timer.Stop()
 	w.cancel(nil)

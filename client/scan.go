@@ -8,23 +8,23 @@ import (
 
 const (
 	firstBuffer = 64 << 10
-	// maxItem is the size from which an item is passed over unread, in bytes. It
-	// bounds the memory that one list takes.
+	// maxItem is the size in bytes from which an item is skipped unread. It bounds
+	// the memory that a list takes.
 	maxItem = 8 << 20
-	// maxRaw is how much of a malformed item is kept, in bytes.
+	// maxRaw is how many bytes of a malformed item are kept.
 	maxRaw = 64 << 10
 )
 
 // errEnded says that the body ended before the list did.
 var errEnded = errors.New("it ends before the list does")
 
-// unexpectedByte is the error of a body that stops being JSON.
+// unexpectedByte returns the error of a body that stops being JSON.
 func unexpectedByte(offset int64, found byte, wanted string) error {
 	return fmt.Errorf("at byte %d stands %q where %s should be", offset, found, wanted)
 }
 
-// scanner walks over JSON as it comes, one value at a time. It finds where
-// values end and leaves their inside to others.
+// scanner reads JSON as it comes, one value at a time. It finds where values end
+// without checking what is in them.
 type scanner struct {
 	src      io.Reader
 	buf      []byte // what was read and not passed yet begins at pos
@@ -34,10 +34,10 @@ type scanner struct {
 	err      error // what src ended with
 }
 
-// offset is the place in the body.
+// offset returns the position in the body.
 func (s *scanner) offset() int64 { return s.base + int64(s.pos) }
 
-// fill reads more behind what is there, which moves to the front of buf.
+// fill moves what was not passed to the front of buf, and reads more behind it.
 func (s *scanner) fill() error {
 	if s.err != nil {
 		return s.err
@@ -80,12 +80,13 @@ func (s *scanner) unread(c byte) {
 	s.pos = 0
 }
 
-// mark keeps what follows, for back. It is given up when that is over maxItem.
+// mark remembers this position for rewind, unless more than maxItem bytes follow
+// before that.
 func (s *scanner) mark() { s.markedAt = s.pos + 1 }
 
 func (s *scanner) unmark() { s.markedAt = 0 }
 
-// rewind goes back to the mark; false when there is none any more.
+// rewind goes back to the mark, and reports false if that was given up.
 func (s *scanner) rewind() bool {
 	if s.markedAt == 0 {
 		return false
@@ -94,7 +95,8 @@ func (s *scanner) rewind() bool {
 	return true
 }
 
-// peek passes white space over and shows the byte behind it; io.EOF at the end.
+// peek skips white space and returns the byte behind it without passing it; io.EOF
+// at the end.
 func (s *scanner) peek() (byte, error) {
 	for {
 		for ; s.pos < len(s.buf); s.pos++ {
@@ -110,7 +112,7 @@ func (s *scanner) peek() (byte, error) {
 	}
 }
 
-// next is peek where something must come.
+// next is peek for a place where the body must not end.
 func (s *scanner) next() (byte, error) {
 	c, err := s.peek()
 	if err == io.EOF {
@@ -119,7 +121,7 @@ func (s *scanner) next() (byte, error) {
 	return c, err
 }
 
-// expect passes over the byte c, which wanted describes.
+// expect passes the byte c, which wanted describes.
 func (s *scanner) expect(c byte, wanted string) error {
 	found, err := s.next()
 	if err != nil {
@@ -132,15 +134,15 @@ func (s *scanner) expect(c byte, wanted string) error {
 	return nil
 }
 
-// rawValue is one value of the body.
+// rawValue is one JSON value of the body.
 type rawValue struct {
-	raw  []byte // valid until the scanner goes on; only the beginning of one over maxItem
-	size int64
+	raw  []byte // valid until the scanner goes on; of a value over maxItem, only the beginning
+	size int64  // of the whole value, in bytes
 }
 
 func (p rawValue) complete() bool { return int64(len(p.raw)) == p.size }
 
-// readValue passes over the value that begins here, after peek.
+// readValue reads the value that begins here, after peek.
 func (s *scanner) readValue() (rawValue, error) {
 	if c := s.buf[s.pos]; !beginsValue(c) {
 		return rawValue{}, unexpectedByte(s.offset(), c, "a JSON value")
@@ -164,7 +166,7 @@ func (s *scanner) readValue() (rawValue, error) {
 	}
 }
 
-// skipLarge goes to the end of a value too large to hold, of which n bytes are in buf.
+// skipLarge passes a value that is too large to hold, of which n bytes are in buf.
 func (s *scanner) skipLarge(e *endFinder, n int) (rawValue, error) {
 	p := rawValue{raw: append([]byte(nil), s.buf[s.pos:s.pos+maxRaw]...), size: int64(n)}
 	s.pos += n
@@ -188,7 +190,7 @@ func endedEarly(err error) error {
 	return err
 }
 
-// beginsValue tells whether a JSON value can begin with c.
+// beginsValue reports whether a JSON value can begin with c.
 func beginsValue(c byte) bool {
 	switch c {
 	case '{', '[', '"', '-', 't', 'f', 'n':
@@ -197,17 +199,17 @@ func beginsValue(c byte) bool {
 	return '0' <= c && c <= '9'
 }
 
-// endFinder finds where a JSON value ends, whatever its inside is like: by its
-// brackets and strings alone.
+// endFinder finds where a JSON value ends by its brackets and strings alone, even
+// if it is not valid.
 type endFinder struct {
 	depth    int
 	inString bool
-	escaped  bool // the next byte of the string stands behind a backslash
+	escaped  bool // the next byte of the string follows a backslash
 	literal  bool // a number, true, false or null
 }
 
 // advance looks at the next bytes of the value: n of them belong to it, and done
-// tells whether it ends there.
+// reports whether it ends there.
 func (e *endFinder) advance(b []byte) (n int, done bool) {
 	for n < len(b) {
 		if e.inString {
@@ -238,7 +240,7 @@ func (e *endFinder) advance(b []byte) (n int, done bool) {
 	return n, false
 }
 
-// skipString goes on within a string at b[n:]; closed tells whether it ended.
+// skipString continues within a string at b[n:]; closed reports whether it ended.
 func (e *endFinder) skipString(b []byte, n int) (after int, closed bool) {
 	for ; n < len(b); n++ {
 		switch c := b[n]; {
