@@ -12,27 +12,27 @@ import (
 	"callvault"
 )
 
-// Audio is the audio of a recording as it comes (seed, "Request specific
-// recording via recording ID"). Nothing has looked at it yet: an error page with
-// status 200 arrives here too.
+// Audio is the audio of a recording as it comes (API guide, "Request specific
+// recording via recording ID"). It is not checked: an error page with status 200
+// arrives here too.
 type Audio struct {
-	// Body must be closed. Its Read returns io.EOF only after Size bytes where
-	// Size is known; a body that broke off is an error that wraps Cut or TimedOut.
+	// Body must be closed. Its Read returns io.EOF only after Size bytes, if Size
+	// is known; its error when the body breaks off wraps Cut or TimedOut.
 	Body io.ReadCloser
 	// Size is the Content-Length in bytes; -1 when the server did not say.
 	Size int64
-	// SHA256 is what the body must hash to by its Repr-Digest (RFC 9530 3); nil
-	// when the server gave none that can be read. It is the caller's to compare.
+	// SHA256 is the body's hash by its Repr-Digest (RFC 9530 3); nil if the server
+	// gave none that can be read. The caller must compare it.
 	SHA256 *[sha256.Size]byte
-	// Status is 200: every other one is an error.
+	// Status is 200: every other status is an error.
 	Status int
-	// Header is the answer's without cookies and authentication.
+	// Header is the answer's header without cookies and authentication.
 	Header http.Header
 }
 
-// Audio asks for the audio of one recording. The error of a wrong name wraps
-// [callvault.InvalidParameter]; every answer but 200 is a refusal, parts and 204
-// included, and so is audio that comes compressed (BadAnswer).
+// Audio requests the audio of one recording. The error of an invalid name wraps
+// [callvault.InvalidParameter]. Every answer but 200 is an error with a [Refusal],
+// even 204 and 206; audio that comes compressed is a BadAnswer.
 func (c *Client) Audio(ctx context.Context, tenant, recordingKey string) (*Audio, error) {
 	if err := callvault.CheckKey("tenantName", tenant); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func (c *Client) Audio(ctx context.Context, tenant, recordingKey string) (*Audio
 		what:   fmt.Sprintf("audio of %s of tenant %s", oneLine(recordingKey), oneLine(tenant)),
 		url:    c.address("/recordings/"+segment(tenant)+"/"+segment(recordingKey)+"/audio", ""),
 		accept: "audio/ogg, */*;q=0.5",
-		// Content-Length must be the audio's own.
+		// The Content-Length must be that of the audio itself.
 		encoding: "identity",
 	}
 	resp, err := c.get(ctx, r)
@@ -61,7 +61,7 @@ func (c *Client) Audio(ctx context.Context, tenant, recordingKey string) (*Audio
 	}, nil
 }
 
-// contentCoding is the coding that net/http left on the body; "" for none.
+// contentCoding returns the coding that net/http left on the body; "" for none.
 func contentCoding(resp *http.Response) string {
 	coding := strings.TrimSpace(strings.Join(resp.Header.Values("Content-Encoding"), ", "))
 	if strings.EqualFold(coding, "identity") {
@@ -70,8 +70,8 @@ func contentCoding(resp *http.Response) string {
 	return shorten(coding, 64)
 }
 
-// reprDigest reads the sha-256 of a Repr-Digest (RFC 9530 3, a dictionary of
-// byte sequences of RFC 8941 3.2). The last one given counts, as there.
+// reprDigest reads the sha-256 of a Repr-Digest (RFC 9530 3), which is a dictionary
+// of byte sequences. As RFC 8941 3.2 says, the last one given counts.
 func reprDigest(header http.Header) *[sha256.Size]byte {
 	var digest *[sha256.Size]byte
 	for member := range strings.SplitSeq(strings.Join(header.Values("Repr-Digest"), ","), ",") {

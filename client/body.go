@@ -8,26 +8,26 @@ import (
 )
 
 const (
-	// maxDrain is how much of an unread body is read away so that its connection
-	// can be used again.
+	// maxDrain is how many bytes of an unread body are read, so that its
+	// connection can be used again.
 	maxDrain = 32 << 10
 	// drainFor is how long that may take.
 	drainFor = 250 * time.Millisecond
 )
 
-// body is the body of an answer, whose errors are those of this package.
+// body is the body of an answer. Its errors are this package's.
 type body struct {
 	rc     io.ReadCloser
 	watch  *watch
 	client *Client
 	what   string
-	size   int64 // as announced; -1 is unknown
+	size   int64 // as announced; -1 if unknown
 	read   atomic.Int64
-	ended  atomic.Bool // nothing more comes
+	ended  atomic.Bool // a Read has failed or met the end
 	closed atomic.Bool
 }
 
-// Read returns io.EOF only after a body that came whole.
+// Read returns io.EOF only at the end of a body that came whole.
 func (b *body) Read(p []byte) (int, error) {
 	b.watch.start(b.client.idle)
 	n, err := b.rc.Read(p)
@@ -56,7 +56,8 @@ func bytesOf(read, size int64) string {
 	return fmt.Sprintf("%d of %d bytes", read, size)
 }
 
-// Close frees the connection, for use again when little is left of the body.
+// Close releases the connection, which can be used again if little of the body is
+// left.
 func (b *body) Close() error {
 	if b.closed.Swap(true) {
 		return nil

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// Fault says how an exchange went wrong when it was not by the answer's status.
-// It is an error itself: errors.Is(err, client.TimedOut).
+// Fault says how an exchange went wrong, other than by the answer's status. It is
+// an error itself: errors.Is(err, client.TimedOut).
 type Fault string
 
-// The faults. The original error, such as a *net.DNSError, is wrapped beside.
+// The faults. The original error, such as a *net.DNSError, is wrapped as well.
 const (
 	// TimedOut: no byte for the idle timeout, or the ctx's deadline passed, or
 	// connecting took too long.
@@ -26,8 +26,8 @@ const (
 	// seen the request.
 	Reset Fault = "connection lost"
 	// Cut: an answer began and did not come whole: the connection was lost, the
-	// body is shorter than announced, a list is not closed or spoiled in its
-	// middle or followed by something else.
+	// body is shorter than announced, or a list is not closed, is not valid in the
+	// middle, or is followed by something else.
 	Cut Fault = "cut off"
 	// Unresolved: the host's name could not be looked up.
 	Unresolved Fault = "name not found"
@@ -38,12 +38,12 @@ const (
 	Untrusted Fault = "not trusted"
 	// BadAnswer: status 200 with something that is not what was asked for.
 	BadAnswer Fault = "not an answer of the recordings API"
-	// Redirected: the server wants the request to go where it may not go, or
-	// sent it on more than three times.
+	// Redirected: the server redirects the request to where it must not go, or
+	// more than three times.
 	Redirected Fault = "sent elsewhere"
 )
 
-// Error is the fault in a few words.
+// Error returns the fault in a few words.
 func (f Fault) Error() string { return string(f) }
 
 var advice = map[Fault]string{
@@ -57,7 +57,7 @@ var advice = map[Fault]string{
 	Redirected:  "if that is the right address, give it as the base address",
 }
 
-// failure is an error with a text of its own, from which the key was taken out.
+// failure is an error with a text of its own, from which the key was removed.
 type failure struct {
 	text   string
 	causes []error
@@ -66,20 +66,21 @@ type failure struct {
 func (f *failure) Error() string   { return f.text }
 func (f *failure) Unwrap() []error { return f.causes }
 
-// Timeout makes a failure count as a timeout for those who ask as [net.Error].
+// Timeout reports whether the failure is a timeout, as [net.Error] does.
 func (f *failure) Timeout() bool { return errors.Is(f, TimedOut) }
 
 // Temporary completes [net.Error].
 func (f *failure) Temporary() bool { return f.Timeout() }
 
-// stalled is the cause with which a watch ends a request.
+// stalled is the cause with which a watch ends a request: for how long no byte came.
 type stalled time.Duration
 
 func (s stalled) Error() string   { return "no byte came for " + time.Duration(s).String() }
 func (s stalled) Timeout() bool   { return true }
 func (s stalled) Temporary() bool { return true }
 
-// faultError makes the error for a fault: what was attempted, what happened, what to do.
+// faultError returns the error for a fault: what was attempted, what happened, what to
+// do.
 func (c *Client) faultError(what string, fault Fault, happened string, cause error) error {
 	text := what + " at " + c.place() + ": " + string(fault)
 	if happened != "" {
@@ -95,8 +96,8 @@ func (c *Client) faultError(what string, fault Fault, happened string, cause err
 	return f
 }
 
-// exchangeError makes the error for what net/http reported while the request's ctx was
-// watched; otherwise is the fault when the error tells no better one.
+// exchangeError returns the error for err, which net/http reported during a request with
+// this ctx of a watch. otherwise is the fault if err does not suggest a better one.
 func (c *Client) exchangeError(ctx context.Context, what string, err error, otherwise Fault) error {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
@@ -131,7 +132,8 @@ func faultOf(err error, otherwise Fault) Fault {
 	return otherwise
 }
 
-// errorContains knows errors by their words, where net/http keeps their types to itself.
+// errorContains recognizes errors by their words where net/http does not export their
+// types.
 func errorContains(err error, words ...string) bool {
 	text := err.Error()
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
@@ -148,8 +150,8 @@ func isOneOf(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// minSecret is the length from which a key is searched for in foreign text; a
-// shorter one would be found in every other word.
+// minSecret is the shortest key that is searched for in foreign text: a shorter one
+// would be found in every other word.
 const minSecret = 4
 
 const hidden = "[key]"
@@ -158,7 +160,7 @@ func (c *Client) containsKey(text string) bool {
 	return len(c.key) >= minSecret && strings.Contains(text, c.key)
 }
 
-// scrub takes the key out of a text.
+// scrub removes the key from a text.
 func (c *Client) scrub(text string) string {
 	if !c.containsKey(text) {
 		return text
@@ -166,8 +168,8 @@ func (c *Client) scrub(text string) string {
 	return strings.ReplaceAll(text, c.key, hidden)
 }
 
-// WithoutKey is b, from what a server said, with the authentication key taken out: some
-// show what they were asked with.
+// WithoutKey returns b, which a server sent, with the authentication key replaced: some
+// servers repeat the request in their answer.
 func (c *Client) WithoutKey(b []byte) []byte {
 	if len(c.key) < minSecret {
 		return b

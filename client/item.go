@@ -11,29 +11,29 @@ import (
 	"callvault"
 )
 
-// Item is a recording from a list. Its key, tenant and start are there and can
-// be asked for; it need not pass [callvault.Recording.Validate] otherwise: a
-// source may leave its callKey or status empty and its size or duration below 0.
+// Item is a recording from a list. Its key, tenant and start are valid; otherwise
+// it need not pass [callvault.Recording.Validate]: a source may leave its callKey
+// or status empty, and its size or duration may be negative.
 type Item struct {
 	callvault.Recording
-	// Raw is the recording's JSON as it came, unknown fields included (bytes that
-	// are not UTF-8 became U+FFFD). It is the caller's to keep.
+	// Raw is the recording's JSON as it came, including unknown fields; bytes that
+	// are not UTF-8 are replaced by U+FFFD. The caller may keep it.
 	Raw json.RawMessage
 }
 
-// CallItem is a call from a list. Its key, tenant and start are there; it need
-// not pass [callvault.Call.Validate] otherwise: a call that goes on has no end.
+// CallItem is a call from a list. Its key, tenant and start are valid; otherwise
+// it need not pass [callvault.Call.Validate]: a call in progress has no end.
 type CallItem struct {
-	// Call carries the recordings that are not malformed, in the order they came.
+	// Call has the recordings that are not malformed, in the order they came.
 	callvault.Call
-	// Raw is the call's JSON as it came, like [Item.Raw], with all that stood in
-	// its recordings.
+	// Raw is the call's JSON as it came, like [Item.Raw], with its recordings,
+	// malformed or not.
 	Raw json.RawMessage
-	// RawRecordings is the JSON of each of Call.Recordings; parts of Raw.
+	// RawRecordings is the JSON of each of Call.Recordings, as parts of Raw.
 	RawRecordings []json.RawMessage
 }
 
-// Items are the call's recordings, each with its JSON.
+// Items returns the call's recordings, each with its JSON.
 func (c *CallItem) Items() []Item {
 	items := make([]Item, len(c.Recordings))
 	for i := range items {
@@ -55,7 +55,8 @@ func readItem(p rawValue) (Item, *MalformedItem) {
 	return item, nil
 }
 
-// malformedParts is what of a call is malformed: recordings, and perhaps itself.
+// malformedParts is what is malformed of a call: some of its recordings, and the
+// call itself unless that is nil.
 type malformedParts struct {
 	recordings []*MalformedItem
 	call       *MalformedItem
@@ -94,7 +95,7 @@ func readCall(p rawValue) (CallItem, malformedParts) {
 	return item, set
 }
 
-// addRecordings reads the call's list of recordings.
+// addRecordings reads the call's recordings, and returns the malformed ones.
 func (c *CallItem) addRecordings(list []byte) (bad []*MalformedItem) {
 	if len(list) == 0 || list[0] != '[' {
 		return nil
@@ -115,7 +116,7 @@ func (c *CallItem) addRecordings(list []byte) (bad []*MalformedItem) {
 	return bad
 }
 
-// object is the piece as a JSON object of the caller's own.
+// object returns the value as a JSON object that the caller may keep.
 func (p rawValue) object() (json.RawMessage, error) {
 	if !p.complete() {
 		return nil, fmt.Errorf("it has %d bytes; %d are taken", p.size, maxItem)
@@ -178,8 +179,8 @@ func checkStart(ms int64) error {
 	return nil
 }
 
-// checkKey is callvault.CheckKey without its status, which would make an item of
-// a list look like an answer to a request.
+// checkKey is callvault.CheckKey without the status in its error, which would make
+// an item of a list look like an answer to a request.
 func checkKey(what, key string) error {
 	if key == "" {
 		return fmt.Errorf("%s is missing", what)
@@ -261,7 +262,7 @@ func callField(c *callvault.Call, name, value []byte) (err error) {
 	return fieldError(name, err)
 }
 
-// fieldError says which field is wrong.
+// fieldError adds to err which field is wrong.
 func fieldError(name []byte, err error) error {
 	if err == nil {
 		return nil

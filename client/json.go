@@ -2,12 +2,12 @@ package client
 
 import "bytes"
 
-// maxDepth is how deep arrays and objects may stand in each other, as in
-// encoding/json.
+// maxDepth is how deeply arrays and objects may be nested, as in encoding/json.
 const maxDepth = 10_000
 
-// skipValue is the place behind the JSON value (RFC 8259) at b[at:], -1 when there
-// is none. It takes what json.Valid takes, at a multiple of its speed.
+// skipValue returns the index behind the JSON value (RFC 8259) at b[at:], or -1 if
+// there is no valid one. It accepts what json.Valid accepts, several times as fast.
+// The functions below do the same for each kind of value.
 func skipValue(b []byte, at, depth int) int {
 	if at < 0 || at >= len(b) || depth > maxDepth {
 		return -1
@@ -90,7 +90,7 @@ func skipNumber(b []byte, at int) int {
 	return at
 }
 
-// skipDigits is the place behind one or more digits.
+// skipDigits skips one or more digits.
 func skipDigits(b []byte, at int) int {
 	first := at
 	for at < len(b) && '0' <= b[at] && b[at] <= '9' {
@@ -109,7 +109,7 @@ func skipSpace(b []byte, at int) int {
 	return at
 }
 
-// hasByte tells whether c stands at b[at].
+// hasByte reports whether b[at] is c.
 func hasByte(b []byte, at int, c byte) bool { return at >= 0 && at < len(b) && b[at] == c }
 
 func skipArray(b []byte, at, depth int) int {
@@ -153,8 +153,8 @@ func skipObject(b []byte, at, depth int) int {
 	}
 }
 
-// fieldBounds is where the name of the field at b[at:] ends and its value begins; the
-// value is at -1 when there is no field.
+// fieldBounds returns where the name of the field at b[at:] ends and where its value
+// begins; value is -1 if there is no field.
 func fieldBounds(b []byte, at int) (name, value int) {
 	if !hasByte(b, at, '"') {
 		return at, -1

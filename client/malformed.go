@@ -7,25 +7,26 @@ import (
 	"slices"
 )
 
-// MalformedItem is one item of a list that cannot be used, as the error that is
-// yielded in its place. The list goes on behind it.
+// MalformedItem is an item of a list that cannot be used, as the error that is
+// yielded in its place. The list goes on after it.
 type MalformedItem struct {
 	// Index is the item's place in the list, from 0; for a recording of a call,
-	// the call's.
+	// the call's place.
 	Index int64
-	// CallKey is the call in which a malformed recording stands, where that has one.
+	// CallKey is the key of the call that has the malformed recording, if any.
 	CallKey string
-	// Raw is the JSON as it came: its first 64 KiB, and then not valid JSON.
+	// Raw is the JSON as it came, cut off after 64 KiB.
 	Raw []byte
-	// Size is how long it is, in bytes.
+	// Size is the item's whole size in bytes.
 	Size int64
 	// Err says what is wrong.
 	Err error
-	// Recordings are those of a malformed call that are not malformed themselves.
+	// Recordings are the recordings of a malformed call that are not malformed
+	// themselves.
 	Recordings []Item
 }
 
-// MalformedOf finds the malformed item that err is about. ok is false for nil
+// MalformedOf returns the malformed item that err is about. ok is false for nil
 // and for an error that ended its list.
 func MalformedOf(err error) (m *MalformedItem, ok bool) {
 	ok = errors.As(err, &m)
@@ -41,14 +42,14 @@ func (m *MalformedItem) Error() string {
 	return fmt.Sprintf("item %d%s of the list is malformed: %v; report it to who runs the source", m.Index, of, m.Err)
 }
 
-// Unwrap is Err.
+// Unwrap returns Err.
 func (m *MalformedItem) Unwrap() error { return m.Err }
 
 func newMalformed(p rawValue, err error) *MalformedItem {
 	return &MalformedItem{Raw: bytes.Clone(p.raw[:min(len(p.raw), maxRaw)]), Size: p.size, Err: err}
 }
 
-// locate says where in the list the item stood, and takes the key out of it.
+// locate sets where in the list the item stood, and removes the key from it.
 func (c *Client) locate(m *MalformedItem, index int64) error {
 	m.Index = index
 	m.Raw = slices.Clip(c.WithoutKey(m.Raw))

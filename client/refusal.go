@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// maxEvidence is how much of a refusal's body is kept, in bytes.
+	// maxEvidence is how many bytes of a refusal's body are kept.
 	maxEvidence = 64 << 10
 	// evidenceFor is how long reading it may take.
 	evidenceFor = 10 * time.Second
-	// maxWait bounds a Retry-After, so that it can be added to a time.
+	// maxWait limits a Retry-After, so that it can be added to a time.
 	maxWait = 365 * 24 * time.Hour
 )
 
@@ -26,17 +26,17 @@ const (
 type Refusal struct {
 	// Status is the HTTP status as it came.
 	Status int
-	// Header is the answer's without cookies and authentication.
+	// Header is the answer's header without cookies and authentication.
 	Header http.Header
-	// Body holds its first 64 KiB, fewer when it broke off.
+	// Body is the first 64 KiB of the body, or less if it broke off.
 	Body []byte
-	// Name and Message are the API's own words from {"code","message"} (seed,
-	// "Potential Errors"), printable and bounded; "" when the body has none.
+	// Name and Message are the code and message of the API's error (API guide,
+	// "Potential Errors"), printable and shortened; "" if the body has none.
 	Name, Message string
 }
 
-// RefusalOf finds the refusal that err wraps. ok is false when err is not about
-// an answer's status.
+// RefusalOf returns the refusal that err wraps. ok is false if err is not about an
+// answer's status.
 func RefusalOf(err error) (r Refusal, ok bool) {
 	var wrapped *refusal
 	if !errors.As(err, &wrapped) {
@@ -55,8 +55,8 @@ type refusal struct {
 func (r *refusal) Error() string   { return r.text }
 func (r *refusal) Unwrap() []error { return r.causes }
 
-// refusalError reads the evidence, closes the answer and makes its error. problem
-// says why a redirect was not followed; "" for every other status.
+// refusalError reads the evidence, closes the answer and returns its error. problem
+// says why a redirect was not followed; it is "" for every other status.
 func (c *Client) refusalError(what string, resp *http.Response, problem string) error {
 	evidence := c.evidence(resp.Body)
 	resp.Body.Close()
@@ -108,7 +108,7 @@ func otherAdvice(code callvault.Code) string {
 	return "only status 200 is an answer here; check that the base address is the recordings API's"
 }
 
-// evidence reads what is kept of a body.
+// evidence reads the part of a body that is kept.
 func (c *Client) evidence(r io.Reader) []byte {
 	if b, ok := r.(*body); ok {
 		// The idle timeout alone would let a body drip for hours.
@@ -121,7 +121,7 @@ func (c *Client) evidence(r io.Reader) []byte {
 	return evidence[:min(len(evidence), maxEvidence)]
 }
 
-// cleanHeader is a copy of an answer's header without secrets.
+// cleanHeader returns a copy of an answer's header without secrets.
 func (c *Client) cleanHeader(header http.Header) http.Header {
 	kept := header.Clone()
 	for _, name := range []string{"Authorization", "Proxy-Authorization", "Authentication-Info",
@@ -136,7 +136,7 @@ func (c *Client) cleanHeader(header http.Header) http.Header {
 	return kept
 }
 
-// apiError reads the API's error body, wrong types and all.
+// apiError reads the API's error body, even if its fields have wrong types.
 func apiError(evidence []byte) (name, message string) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(evidence, &fields) != nil {
@@ -148,8 +148,8 @@ func apiError(evidence []byte) (name, message string) {
 	return shorten(name, 64), oneLine(message)
 }
 
-// retryAfter reads a Retry-After, seconds or a date (RFC 9110 10.2.3). A date is
-// taken against the server's own Date where there is one, so that its clock need
+// retryAfter reads a Retry-After, in seconds or as a date (RFC 9110 10.2.3). A date
+// is compared with the server's own Date if there is one, so that its clock need
 // not agree with ours.
 func retryAfter(header http.Header, now time.Time) (wait time.Duration, ok bool) {
 	value := strings.TrimSpace(header.Get("Retry-After"))

@@ -6,18 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// maxForeign is how many bytes of foreign text an error repeats.
+// maxForeign is how many bytes of a server's text an error repeats.
 const maxForeign = 300
 
-// oneLine makes foreign text fit for an error: one line, printable, bounded.
+// oneLine makes a server's text fit for an error: printable, on one line, and short.
 func oneLine(text string) string { return shorten(text, maxForeign) }
 
+// shorten is oneLine with a limit in bytes.
 func shorten(text string, limit int) string {
 	// Cut before cleaning: what came may be long.
 	cut := len(text) > limit
 	if cut {
 		text = text[:limit]
-		// Half a character at the end would be shown as a broken one.
+		// Half a character at the end would look like a broken one.
 		for range utf8.UTFMax - 1 {
 			if r, size := utf8.DecodeLastRuneInString(text); r == utf8.RuneError && size == 1 {
 				text = text[:len(text)-1]

@@ -11,8 +11,8 @@ import (
 
 var errNotJSON = errors.New("it is not valid JSON")
 
-// fields calls do with each field of the JSON object b and returns do's first
-// error; what follows a wrong field is read too. errNotJSON goes before it.
+// fields calls do with each field of the JSON object b, and returns do's first error
+// after all fields were read. If b is not valid, it returns errNotJSON instead.
 func fields(b []byte, do func(name, value []byte) error) (first error) {
 	at := skipSpace(b, 1)
 	for !hasByte(b, at, '}') {
@@ -40,7 +40,7 @@ func fields(b []byte, do func(name, value []byte) error) (first error) {
 	return first
 }
 
-// fieldName is what stands in the quotes.
+// fieldName returns a name without its quotes and escapes.
 func fieldName(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -49,7 +49,7 @@ func fieldName(quoted []byte) []byte {
 	return []byte(name)
 }
 
-// elements calls do with each element of a JSON array that was read before.
+// elements calls do with each element of a JSON array that is known to be valid.
 func elements(b []byte, do func(value []byte)) {
 	for at := skipSpace(b, 1); !hasByte(b, at, ']'); {
 		end := skipValue(b, at, 1)
@@ -72,7 +72,7 @@ func unquote(value []byte) (text string, ok bool) {
 	return text, err == nil
 }
 
-// readText reads a string; null is the empty one.
+// readText reads a string; null is "".
 func readText(field *string, value []byte) error {
 	if value[0] == 'n' {
 		*field = ""
@@ -90,7 +90,7 @@ func readText(field *string, value []byte) error {
 	return nil
 }
 
-// readArray reads an array of anything; null is the empty one.
+// readArray reads an array of any values; null is an empty one.
 func readArray(value []byte) ([]json.RawMessage, error) {
 	switch value[0] {
 	case 'n':
@@ -106,8 +106,8 @@ func readArray(value []byte) ([]json.RawMessage, error) {
 
 var errNotWhole = errors.New("not a whole number")
 
-// readInteger reads an integer as servers send it: also with an exponent or a fraction
-// of zeros, or in a string; null is 0.
+// readInteger reads an integer in any form that servers send: with an exponent, with a
+// fraction of zeros, or in a string; null is 0.
 func readInteger(value []byte) (int64, error) {
 	digits := value
 	switch value[0] {
@@ -123,7 +123,7 @@ func readInteger(value []byte) (int64, error) {
 	return n, nil
 }
 
-// exactInteger reads a JSON number (RFC 8259 6) that is whole and fits, exactly.
+// exactInteger reads a JSON number (RFC 8259 6), if it is whole and fits an int64.
 func exactInteger(b []byte) (int64, bool) {
 	if n, ok := shortInteger(b); ok {
 		return n, true
@@ -163,7 +163,7 @@ func cutSign(number string) (sign, rest string) {
 	return "", number
 }
 
-// shortInteger reads digits alone, few enough to fit in any case.
+// shortInteger reads a number of nothing but digits, few enough to fit an int64.
 func shortInteger(b []byte) (n int64, ok bool) {
 	if len(b) == 0 || len(b) > 18 || b[0] == '0' && len(b) > 1 {
 		return 0, false

@@ -5,17 +5,17 @@ import (
 	"fmt"
 )
 
-// wrapper is what is known of an object around a list while it is read.
+// wrapper is what is known about the object around a list while it is read.
 type wrapper struct {
 	arrays  int
-	total   int64  // how many items it says there are; 0 when it does not
-	partial string // the field that says that this is not all; "" for none
-	message string // what it says for itself
+	total   int64  // how many items it says there are; 0 if it does not
+	partial string // the field that says that there are more; "" for none
+	message string // its message or error field
 }
 
 // object reads the object that begins here: one that wraps exactly one array, or
-// the first of objects that stand bare. Those are known by an item's key among
-// their fields, and are then read again from their beginning.
+// the first of several bare objects. Those are recognized by a field that only items
+// have, and are then read again from the beginning.
 func (l *list) object() error {
 	l.scan.mark()
 	l.scan.pos++
@@ -57,7 +57,7 @@ func itemKey(name string) bool {
 	return name == "recordingKey" || name == "callKey" || name == "callId"
 }
 
-// name passes over a field's name and the colon.
+// name reads a field's name and the colon.
 func (l *list) name() (string, error) {
 	if c, err := l.scan.next(); err != nil {
 		return "", err
@@ -72,7 +72,7 @@ func (l *list) name() (string, error) {
 	return name, l.scan.expect(':', "a colon")
 }
 
-// wrapperField reads the value of the wrapper's field: the list, or what stands beside.
+// wrapperField reads the value of the wrapper's field: the list, or a field beside it.
 func (l *list) wrapperField(w *wrapper, name string) error {
 	c, err := l.scan.next()
 	if err != nil {
@@ -99,8 +99,8 @@ func (l *list) wrapperField(w *wrapper, name string) error {
 	return nil
 }
 
-// note remembers what a field beside the list says about it: servers that page
-// answer a part with status 200, and a part must not pass for the whole.
+// note remembers what a field beside the list says about it: a server that pages
+// answers with status 200 and a part, which must not pass for the whole list.
 func (w *wrapper) note(name string, value []byte) {
 	switch name {
 	case "total", "totalCount", "totalElements", "totalItems", "totalRecords", "totalRecordings", "totalCalls":
@@ -118,7 +118,7 @@ func (w *wrapper) note(name string, value []byte) {
 	}
 }
 
-// endWrapper judges an object that was read to its end.
+// endWrapper decides whether an object that was read to its end held a whole list.
 func (l *list) endWrapper(w *wrapper) error {
 	if err := l.end(); err != nil {
 		return err
