@@ -176,3 +176,13 @@ func (c *Client) WithoutKey(b []byte) []byte {
 	}
 	return bytes.ReplaceAll(b, []byte(c.key), []byte(hidden))
 }
+
+// withoutCutKey returns b without the beginning of a key that the end of b cuts off.
+func (c *Client) withoutCutKey(b []byte) []byte {
+	for n := len(c.key) - 1; n >= minSecret; n-- {
+		if bytes.HasSuffix(b, []byte(c.key[:n])) {
+			return b[:len(b)-n]
+		}
+	}
+	return b
+}

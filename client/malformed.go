@@ -52,7 +52,12 @@ func newMalformed(p rawValue, err error) *MalformedItem {
 // locate sets where in the list the item stood, and removes the key from it.
 func (c *Client) locate(m *MalformedItem, index int64) error {
 	m.Index = index
-	m.Raw = slices.Clip(c.WithoutKey(m.Raw))
+	cut := int64(len(m.Raw)) < m.Size
+	m.Raw = c.WithoutKey(m.Raw)
+	if cut {
+		m.Raw = c.withoutCutKey(m.Raw)
+	}
+	m.Raw = slices.Clip(m.Raw)
 	if text := m.Err.Error(); c.containsKey(text) {
 		m.Err = errors.New(c.scrub(text))
 	}

@@ -115,9 +115,13 @@ func (c *Client) evidence(r io.Reader) []byte {
 		limit := time.AfterFunc(evidenceFor, func() { b.watch.cancel(stalled(evidenceFor)) })
 		defer limit.Stop()
 	}
-	// A little more, so that a key at the edge is seen whole and taken out.
-	evidence, _ := io.ReadAll(io.LimitReader(r, maxEvidence+int64(len(c.key))))
-	evidence = c.WithoutKey(evidence)
+	// A little more, so that a key at the edge is seen whole and removed.
+	limit := maxEvidence + len(c.key)
+	read, _ := io.ReadAll(io.LimitReader(r, int64(limit)))
+	evidence := c.WithoutKey(read)
+	if len(read) == limit {
+		evidence = c.withoutCutKey(evidence)
+	}
 	return evidence[:min(len(evidence), maxEvidence)]
 }
 

@@ -80,6 +80,9 @@ func TestErrorBodies(t *testing.T) {
 		"key at the edge": {
 			strings.Repeat("x", maxEvidence-5) + testKey, "",
 		},
+		"key often, and over the edge": {
+			strings.Repeat(testKey, 4) + strings.Repeat("x", maxEvidence+1-4*len(testKey)) + testKey, "",
+		},
 	} {
 		body = test.body
 		err := collect(t, c).err
