@@ -53,7 +53,7 @@ func (c *Client) Audio(ctx context.Context, tenant, recordingKey string) (*Audio
 	}
 	if coding := contentCoding(resp); coding != "" {
 		resp.Body.Close()
-		return nil, c.faultError(r.what, BadAnswer, fmt.Sprintf("it came compressed (%q) though it was asked for as it is", coding), nil)
+		return nil, c.faultError(r.what, BadAnswer, fmt.Sprintf("it came compressed (%q), which was not asked for", coding), nil)
 	}
 	return &Audio{
 		Body: resp.Body, Size: resp.ContentLength, SHA256: reprDigest(resp.Header),

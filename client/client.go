@@ -116,7 +116,7 @@ func parseBase(text string) (*url.URL, error) {
 	}
 	switch {
 	case base.User != nil:
-		return nil, errors.New("the base address holds a user name or password; leave them out, the key is given apart")
+		return nil, errors.New("the base address holds a user name or password; leave them out, since the key is given separately")
 	case base.Scheme != "http" && base.Scheme != "https" || base.Hostname() == "":
 		return nil, fmt.Errorf("the base address %q is not http:// or https:// and a host; write it like https://acmecorporate.xima.cloud", text)
 	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
@@ -137,7 +137,7 @@ func checkHeader(what, value string) error {
 	case strings.TrimSpace(value) == "":
 		return fmt.Errorf("the %s is empty", what)
 	case strings.TrimSpace(value) != value:
-		return fmt.Errorf("the %s begins or ends with white space; take it off", what)
+		return fmt.Errorf("the %s begins or ends with white space; remove it", what)
 	case strings.ContainsFunc(value, unicode.IsControl):
 		return fmt.Errorf("the %s holds a control character such as a line break; give it on one line", what)
 	}

@@ -119,7 +119,7 @@ func (c *CallItem) addRecordings(list []byte) (bad []*MalformedItem) {
 // object returns the value as a JSON object that the caller may keep.
 func (p rawValue) object() (json.RawMessage, error) {
 	if !p.complete() {
-		return nil, fmt.Errorf("it has %d bytes; %d are taken", p.size, maxItem)
+		return nil, fmt.Errorf("it has %d bytes; at most %d are accepted", p.size, maxItem)
 	}
 	if err := checkObject(p.raw); err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func checkKey(what, key string) error {
 		return fmt.Errorf("%s is missing", what)
 	}
 	if strings.ContainsRune(key, utf8.RuneError) {
-		return fmt.Errorf("the %s %q is not whole: it holds what is left of bytes that are not UTF-8", what, excerpt([]byte(key)))
+		return fmt.Errorf("the %s %q is not whole: it holds bytes that are not UTF-8", what, excerpt([]byte(key)))
 	}
 	if err := callvault.CheckKey(what, key); err != nil {
 		return errors.New(strings.TrimSuffix(err.Error(), ": "+callvault.InvalidParameter.Error()))

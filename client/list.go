@@ -168,7 +168,7 @@ func (l *list) document() error {
 	case first == '"':
 		return l.braceless()
 	case first != '[':
-		return notList("it begins with " + l.beginning() + " and not with a JSON array")
+		return notList("it begins with " + l.beginning() + " instead of a JSON array")
 	}
 	if err := l.array(); err != nil {
 		return err
@@ -269,7 +269,7 @@ func (l *list) end() error {
 // of the body.
 func (l *list) lines() error {
 	if !l.framed {
-		return notList("it is a list that nothing closes, over a connection whose end says nothing; whether it is whole cannot be told")
+		return notList("it is a list without a closing bracket, over a connection that does not show whether it is whole")
 	}
 	for {
 		c, err := l.scan.peek()

@@ -39,7 +39,7 @@ func (m *MalformedItem) Error() string {
 	if m.CallKey != "" {
 		of = " of call " + excerpt([]byte(m.CallKey))
 	}
-	return fmt.Sprintf("item %d%s of the list is malformed: %v; report it to who runs the source", m.Index, of, m.Err)
+	return fmt.Sprintf("item %d%s of the list is malformed: %v; report it to the source's operator", m.Index, of, m.Err)
 }
 
 // Unwrap returns Err.

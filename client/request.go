@@ -47,7 +47,7 @@ func (c *Client) get(ctx context.Context, r request) (*http.Response, error) {
 		if wait, ok := ctx.Value(beforeRedirect{}).(func(context.Context) error); ok {
 			if err := wait(w.ctx); err != nil {
 				w.end()
-				return nil, fmt.Errorf("%s, sent on to %s: %w", r.what, c.scrub(next.EscapedPath()), err)
+				return nil, fmt.Errorf("%s, redirected to %s: %w", r.what, c.scrub(next.EscapedPath()), err)
 			}
 		}
 		target = next
@@ -104,18 +104,18 @@ func (c *Client) follow(resp *http.Response, from *url.URL, hops int) (next *url
 	location := resp.Header.Get("Location")
 	ref, err := url.Parse(location)
 	if location == "" || err != nil {
-		return nil, "it names no place that can be read"
+		return nil, "its Location cannot be read"
 	}
 	next = from.ResolveReference(ref)
 	next.Fragment = ""
-	wanted := shorten(c.scrub(next.Redacted()), maxForeign)
+	target := shorten(c.scrub(next.Redacted()), maxForeign)
 	switch {
 	case next.Scheme != c.base.Scheme || !strings.EqualFold(next.Hostname(), c.base.Hostname()) || port(next) != port(c.base):
-		return nil, fmt.Sprintf("it wants the request to go to %s, which is another host, port or scheme, and the key must not go there", wanted)
+		return nil, fmt.Sprintf("it redirects to %s, which is another host, port or scheme, where the key must not go", target)
 	case next.User != nil:
-		return nil, fmt.Sprintf("it wants the request to go to %s, with a user name in the address", wanted)
+		return nil, fmt.Sprintf("it redirects to %s, with a user name in the address", target)
 	case hops >= maxRedirects:
-		return nil, fmt.Sprintf("it sent the request on more than %d times, now to %s", maxRedirects, wanted)
+		return nil, fmt.Sprintf("it redirected the request more than %d times, now to %s", maxRedirects, target)
 	}
 	return next, ""
 }

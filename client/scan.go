@@ -20,7 +20,7 @@ var errEnded = errors.New("it ends before the list does")
 
 // unexpectedByte returns the error of a body that stops being JSON.
 func unexpectedByte(offset int64, found byte, wanted string) error {
-	return fmt.Errorf("at byte %d stands %q where %s should be", offset, found, wanted)
+	return fmt.Errorf("byte %d is %q instead of %s", offset, found, wanted)
 }
 
 // scanner reads JSON as it comes, one value at a time. It finds where values end

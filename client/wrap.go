@@ -81,7 +81,7 @@ func (l *list) wrapperField(w *wrapper, name string) error {
 	if c == '[' {
 		l.scan.unmark()
 		if w.arrays++; w.arrays > 1 {
-			return notList(fmt.Sprintf("it is an object with more than one array, the second in %q; which is the list cannot be told", shorten(name, 60)))
+			return notList(fmt.Sprintf("it is an object with more than one array, the second in %q; it is not clear which is the list", shorten(name, 60)))
 		}
 		return l.array()
 	}
@@ -129,9 +129,9 @@ func (l *list) endWrapper(w *wrapper) error {
 	case w.arrays == 0:
 		return notList("it is an object that wraps no array")
 	case w.total > l.index:
-		return fmt.Errorf("it says that there are %d, and %d came: it is a part only", w.total, l.index)
+		return fmt.Errorf("it says that there are %d, and %d came: it is only a part", w.total, l.index)
 	case w.partial != "":
-		return fmt.Errorf("its field %s says that there is more: it is a part only", w.partial)
+		return fmt.Errorf("its field %s says that there are more: it is only a part", w.partial)
 	}
 	return nil
 }
