@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -12,18 +13,14 @@ import (
 	"callvault/delivery"
 )
 
-// playAudio sends audio to be heard. Of each time that somebody sits down to hear
-// a recording the audit trail has one entry, however many parts his browser
-// fetches.
+// playAudio sends audio to be heard. The audit trail gets one entry for each time that
+// somebody listens to a recording, however many parts the browser fetches.
 func (p *Pages) playAudio(x *exchange) error {
 	play := play{x.visitor.Session, x.pathValue("tenant"), x.pathValue("key")}
 	first := x.r.Method == http.MethodGet && p.plays.begin(play, x.now)
-	entry, sent, err := p.sendAudio(x, true)
-	switch {
-	case first && sent > 0:
-		p.note(x, account.Event{Action: account.ActionPlay, Tenant: x.tenant, Recording: entry.Recording.RecordingKey, Bytes: sent})
-	case first:
-		p.plays.forget(play)
+	_, sent, err := p.sendAudio(x, true)
+	if bytes := p.plays.end(play, first, sent, x.now); bytes > 0 {
+		p.note(x, account.Event{Action: account.ActionPlay, Tenant: play.tenant, Recording: play.key, Bytes: bytes})
 	}
 	return err
 }
@@ -40,8 +37,8 @@ func (p *Pages) downloadAudio(x *exchange) error {
 	return err
 }
 
-// sendAudio sends a recording's audio, charged to its tenant's egress, and tells
-// how many bytes left.
+// sendAudio sends a recording's audio, charged to its tenant's egress, and returns how
+// many bytes were sent.
 func (p *Pages) sendAudio(x *exchange, inline bool) (*archive.Entry, int64, error) {
 	format, err := delivery.RequestedFormat(x.r)
 	if err != nil {
@@ -68,44 +65,73 @@ func (p *Pages) sendAudio(x *exchange, inline bool) (*archive.Entry, int64, erro
 	return entry, sent, err
 }
 
-// plays remembers who hears what, so that it is told once.
+// plays remembers who is listening to what, so that each play is noted once.
 type plays struct {
 	mu   sync.Mutex
-	seen map[play]time.Time
+	seen map[play]*playing
 }
 
-// play is a recording in a session; tenant and key stand as in the path.
+// play is a recording in a session, with the tenant and the key from the path.
 type play struct{ session, tenant, key string }
 
-// playTime is how long after the last part of a recording the next still belongs
-// to it, and mostPlays how many are remembered before the oldest are dropped.
+// playing is a play of which a part was requested.
+type playing struct {
+	at    time.Time // of the last request
+	bytes int64     // sent by requests other than the first
+}
+
+// playTime is how long after a request for a recording the next still belongs to the
+// same play, and maxPlays how many plays are remembered before the oldest are dropped.
 const (
-	playTime  = 30 * time.Minute
-	mostPlays = 10_000
+	playTime = 30 * time.Minute
+	maxPlays = 10_000
 )
 
-// begin notes a part of a recording, and tells whether it is the first.
+// begin is called before a part of a recording is sent. It reports whether that is the
+// first of the play.
 func (p *plays) begin(which play, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.seen) >= mostPlays {
-		for other, at := range p.seen {
-			if now.Sub(at) > playTime {
-				delete(p.seen, other)
-			}
-		}
+	if known := p.seen[which]; known != nil && now.Sub(known.at) <= playTime {
+		known.at = now
+		return false
 	}
-	if p.seen == nil || len(p.seen) >= mostPlays {
-		p.seen = map[play]time.Time{}
-	}
-	last, heard := p.seen[which]
-	p.seen[which] = now
-	return !heard || now.Sub(last) > playTime
+	p.remember(which, now)
+	return true
 }
 
-// forget takes back what begin noted.
-func (p *plays) forget(which play) {
+// end is called after a part was sent, with what begin returned. It returns how many
+// bytes to note for the play now, or 0 if nothing is to be noted. The first request
+// notes the play; if it has sent nothing, it does so for others that have meanwhile, and
+// otherwise leaves it to the next request that sends something.
+func (p *plays) end(which play, first bool, sent int64, now time.Time) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.seen, which)
+	known := p.seen[which]
+	switch {
+	case first && sent == 0 && known != nil && known.bytes == 0:
+		delete(p.seen, which)
+	case first && sent == 0 && known != nil:
+		return known.bytes
+	case first:
+		return sent
+	case sent > 0 && known != nil:
+		known.bytes += sent
+	case sent > 0: // the first has sent nothing, and is over
+		p.remember(which, now)
+		return sent
+	}
+	return 0
+}
+
+// remember adds a play. If too many are remembered, it forgets those that are over, or
+// else all. It needs the lock.
+func (p *plays) remember(which play, now time.Time) {
+	if len(p.seen) >= maxPlays {
+		maps.DeleteFunc(p.seen, func(_ play, other *playing) bool { return now.Sub(other.at) > playTime })
+	}
+	if p.seen == nil || len(p.seen) >= maxPlays {
+		p.seen = map[play]*playing{}
+	}
+	p.seen[which] = &playing{at: now}
 }

@@ -1,0 +1,43 @@
+package pages
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestPlays: whatever the order of its requests, a play is noted once, and with none
+// of its bytes before it is noted.
+func TestPlays(t *testing.T) {
+	var p plays
+	which, now := play{"session", "acme-ns", "one"}, time.Now()
+	want := func(what string, got, want any) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	want("a request", p.begin(which, now), true)
+	want("sends nothing", p.end(which, true, 0, now), int64(0))
+	want("the next", p.begin(which, now), true)
+	want("beside it another", p.begin(which, now), false)
+	want("which sends something", p.end(which, false, 7, now), int64(0))
+	want("the first sends nothing", p.end(which, true, 0, now), int64(7))
+	want("the play goes on", p.begin(which, now), false)
+	want("and was noted", p.end(which, false, 9, now), int64(0))
+
+	now = now.Add(playTime + time.Second)
+	want("much later", p.begin(which, now), true)
+	want("beside it another again", p.begin(which, now), false)
+	want("the first sends nothing", p.end(which, true, 0, now), int64(0))
+	want("the other sends something after it", p.end(which, false, 5, now), int64(5))
+	want("and a third", p.begin(which, now), false)
+	want("is not noted", p.end(which, false, 5, now), int64(0))
+
+	for i := range 2 * maxPlays {
+		p.begin(play{session: fmt.Sprint(i)}, now)
+	}
+	if len(p.seen) > maxPlays {
+		t.Errorf("%d plays are remembered", len(p.seen))
+	}
+}
