@@ -20,7 +20,7 @@ var (
 	keyText  = regexp.MustCompile(`cvk_[0-9A-Za-z]+`)
 )
 
-// was is what the form on a page was made from.
+// was returns the fingerprint that the form on a page was made from.
 func (a answer) was(t *testing.T) string {
 	t.Helper()
 	found := wasField.FindStringSubmatch(a.body)
@@ -47,7 +47,7 @@ func TestTenants(t *testing.T) {
 	r.post(path, "was", was, "agents", "31", "egress", "auto").want(t, "a change from a second tab", 409, "while the form was open", `value="31"`)
 	saved := r.post(path+"?done=saved", "was", was, "agents", "31", "egress", "auto")
 	if strings.Contains(saved.body, "Saved.") {
-		t.Error("what is refused is told to be saved, because something was before")
+		t.Error("a refused form is reported as saved, because an earlier one was")
 	}
 	r.post(path, "was", r.get(path).was(t), "agents", "many", "egress", "auto").want(t, "no number", 400, "not a whole number")
 	tenant, err := w.accounts.Tenant(t.Context(), "acme?sf#1 100%")
@@ -65,7 +65,7 @@ func TestTenants(t *testing.T) {
 	}
 }
 
-// TestKeyIsShownOnce makes a service user, uses his key, and makes it anew.
+// TestKeyIsShownOnce makes a service user, uses its key, and refreshes it.
 func TestKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -161,8 +161,8 @@ func TestNamesThatAreMarkup(t *testing.T) {
 	r.post("/admin/tenants", "name", strings.Repeat("n", 10_000), "egress", "auto").want(t, "a long name", 400, "255 are allowed")
 }
 
-// TestOddNames follows the links to tenants and users as a browser does, which takes
-// "." and ".." out of a path.
+// TestOddNames follows the links to tenants and users as a browser does, which resolves
+// "." and ".." in a path.
 func TestOddNames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -195,7 +195,7 @@ func TestOddNames(t *testing.T) {
 	r.get("/admin/users/service-user/~../refresh").want(t, "its key", 200, "A new key for ..?", `href="/admin/users/service-user/~.."`)
 }
 
-// TestTenantNamedAsACapability: to reach it is not to have the capability.
+// TestTenantNamedAsACapability: reaching it does not grant the capability.
 func TestTenantNamedAsACapability(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -21,8 +21,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// lacking skips a test for which something is not installed; where everything
-// must be tested, it fails.
+// lacking skips a test for which something is not installed, or fails it if everything
+// must be tested.
 func lacking(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CALLVAULT_TEST_ALL") == "1" {
@@ -31,15 +31,14 @@ func lacking(t *testing.T, what string) {
 	t.Skip(what)
 }
 
-// browser is a real browser, headless.
+// browser is a real, headless browser.
 type browser struct {
 	*world
 	ctx context.Context
 }
 
-// openBrowser starts a Chromium of its own, which follows the link that is given;
-// "" for none. An exception in a script, or one that the page's policy refuses, is
-// an error of the test.
+// openBrowser starts a Chromium, which follows the link unless it is "". The test fails if
+// a script throws an exception or is refused by the page's policy.
 func (w *world) openBrowser(link string) *browser {
 	w.Helper()
 	if databasetest.Second() {
@@ -81,7 +80,7 @@ func (w *world) openBrowser(link string) *browser {
 	return b
 }
 
-// do runs the actions, or ends the test.
+// do runs the actions, and ends the test if one fails.
 func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -94,7 +93,7 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 // patience is how long a step may take on a busy machine.
 const patience = time.Minute
 
-// lost ends the test and tells what the browser shows.
+// lost ends the test and logs what the browser shows.
 func (b *browser) lost(err error) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 3*time.Second)
@@ -110,7 +109,7 @@ func (b *browser) open(path string) {
 	b.do(chromedp.Navigate(b.url+path), chromedp.WaitReady("main"))
 }
 
-// size sets the width of the window and the reader's choice of colours.
+// size sets the width of the window and the preferred colour scheme.
 func (b *browser) size(width int64, dark bool) {
 	b.Helper()
 	scheme := "light"
@@ -134,7 +133,7 @@ func (b *browser) withoutScripts() {
 	}
 }
 
-// eval is what the script comes to in the page.
+// eval returns the result of a script in the page.
 func eval[T any](b *browser, script string) T {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -146,7 +145,7 @@ func eval[T any](b *browser, script string) T {
 	return value
 }
 
-// until waits until a script comes to true in the page.
+// until waits until a script returns true in the page.
 func (b *browser) until(script string) {
 	b.Helper()
 	for deadline := time.Now().Add(patience); !eval[bool](b, script); time.Sleep(20 * time.Millisecond) {
@@ -156,12 +155,12 @@ func (b *browser) until(script string) {
 	}
 }
 
-// widths are those at which pages are looked at: a telephone, a desk, a wall.
+// widths are the widths at which pages are inspected: a telephone, a desk, a wall.
 var widths = []int64{360, 1280, 3840}
 
-// inspect looks at the page that is open at all widths and in both colours: axe
-// finds nothing, nothing is wider than the window, and what was loaded is less
-// than 100 KB. Where CALLVAULT_SHOTS names a folder, pictures are put there.
+// inspect checks the open page at all widths and in both colour schemes: axe finds
+// nothing, nothing is wider than the window, and the page loads less than 100 KB. If
+// CALLVAULT_SHOTS names a folder, it puts screenshots there.
 func (b *browser) inspect(name string) {
 	b.Helper()
 	axe := axeSource(b.T)
@@ -182,7 +181,7 @@ func (b *browser) inspect(name string) {
 	b.weigh(name)
 }
 
-// weigh holds what the page loads, but audio, against 100 KB.
+// weigh checks that the page loads at most 100 KB, not counting audio.
 func (b *browser) weigh(name string) {
 	b.Helper()
 	const most = 100_000
@@ -205,7 +204,7 @@ func (b *browser) shoot(name string) {
 	}
 }
 
-// axe runs axe-core in the page. What it finds is an error.
+// axe runs axe-core in the page and reports what it finds as errors.
 func (b *browser) axe(where, source string) {
 	b.Helper()
 	if !eval[bool](b, `typeof axe !== "undefined"`) {
@@ -225,8 +224,8 @@ func (b *browser) axe(where, source string) {
 	}
 }
 
-// axeSource is axe-core as .ci/run fetches it from the npm registry and names it in
-// CALLVAULT_AXE; "" where it is not there, which is told.
+// axeSource returns axe-core, which .ci/run fetches from the npm registry and names in
+// CALLVAULT_AXE, or "" if it is not there, which is logged.
 func axeSource(t *testing.T) string {
 	t.Helper()
 	source, err := readAxe()
@@ -249,8 +248,7 @@ var readAxe = sync.OnceValues(func() (string, error) {
 	return string(text), err
 })
 
-// TestFrameInTheBrowser opens the pages that this file's neighbours fill, as an
-// administrator, and looks at them.
+// TestFrameInTheBrowser opens the pages for administrators and inspects them.
 func TestFrameInTheBrowser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

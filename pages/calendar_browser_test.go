@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestCompletenessInTheBrowser looks at the calendar and opens a day by keyboard,
-// follows it to the certificate, and looks at the usage.
+// TestCompletenessInTheBrowser inspects the calendar, opens a day by keyboard, goes on to
+// the certificate, and inspects the usage.
 func TestCompletenessInTheBrowser(t *testing.T) {
 	t.Parallel()
 	c := newCollected(t)

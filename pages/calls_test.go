@@ -29,7 +29,7 @@ func (w *world) fill() []sample.Item {
 	return items
 }
 
-// keep keeps a recording with its audio, nil for one that has none.
+// keep keeps a recording with its audio, or without any if audio is nil.
 func (w *world) keep(r callvault.Recording, call *callvault.Call, audio []byte) *archive.Entry {
 	w.Helper()
 	in := &archive.Intake{Recording: r, Call: call, Source: "sample", Added: time.Now()}
@@ -53,8 +53,7 @@ func (w *world) keep(r callvault.Recording, call *callvault.Call, audio []byte) 
 	return entry
 }
 
-// clip is the audio of a sample call, and its length, of 18 s: the same whatever
-// day it is.
+// clip returns a sample call of 18 s, the same on any day.
 func clip() sample.Item {
 	for item := range sample.Month(time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)) {
 		if item.Recording.Status == callvault.Saved {
@@ -64,7 +63,7 @@ func clip() sample.Item {
 	panic("the sample month has no recording")
 }
 
-// recording is one of acme-ns that is held.
+// recording returns a recording of acme-ns.
 func recording(key string, start int64) callvault.Recording {
 	return callvault.Recording{
 		RecordingKey: key, CallKey: key, StartTime: start, Duration: clip().Recording.Duration, Status: callvault.Saved,
@@ -89,7 +88,7 @@ func (w *world) loseAudio(key string) {
 	}
 }
 
-// events are the entries of the audit trail with the action, "tenant key bytes".
+// events returns the entries of the audit trail with the action.
 func (w *world) events(action string) (events []account.Event) {
 	w.Helper()
 	if err := w.accounts.Flush(w.Context()); err != nil {
@@ -106,8 +105,8 @@ func (w *world) events(action string) (events []account.Event) {
 	return events
 }
 
-// soon waits until bytes are what they are to be: a request is written down once it
-// has been answered.
+// soon waits until a number of bytes is as wanted: a request is recorded only after it has
+// been answered.
 func (w *world) soon(what string, want int64, bytes func() int64) {
 	w.Helper()
 	got := bytes()

@@ -41,7 +41,7 @@ func newOrigin(t *testing.T) *origin {
 	return o
 }
 
-// add makes a recording.
+// add adds a recording.
 func (o *origin) add(tenant, key string, start time.Time) {
 	audio := archivetest.Opus(len(o.recordings), 2*time.Second)
 	o.audio[tenant+"/"+key] = audio
@@ -87,7 +87,7 @@ type collected struct {
 	dir       string
 }
 
-// newCollected makes such a world, in which nothing was collected yet.
+// newCollected returns such a world, in which nothing has been collected yet.
 func newCollected(t *testing.T) *collected {
 	t.Helper()
 	c := &collected{origin: newOrigin(t), dir: t.TempDir()}
@@ -135,14 +135,14 @@ var denver = func() *time.Location {
 	return zone
 }()
 
-// daysAgo is noon in acme-ns, so many days ago.
+// daysAgo returns noon in acme-ns's time zone, so many days ago.
 func daysAgo(n int) time.Time {
 	now := time.Now().In(denver)
 	return time.Date(now.Year(), now.Month(), now.Day()-n, 12, 0, 0, 0, denver)
 }
 
-// lastMidnight is when the day began that it is in acme-ns. One that is about to end is
-// waited for, so that it is still that day in a minute.
+// lastMidnight returns when the present day began in acme-ns's time zone. If the day is
+// about to end, it waits for the next, so that it is still that day in a minute.
 func lastMidnight() time.Time {
 	now := time.Now().In(denver)
 	if soon := now.Add(time.Minute); soon.Day() != now.Day() {
@@ -152,7 +152,7 @@ func lastMidnight() time.Time {
 	return time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, denver)
 }
 
-// month fills the origin with recordings of a month, one of which cannot be had.
+// month fills the origin with the recordings of a month, one of which cannot be fetched.
 func (c *collected) month() (bad time.Time) {
 	for n := 39; n > 0; n-- {
 		for i := range 1 + n%3 {
@@ -197,7 +197,7 @@ func TestCalendarPages(t *testing.T) {
 	}
 }
 
-// A source that is in the configuration no more keeps its calendar, but nothing new is
+// A source that is no longer in the configuration keeps its calendar, but nothing new is
 // expected of it.
 func TestFormerSource(t *testing.T) {
 	t.Parallel()
@@ -232,7 +232,7 @@ func TestFormerSource(t *testing.T) {
 	r.get("/completeness/acme/acme-ns?day="+bad.Format(time.DateOnly)).want(t, "the day", 200, "bad-one")
 }
 
-// What the visitor's grant does not reach is not there.
+// What the visitor may not reach is not shown.
 func TestCompletenessWithinTheGrant(t *testing.T) {
 	t.Parallel()
 	c := newCollected(t)
@@ -248,7 +248,7 @@ func TestCompletenessWithinTheGrant(t *testing.T) {
 		page := one.get(path)
 		page.want(t, path, 200, "borealis")
 		if strings.Contains(page.body, "acme-ns") {
-			t.Errorf("%s tells of a tenant that is not granted", path)
+			t.Errorf("%s shows a tenant that is not granted", path)
 		}
 	}
 	for _, path := range []string{"/completeness/acme/acme-ns", "/certificate/acme-ns", "/certificate/acme-ns/hashes.txt", "/certificate/acme-ns/certificate.json"} {
@@ -264,8 +264,8 @@ func TestCompletenessWithinTheGrant(t *testing.T) {
 	}
 }
 
-// TestCertificate: its hash is recomputed from the list and from the files, by the
-// very lines that it tells.
+// TestCertificate recomputes a certificate's hash from the list and from the files, with
+// the very commands that it shows.
 func TestCertificate(t *testing.T) {
 	t.Parallel()
 	c := newCollected(t)
@@ -314,11 +314,11 @@ func TestCertificate(t *testing.T) {
 	var issued int
 	err := c.db.Reader.QueryRow(`SELECT count(*) FROM audit WHERE action = 'certify' AND who = 'ann' AND tenant = 'acme-ns' AND detail LIKE '%' || $1`, told.SHA256).Scan(&issued)
 	if err != nil || issued != 2 {
-		t.Errorf("the audit trail tells of %d certificates with this hash (%v), want 2", issued, err)
+		t.Errorf("the audit trail has %d certificates with this hash (%v), want 2", issued, err)
 	}
 }
 
-// shell runs a line in a folder and wants the hash that it prints.
+// shell runs a command in a folder and checks the hash that it prints.
 func shell(t *testing.T, dir, line, want string) {
 	t.Helper()
 	command := exec.Command("sh", "-c", line)
@@ -360,8 +360,8 @@ func TestUsagePage(t *testing.T) {
 	page.want(t, "usage", 200, "90% used", `value="900"`, "When room frees", `509, limit used up</dt><dd><data value="1"`, "Fetched from acme")
 }
 
-// The stream of progress ends with the session and with the service, and says how
-// far a run is.
+// The progress stream says how far a run has got, and ends with the session and with the
+// service.
 func TestProgressStream(t *testing.T) {
 	t.Parallel()
 	c := newCollected(t)
@@ -417,7 +417,7 @@ func TestProgressStream(t *testing.T) {
 				return
 			}
 		}
-		t.Fatalf("the stream ended before it told %s", want)
+		t.Fatalf("the stream ended before it sent %s", want)
 	}
 	wait(`"due":20`)
 	for range 5 {

@@ -25,8 +25,8 @@ func (b *browser) keepDownloads() (dir string) {
 	return dir
 }
 
-// TestDownloadInTheBrowser: the audio becomes a file. What comes in its place, a
-// refusal or the sign-in, is a page that is read, and no file.
+// TestDownloadInTheBrowser: the audio becomes a file. A refusal or the sign-in page in its
+// place is shown as a page and does not become one.
 func TestDownloadInTheBrowser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

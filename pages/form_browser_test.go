@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestDoubleClick: of a form that is on its way a second click sends no other, which
-// would take the place of the answer that shows the key.
+// TestDoubleClick: a second click does not send a form again while it is on its way. The
+// second answer would replace the one that shows the key.
 func TestDoubleClick(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -47,8 +47,8 @@ func TestDoubleClick(t *testing.T) {
 	}
 }
 
-// TestCopyOverPlainHTTP: a key can be copied with a button also where browsers have no
-// clipboard for scripts.
+// TestCopyOverPlainHTTP: the copy button also works where browsers give scripts no
+// clipboard.
 func TestCopyOverPlainHTTP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -66,8 +66,8 @@ func TestCopyOverPlainHTTP(t *testing.T) {
 	b.until(`document.querySelector("[data-copy]").textContent === "Copy"`)
 }
 
-// TestNoteIsNotLost: what was written when the session had ended stands in its field
-// after the sign-in.
+// TestNoteIsNotLost: a note sent after the session had ended is back in its field after
+// the sign-in.
 func TestNoteIsNotLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -10,7 +10,7 @@ import (
 	"callvault"
 )
 
-// TestHeaders looks at the headers that every answer must have.
+// TestHeaders checks the headers that every answer must have.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -96,7 +96,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 	r.send("GET", "/admin/tenants", http.Header{"Sec-Fetch-Site": {"cross-site"}}, nil).want(t, "a link on another site", 200)
 }
 
-// TestWhoMaySeeWhat asks for each page as nobody and as one who is no
+// TestWhoMaySeeWhat requests each page without signing in and as somebody who is not an
 // administrator.
 func TestWhoMaySeeWhat(t *testing.T) {
 	t.Parallel()
@@ -122,8 +122,8 @@ func TestWhoMaySeeWhat(t *testing.T) {
 	w.newReader().send("GET", "/usage", http.Header{"Accept": {"application/json"}}, nil).want(t, "a script", 401, `"code":"unauthorized"`)
 }
 
-// TestMenuLeadsNowhereForbidden follows each entry of the menu, and the way home, of
-// those who may not go everywhere.
+// TestMenuLeadsNowhereForbidden follows each menu entry and the link home, as visitors who
+// may not see all pages.
 func TestMenuLeadsNowhereForbidden(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -164,7 +164,7 @@ func TestAllowance(t *testing.T) {
 	w.signedIn("Calm", callvault.Listen).get("/usage").want(t, "somebody else", 200)
 }
 
-// TestLogOfRequests wants one line an exchange, and no secret in it.
+// TestLogOfRequests checks that each exchange is one line of the log, without secrets.
 func TestLogOfRequests(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// tabTo moves on with the Tab key until the element of the selector has the focus,
-// which must be seen.
+// tabTo presses the Tab key until the selected element has the focus, and checks that the
+// focus is visible.
 func (b *browser) tabTo(selector string) {
 	b.Helper()
 	for range 60 {
@@ -78,8 +78,8 @@ func TestKeyIsMadeAndUsedByKeyboard(t *testing.T) {
 	}
 }
 
-// TestServiceRestartsUnderALivePage stops the service and starts it again: a
-// banner says so, and goes by itself.
+// TestServiceRestartsUnderALivePage stops the service and starts it again: a banner says
+// so, and goes away by itself.
 func TestServiceRestartsUnderALivePage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -103,8 +103,8 @@ func TestServiceRestartsUnderALivePage(t *testing.T) {
 	b.until(`document.getElementById("banner").hidden`)
 }
 
-// TestTwoTabs: a page says when in another tab its reader has signed out, or somebody
-// else has signed in, under whose name a form would be sent.
+// TestTwoTabs: a page says when its visitor has signed out in another tab, or somebody else
+// has signed in there, under whose name forms would now be sent.
 func TestTwoTabs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

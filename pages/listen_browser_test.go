@@ -18,8 +18,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestNamesOfAnyKind: whatever a name is made of, the caller stands before the one
-// called, nothing of it is markup, and what belongs below one another stands so.
+// TestNamesOfAnyKind: whatever characters a name has, the caller comes before the called
+// party, none of it is markup, and the columns stay aligned.
 func TestNamesOfAnyKind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -74,8 +74,8 @@ func TestZonesInTheBrowser(t *testing.T) {
 	}
 }
 
-// TestFindAndHear is what the pages are for: somebody looks for a call as he
-// types, opens it and hears it, by mouse, by keyboard and by a link to a moment.
+// TestFindAndHear does what the pages are for: it searches for a call while typing, opens
+// it and plays it, by mouse, by keyboard and by a link to a moment.
 func TestFindAndHear(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -133,8 +133,8 @@ func TestFindAndHear(t *testing.T) {
 	}
 }
 
-// backToTheSearch goes back from a recording whose page was left and come back to
-// by a form: the search is as it was.
+// backToTheSearch goes back to the search from a recording after a form has reloaded its
+// page: the search is as it was.
 func (b *browser) backToTheSearch() {
 	b.Helper()
 	b.do(chromedp.Evaluate[chromedp.Void](`history.go(-2)`))
@@ -175,8 +175,8 @@ func (b *browser) hearByMouse() {
 	b.until(`Math.abs(document.querySelector("audio").currentTime / document.querySelector("audio").duration - 0.5) < 0.05`)
 }
 
-// TestWaveformComesLater: what could not be drawn as the page came is drawn once the
-// service is back.
+// TestWaveformComesLater: a waveform that could not be loaded is drawn once the service is
+// back.
 func TestWaveformComesLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -198,7 +198,7 @@ func TestWaveformComesLater(t *testing.T) {
 	b.until(`document.querySelector(".player").classList.contains("drawn")`)
 }
 
-// TestWhatGoesWrongIsSaid plays what cannot be played, and reads why.
+// TestWhatGoesWrongIsSaid plays what cannot be played: the page says why.
 func TestWhatGoesWrongIsSaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -231,8 +231,8 @@ func TestWhatGoesWrongIsSaid(t *testing.T) {
 	b.until(`document.querySelector("[data-part=why]").textContent.includes("session has ended") && !document.querySelector("[data-part=sign]").hidden`)
 }
 
-// TestLinkToAMoment: who has to sign in first comes to the moment that the link names,
-// and a note's link leads to its moment each time that it is clicked.
+// TestLinkToAMoment: a link leads to its moment also through the sign-in, and a note's link
+// each time that it is clicked.
 func TestLinkToAMoment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -263,7 +263,7 @@ func TestLinkToAMoment(t *testing.T) {
 	b.until(`document.querySelector("[data-part=sign]").hash.startsWith("#t=0:")`)
 }
 
-// TestOneTabPlays plays a recording until another tab says that it plays one.
+// TestOneTabPlays: a tab stops playing when another tab begins.
 func TestOneTabPlays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -276,7 +276,7 @@ func TestOneTabPlays(t *testing.T) {
 	b.until(`document.querySelector("audio").paused`)
 }
 
-// TestPlayersArithmetic holds what the scripts reckon.
+// TestPlayersArithmetic checks what the scripts compute.
 func TestPlayersArithmetic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

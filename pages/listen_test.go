@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// TestPlays: whatever the order of its requests, a play is noted once, and with none
-// of its bytes before it is noted.
+// TestPlays: a play is noted exactly once, whatever the order in which its requests end.
 func TestPlays(t *testing.T) {
 	var p plays
 	which, now := play{"session", "acme-ns", "one"}, time.Now()
@@ -20,7 +19,7 @@ func TestPlays(t *testing.T) {
 	want("a request", p.begin(which, now), true)
 	want("sends nothing", p.end(which, true, 0, now), int64(0))
 	want("the next", p.begin(which, now), true)
-	want("beside it another", p.begin(which, now), false)
+	want("another at the same time", p.begin(which, now), false)
 	want("which sends something", p.end(which, false, 7, now), int64(0))
 	want("the first sends nothing", p.end(which, true, 0, now), int64(7))
 	want("the play goes on", p.begin(which, now), false)
@@ -28,7 +27,7 @@ func TestPlays(t *testing.T) {
 
 	now = now.Add(playTime + time.Second)
 	want("much later", p.begin(which, now), true)
-	want("beside it another again", p.begin(which, now), false)
+	want("again another at the same time", p.begin(which, now), false)
 	want("the first sends nothing", p.end(which, true, 0, now), int64(0))
 	want("the other sends something after it", p.end(which, false, 5, now), int64(5))
 	want("and a third", p.begin(which, now), false)

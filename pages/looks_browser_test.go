@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestLargeLetters: who has letters twice as large reads all of a page, also on a
+// TestLargeLetters: with text twice as large, all of a page can be read, also on a
 // telephone.
 func TestLargeLetters(t *testing.T) {
 	t.Parallel()

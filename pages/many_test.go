@@ -26,8 +26,8 @@ func (w *world) many(n int) {
 	}
 }
 
-// TestManyTenants: with a thousand tenants no page is large, each is found, and what
-// is chosen from a list with few is typed.
+// TestManyTenants: with a thousand tenants no page is large, each tenant can be found, and
+// names are typed instead of chosen from a list.
 func TestManyTenants(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -85,8 +85,8 @@ func TestManyTenants(t *testing.T) {
 	}
 }
 
-// TestUsageOfMany: those that used the most of their limits are shown, whatever they are
-// called.
+// TestUsageOfMany: the tenants that have used the most of their limits are shown, whatever
+// their names.
 func TestUsageOfMany(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -109,7 +109,7 @@ func TestUsageOfMany(t *testing.T) {
 	}
 }
 
-// TestTypedTenants: where there are many, an account's tenants are named one on each line.
+// TestTypedTenants: with many tenants, those of an account are typed, one per line.
 func TestTypedTenants(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -128,7 +128,7 @@ func TestTypedTenants(t *testing.T) {
 	}
 }
 
-// TestDayThatMissesMuch: a day of which hundreds are missing names some, and counts the rest.
+// TestDayThatMissesMuch: a day that lacks hundreds of recordings lists some and counts the rest.
 func TestDayThatMissesMuch(t *testing.T) {
 	t.Parallel()
 	c := newCollected(t)
@@ -146,7 +146,7 @@ func TestDayThatMissesMuch(t *testing.T) {
 		want(t, "the day", 200, "lost-199", `5</data> more`, `205</data> by the source`)
 }
 
-// TestSomeTenantsOfMany: who is granted some of many tenants chooses among those, in order.
+// TestSomeTenantsOfMany: a visitor with access to some of many tenants chooses among those, in order.
 func TestSomeTenantsOfMany(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -162,7 +162,7 @@ func TestSomeTenantsOfMany(t *testing.T) {
 	}
 }
 
-// TestManyCollectedTenants: those of a source are on pages too, each on one.
+// TestManyCollectedTenants: a source's tenants are spread over pages, each on exactly one.
 func TestManyCollectedTenants(t *testing.T) {
 	t.Parallel()
 	c := newCollected(t)
@@ -186,7 +186,7 @@ func TestManyCollectedTenants(t *testing.T) {
 }
 
 // TestManyTenantsInTheBrowser: the pages look right with many tenants, and one is
-// suggested by a part of its title.
+// suggested for a part of its title.
 func TestManyTenantsInTheBrowser(t *testing.T) {
 	w := newWorld(t)
 	w.many(100)

@@ -16,8 +16,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// followed is a browser that follows a run over twelve recordings of which none is
-// fetched yet.
+// followed returns a browser that follows a run over twelve recordings, none of which has
+// been fetched yet.
 func followed(t *testing.T) (*collected, *browser) {
 	t.Helper()
 	c := newCollected(t)
@@ -43,19 +43,19 @@ func followed(t *testing.T) (*collected, *browser) {
 	return c, b
 }
 
-// fetched is true in a page that tells how many of the twelve are fetched.
+// fetched returns a script that is true once the page says that n of the twelve are fetched.
 func fetched(n string) string {
 	return `document.querySelector("[data-words]").innerText.startsWith("` + n + ` of 12 recordings")`
 }
 
-// send lets the origin answer so many requests for audio.
+// send lets the origin answer n requests for audio.
 func (o *origin) send(n int) {
 	for range n {
 		o.gate <- struct{}{}
 	}
 }
 
-// TestLiveProgress: the page follows a run while it is at work, and tells its end.
+// TestLiveProgress: the page follows a run and says when it has ended.
 func TestLiveProgress(t *testing.T) {
 	t.Parallel()
 	c, b := followed(t)
@@ -64,7 +64,7 @@ func TestLiveProgress(t *testing.T) {
 	if got := eval[float64](b, `document.querySelector("[data-bar]").value`); got != 5 {
 		t.Errorf("the bar stands at %v, want 5", got)
 	}
-	b.open("/completeness") // what is told without a script
+	b.open("/completeness") // what is shown without a script
 	b.until(fetched("5"))
 	b.inspect("progress")
 	c.origin.send(7)
@@ -73,8 +73,8 @@ func TestLiveProgress(t *testing.T) {
 	b.until(`document.querySelector(".tenants").innerText.includes("nothing")`)
 }
 
-// TestLiveProgressIsRefused: a page that is told nothing more, because its reader may
-// not know it, says so.
+// TestLiveProgressIsRefused: a page says when it gets no more updates because its visitor
+// may no longer see them.
 func TestLiveProgressIsRefused(t *testing.T) {
 	t.Parallel()
 	c, b := followed(t)
@@ -102,8 +102,8 @@ func TestLiveProgressIsRefused(t *testing.T) {
 	b.until(`document.querySelector("main")?.innerText.includes("Your session has ended") === true`)
 }
 
-// TestLiveProgressBehindAProxy: while a proxy answers in the place of a service that
-// is away, that is told; then the page goes on.
+// TestLiveProgressBehindAProxy: while a proxy answers in place of a service that is away,
+// the page says so; then it goes on.
 func TestLiveProgressBehindAProxy(t *testing.T) {
 	t.Parallel()
 	c, b := followed(t)

@@ -12,8 +12,8 @@ import (
 	"callvault/account"
 )
 
-// tellsOf tells whether the body has the recording's page linked.
-func tellsOf(body string, r callvault.Recording) bool {
+// linksTo reports whether the body links to the recording's page.
+func linksTo(body string, r callvault.Recording) bool {
 	return strings.Contains(body, `href="/recordings/`+url.PathEscape(r.TenantName)+"/"+url.PathEscape(r.RecordingKey)+`"`)
 }
 
@@ -53,7 +53,7 @@ func TestSearch(t *testing.T) {
 		got := reader.get("/recordings?" + query)
 		got.want(t, query, http.StatusOK)
 		for _, r := range all {
-			if found := tellsOf(got.body, r); found != strings.Contains(want, r.RecordingKey) {
+			if found := linksTo(got.body, r); found != strings.Contains(want, r.RecordingKey) {
 				t.Errorf("%s: %s found: %t", query, r.RecordingKey, found)
 			}
 		}
@@ -67,12 +67,12 @@ func TestSearch(t *testing.T) {
 	}
 	reader.get("/recordings?after=damaged").want(t, "after", http.StatusBadRequest)
 	if got := w.events(account.ActionSearch); len(got) == 0 || got[0].Who != "lena" || got[0].Via != account.ViaPages {
-		t.Errorf("the audit trail tells of searches: %v", got)
+		t.Errorf("the audit trail has these searches: %v", got)
 	}
 }
 
-// TestSearchDayWithoutMidnight: where the clocks are set on at midnight, a day begins
-// when they are, and the one before has its last hour.
+// TestSearchDayWithoutMidnight: where clocks go forward at midnight, the day begins then,
+// and the day before keeps its last hour.
 func TestSearchDayWithoutMidnight(t *testing.T) {
 	w := newWorld(t)
 	w.addTenant(callvault.Tenant{Name: "sur", TimeZone: "America/Santiago"})
@@ -84,7 +84,7 @@ func TestSearchDayWithoutMidnight(t *testing.T) {
 	reader := w.signedIn("lena", callvault.Listen)
 	for day, want := range map[string][2]bool{"2022-09-10": {true, false}, "2022-09-11": {false, true}} {
 		body := reader.get("/recordings?tenant=sur&from=" + day + "&until=" + day).body
-		if got := [2]bool{tellsOf(body, last), tellsOf(body, first)}; got != want {
+		if got := [2]bool{linksTo(body, last), linksTo(body, first)}; got != want {
 			t.Errorf("%s: the last of the day before and its first found: %t, want %t", day, got, want)
 		}
 	}
@@ -105,7 +105,7 @@ func TestSearchShowsOnlyWhatMayBeHeard(t *testing.T) {
 	link := w.addPerson("kim", callvault.Grant{Tenants: []string{"acme-ns"}, Agents: []string{mine.Agent}}, callvault.Listen)
 	reader.get(strings.TrimPrefix(link, w.url))
 	got := reader.get("/recordings")
-	if !tellsOf(got.body, mine) || tellsOf(got.body, other) {
+	if !linksTo(got.body, mine) || linksTo(got.body, other) {
 		t.Errorf("the list: %.2000s", got.body)
 	}
 	reader.get("/recordings/acme-ns/mine").want(t, "mine", http.StatusOK)
@@ -124,8 +124,8 @@ func TestSearchShowsOnlyWhatMayBeHeard(t *testing.T) {
 	}
 }
 
-// TestZonesAreTold: times of several zones, one below the other, name theirs; those
-// of one tenant are all in its zone.
+// TestZonesAreTold: times of several zones in one list name their zones; those of one
+// tenant are all in its zone.
 func TestZonesAreTold(t *testing.T) {
 	w := newWorld(t)
 	w.addTenant(callvault.Tenant{Name: "beta-co", TimeZone: "Asia/Tokyo"})
@@ -149,7 +149,7 @@ func TestSearchPages(t *testing.T) {
 		got := reader.get(path)
 		got.want(t, path, http.StatusOK)
 		for _, item := range items {
-			if tellsOf(got.body, item.Recording) {
+			if linksTo(got.body, item.Recording) {
 				if seen[item.Recording.RecordingKey] {
 					t.Fatalf("%s is on two pages", item.Recording.RecordingKey)
 				}
@@ -163,7 +163,7 @@ func TestSearchPages(t *testing.T) {
 		}
 	}
 	if len(seen) != len(items) {
-		t.Errorf("%d of %d recordings stand on the pages", len(seen), len(items))
+		t.Errorf("%d of %d recordings are on the pages", len(seen), len(items))
 	}
 	for _, status := range []string{"Not held yet", "Deleted", "Deleted soon"} {
 		found := false
@@ -188,7 +188,7 @@ func TestEmptyStates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh := w.signedIn("ada", callvault.Listen, callvault.Admin) // a change, so that the accounts are read anew
+	fresh := w.signedIn("ada", callvault.Listen, callvault.Admin) // a change, so that the accounts are read again
 	reader.get("/recordings").want(t, "no tenant", http.StatusOK, "No tenants yet", "An administrator adds tenants")
 	fresh.get("/recordings").want(t, "no tenant, for who can add one", http.StatusOK, `href="/admin/tenants">Add a tenant`)
 	w.addTenant(callvault.Tenant{Name: "acme-ns"})
@@ -197,8 +197,8 @@ func TestEmptyStates(t *testing.T) {
 	link := w.addPerson("bo", callvault.Grant{AllTenants: true, Agents: []string{"Nobody"}}, callvault.Listen)
 	narrow.get(strings.TrimPrefix(link, w.url))
 	got := narrow.get("/recordings")
-	got.want(t, "nothing for him", http.StatusOK, "No recordings that you may hear")
+	got.want(t, "nothing for them", http.StatusOK, "No recordings that you may hear")
 	if strings.Contains(got.body, `href="/completeness"`) {
-		t.Error("he is sent to a page that he may not see")
+		t.Error("the page leads to one that the visitor may not see")
 	}
 }

@@ -25,7 +25,7 @@ const (
 // route is a page: its path, as http.ServeMux reads it, and its handlers.
 type route struct {
 	path string
-	// name stands in the log in place of the path, which may hold a secret.
+	// name is logged in place of the path, which may hold a secret.
 	name string
 	who  access
 	get  handler // HEAD too

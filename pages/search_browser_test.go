@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestSearchThatIsRefused: who may not search any more while he types is told why, and
-// who has typed nothing stays on the page of the list on which he is.
+// TestSearchThatIsRefused: a visitor who loses access while typing is shown why, and one who
+// has typed nothing stays on the present page of the list.
 func TestSearchThatIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

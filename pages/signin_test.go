@@ -10,7 +10,7 @@ import (
 	"callvault"
 )
 
-// session is the session cookie of an answer.
+// session returns the session cookie of an answer.
 func (a answer) session(t *testing.T) *http.Cookie {
 	t.Helper()
 	for _, cookie := range (&http.Response{Header: a.header}).Cookies() {
@@ -64,7 +64,7 @@ func TestCookieUnderTLS(t *testing.T) {
 	}
 }
 
-// TestNoOpenRedirect wants to be sent elsewhere after signing in.
+// TestNoOpenRedirect asks to be sent to another site after signing in.
 func TestNoOpenRedirect(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -117,8 +117,8 @@ func TestPersonFromLinkToSignOut(t *testing.T) {
 	r.get("/sign-in?why=ended&to=/usage").want(t, "the page that says so", 200, "Your session has ended", `value="/usage"`)
 }
 
-// TestPasswordIsSetWhileOthersGuess: who chooses his password while somebody guesses
-// at his name is told that it is set, and the link, which is used up, is not all he has.
+// TestPasswordIsSetWhileOthersGuess: a person who chooses a password while somebody is
+// guessing it is told that it is set, although the sign-in that follows is refused.
 func TestPasswordIsSetWhileOthersGuess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -142,7 +142,7 @@ func TestPasswordIsSetWhileOthersGuess(t *testing.T) {
 }
 
 // TestSignInLink is a link that signs in at once: once, and not for a browser
-// that only looks ahead.
+// that only prefetches.
 func TestSignInLink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -156,7 +156,7 @@ func TestSignInLink(t *testing.T) {
 	w.newReader().get("/welcome/cvt_nonsense").want(t, "nonsense", 404)
 }
 
-// TestGuessingIsSlowed guesses at a password until it is told to wait.
+// TestGuessingIsSlowed guesses at a password until it is refused for a while.
 func TestGuessingIsSlowed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

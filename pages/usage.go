@@ -120,7 +120,7 @@ func (c *usageCard) setPercent() {
 // fill fills in the chart, the sums and when room frees up, from the hours of the last
 // five days.
 func (c *usageCard) fill(hours []meter.Hour, now time.Time) {
-	c.Used = 0 // summed up anew, since more may have been sent
+	c.Used = 0 // summed up again, since more may have been sent
 	for _, h := range hours {
 		c.Used += h.Bytes
 	}

@@ -18,7 +18,7 @@ func TestDurationText(t *testing.T) {
 	}
 }
 
-// TestSentence: an error may begin with the name of somebody.
+// TestSentence: an error may begin with a name, and so with any letter.
 func TestSentence(t *testing.T) {
 	for text, want := range map[string]string{"": "", "no": "No.", "örjan may not": "Örjan may not.", "李 may not": "李 may not.", `"x"`: `"x".`} {
 		if got := sentence(errors.New(text)); got != want {

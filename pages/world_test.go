@@ -57,8 +57,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// newWorld makes a world with the tenant acme-ns. configure, where given, changes
-// what the pages are made of.
+// newWorld returns a world with the tenant acme-ns. Each configure changes the config of
+// the pages.
 func newWorld(t *testing.T, configure ...func(*world, *pages.Config)) *world {
 	t.Helper()
 	dir := t.TempDir()
@@ -110,8 +110,7 @@ func (w *world) limitEgress(tenant string, limit *int64) {
 	}
 }
 
-// addPerson makes a person who reaches what the grant says, and returns a link
-// that signs him in.
+// addPerson adds a person with a grant, and returns a link that signs them in.
 func (w *world) addPerson(name string, grant callvault.Grant, can ...callvault.Capability) (link string) {
 	w.Helper()
 	person := callvault.Person{Name: name, Grant: grant, Can: can, Enabled: true}
@@ -125,7 +124,7 @@ func (w *world) addPerson(name string, grant callvault.Grant, can ...callvault.C
 	return w.url + "/welcome/" + ticket
 }
 
-// addUser makes a service user of all tenants and returns his key.
+// addUser adds a service user of all tenants and returns its key.
 func (w *world) addUser(name string, can ...callvault.Capability) (key string) {
 	w.Helper()
 	user := callvault.ServiceUser{Name: name, Grant: callvault.Grant{AllTenants: true}, Can: can, Enabled: true}
@@ -136,20 +135,19 @@ func (w *world) addUser(name string, can ...callvault.Capability) (key string) {
 	return key
 }
 
-// reader is somebody's browser, without its looks.
+// reader is a client with cookies, as a browser has them.
 type reader struct {
 	*world
 	client *http.Client
 }
 
-// newReader is a browser in which nobody is signed in. It does not follow
-// redirects.
+// newReader returns a client that is not signed in. It does not follow redirects.
 func (w *world) newReader() *reader {
 	jar, _ := cookiejar.New(nil) // never fails
 	return &reader{w, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// signedIn is the browser of a new person of all tenants, signed in.
+// signedIn returns a client signed in as a new person with all tenants.
 func (w *world) signedIn(name string, can ...callvault.Capability) *reader {
 	w.Helper()
 	r := w.newReader()
@@ -160,7 +158,7 @@ func (w *world) signedIn(name string, can ...callvault.Capability) *reader {
 	return r
 }
 
-// answer is what came of a request.
+// answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header
@@ -172,7 +170,7 @@ func (r *reader) get(path string) answer {
 	return r.send(http.MethodGet, path, nil, nil)
 }
 
-// post sends a form as the names and values of pairs.
+// post sends a form with the names and values in pairs.
 func (r *reader) post(path string, pairs ...string) answer {
 	r.Helper()
 	form := url.Values{}
@@ -204,7 +202,7 @@ func (r *reader) send(method, path string, header http.Header, body io.Reader) a
 	return answer{response.StatusCode, response.Header, string(text)}
 }
 
-// want checks the status of an answer and that its body holds the texts.
+// want checks the status of an answer and that its body contains the texts.
 func (a answer) want(t *testing.T, what string, status int, texts ...string) {
 	t.Helper()
 	if a.status != status {

@@ -241,7 +241,7 @@ class Player {
     const place = ofHash(location.hash);
     if (place === null) return;
     this.seek(place);
-    this.tell(`At ${clock(this.place)}, as the link says.`);
+    this.say(`At ${clock(this.place)}, as the link says.`);
   }
 
   // followAgain follows a link to a moment that the address names already.
@@ -254,13 +254,13 @@ class Player {
     history.replaceState(history.state, '', link);
     try {
       await navigator.clipboard.writeText(link);
-      this.tell(`Copied the link to ${clock(this.place)}.`);
+      this.say(`Copied the link to ${clock(this.place)}.`);
     } catch {
-      this.tell(`The link to this moment is now in the address bar.`);
+      this.say(`The link to this moment is now in the address bar.`);
     }
   }
 
-  tell(text) {
+  say(text) {
     this.part('word').textContent = text;
     this.part('trouble').hidden = true;
   }

@@ -50,7 +50,7 @@ export class Wave {
     this.layOut();
   }
 
-  // layOut measures the canvas anew and gathers the peaks of each bar.
+  // layOut measures the canvas again and gathers the peaks of each bar.
   layOut() {
     const {canvas} = this, style = getComputedStyle(canvas), scale = devicePixelRatio || 1;
     this.scale = scale;
