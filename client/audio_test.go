@@ -75,7 +75,7 @@ func TestReprDigest(t *testing.T) {
 	}
 }
 
-// TestAudioCut: a body that is not as long as announced never ends well.
+// TestAudioCut: a body that is not as long as announced never ends without an error.
 func TestAudioCut(t *testing.T) {
 	ok := "HTTP/1.1 200 OK\r\nContent-Type: audio/ogg\r\n"
 	for name, answer := range map[string]string{
@@ -100,7 +100,7 @@ func TestAudioCut(t *testing.T) {
 	}
 }
 
-// TestAudioLength: a transport of somebody's own cannot pass off another length.
+// TestAudioLength: a transport of the caller's own cannot pass off another length.
 func TestAudioLength(t *testing.T) {
 	for _, body := range []string{"Ogg", "OggSS"} {
 		c := newClient(t, "http://x", WithTransport(roundTrip(func(r *http.Request) (*http.Response, error) {

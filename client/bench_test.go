@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BenchmarkRecordings is the list's decoder, without the network.
+// BenchmarkRecordings measures the decoder of lists, without the network.
 func BenchmarkRecordings(b *testing.B) {
 	body := []byte("[" + strings.Repeat(good+",", 9999) + good + "]")
 	b.SetBytes(int64(len(body)))

@@ -43,8 +43,8 @@ func decode(scan scanner) decoded {
 	return d
 }
 
-// FuzzList: the decoder takes every JSON array with its items as they are, calls
-// nothing a list that is not one, and does not care how the bytes come.
+// FuzzList: the decoder accepts every JSON array with its items as they are, reports anything
+// that is not a list, and does not depend on how the bytes come.
 func FuzzList(f *testing.F) {
 	r := recordings(2)
 	for _, body := range []string{
@@ -77,7 +77,7 @@ func FuzzList(f *testing.F) {
 	})
 }
 
-// FuzzJSON: what is JSON is so for us as for encoding/json.
+// FuzzJSON: we accept the same JSON as encoding/json.
 func FuzzJSON(f *testing.F) {
 	for _, text := range []string{good, "[1,-0.5e+7,0,1E-3]", "[01]", `"\u00zz"`, `{"a":[{}, [] ,null]}`, `{"a":1,}`, "[1 ]", "-", "1.", `"\x"`, "tru", "\"\t\""} {
 		f.Add([]byte(text))
@@ -117,8 +117,8 @@ func FuzzRecording(f *testing.F) {
 	})
 }
 
-// foldedName tells whether encoding/json may have taken a name in other letters
-// for one of ours.
+// foldedName reports whether encoding/json may have taken a name that differs in case for one
+// of ours.
 func foldedName(raw []byte) bool {
 	var names map[string]any
 	if json.Unmarshal(raw, &names) != nil {

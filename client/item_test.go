@@ -35,7 +35,7 @@ func TestRecordingFields(t *testing.T) {
 	}
 }
 
-// with is a good recording with one field changed.
+// with returns a good recording with one field changed.
 func with(field, value string) string {
 	fields := map[string]string{"recordingKey": `"k"`, "tenantName": `"t"`, "startTime": "1707770466508", "status": `"SAVED"`}
 	fields[field] = value
@@ -48,8 +48,8 @@ func with(field, value string) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
-// TestMalformedItems: what is malformed is set aside with its reason, and what
-// stands around it is listed.
+// TestMalformedItems: malformed items are set aside with the reason, and the items around
+// them are listed.
 func TestMalformedItems(t *testing.T) {
 	for _, test := range []struct{ item, says string }{
 		{"null", "not an object"},
@@ -111,7 +111,7 @@ func TestMalformedItems(t *testing.T) {
 	}
 }
 
-// TestTolerated: what is odd but can be asked for is listed.
+// TestTolerated: an odd item whose audio can be requested is listed.
 func TestTolerated(t *testing.T) {
 	for _, item := range []string{
 		with("status", ""), with("status", "null"), with("status", `"WHATEVER"`), with("callKey", `""`), with("size", "-1"), with("duration", "-1.0"),
@@ -234,8 +234,7 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestKeyInItems: a source that shows the key in its rows does not bring it into
-// a report.
+// TestKeyInItems: a source that shows the key in its rows does not bring it into a report.
 func TestKeyInItems(t *testing.T) {
 	all := collect(t, serveText(t, "application/json", `[{"recordingKey":["`+testKey+`"]}]`))
 	if len(all.malformed) != 1 || strings.Contains(all.malformed[0].Error()+string(all.malformed[0].Raw), testKey) {

@@ -60,7 +60,8 @@ func TestEmptyLists(t *testing.T) {
 	}
 }
 
-// TestNoList: what is not a whole list ends in an error that says which of the two.
+// TestNoList: a body that is not a whole list ends in an error that says whether it is none
+// or not whole.
 func TestNoList(t *testing.T) {
 	r := recordings(2)
 	for name, test := range map[string]struct {
@@ -112,8 +113,8 @@ func TestNoList(t *testing.T) {
 	}
 }
 
-// TestBrokenTransfer: a body that breaks off is no list, also where what came
-// of it would be one.
+// TestBrokenTransfer: a body that breaks off is not a list, even if what came of it would be
+// one.
 func TestBrokenTransfer(t *testing.T) {
 	whole := "[" + strings.Join(recordings(2), ",") + "]"
 	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -225,8 +226,8 @@ func onlyError[T any](seq func(func(T, error) bool)) (err error) {
 	return err
 }
 
-// TestStopEarly: whoever takes no more of a list gets no error and leaves nothing
-// behind; the list can be asked for again.
+// TestStopEarly: a consumer that stops early gets no error and leaves nothing behind; the list
+// can be requested again.
 func TestStopEarly(t *testing.T) {
 	requests := 0
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -266,7 +267,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestMillion: memory stays flat however many recordings come.
+// TestMillion: memory use does not grow with the list.
 func TestMillion(t *testing.T) {
 	rows := 1_000_000
 	if raceEnabled || testing.Short() {

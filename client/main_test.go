@@ -17,7 +17,7 @@ import (
 
 const testKey = "cv_sesame-1234567890"
 
-// TestMain fails when a test left a goroutine of the client or of net/http.
+// TestMain fails if a test left a goroutine of the client or of net/http.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	left := ""
@@ -46,7 +46,7 @@ func leftovers() string {
 	return strings.Join(left, "\n\n")
 }
 
-// newClient makes a client of the address that frees its connections.
+// newClient makes a client that closes its connections at the end of the test.
 func newClient(t testing.TB, address string, options ...Option) *Client {
 	t.Helper()
 	c, err := New(address, testKey, options...)
@@ -75,8 +75,8 @@ func serveText(t testing.TB, contentType, text string) *Client {
 	return c
 }
 
-// serveRaw hands each request with its connection to the function, which writes
-// what it likes; the connection is closed behind it.
+// serveRaw passes each request with its connection to answer, which writes what it likes; the
+// connection is closed afterwards.
 func serveRaw(t testing.TB, answer func(conn net.Conn, r *http.Request)) *Client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -134,7 +134,7 @@ func collect(t testing.TB, c *Client) listed {
 	return all
 }
 
-// recordings is n good recordings whose keys are r0, r1 and so on.
+// recordings returns n good recordings with the keys r0, r1 and so on.
 func recordings(n int) []string {
 	list := make([]string, n)
 	for i := range list {

@@ -18,8 +18,7 @@ import (
 	"callvault"
 )
 
-// TestRedirectAbroad: neither the key nor any request goes to another host, port
-// or scheme.
+// TestRedirectAbroad: neither the key nor any request goes to another host, port or scheme.
 func TestRedirectAbroad(t *testing.T) {
 	var visits atomic.Int32
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { visits.Add(1) }))
@@ -57,7 +56,7 @@ func TestRedirectAbroad(t *testing.T) {
 	}
 }
 
-// TestRedirectDowngrade: what began with https does not go on with http.
+// TestRedirectDowngrade: what began with https does not continue with http.
 func TestRedirectDowngrade(t *testing.T) {
 	var to string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +104,7 @@ func TestRedirectAtHome(t *testing.T) {
 	}
 }
 
-// TestBeforeRedirect: whoever paces requests is asked before each one more.
+// TestBeforeRedirect: the caller can delay or refuse each further request.
 func TestBeforeRedirect(t *testing.T) {
 	visits := 0
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -133,8 +132,7 @@ func TestBeforeRedirect(t *testing.T) {
 	}
 }
 
-// TestSentOnce: a request that the server may have seen is not sent again
-// behind the caller's back.
+// TestSentOnce: a request that the server may have seen is not silently sent again.
 func TestSentOnce(t *testing.T) {
 	var requests atomic.Int32
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -182,8 +180,8 @@ func read(t *testing.T, c *Client) string {
 	return string(text)
 }
 
-// TestReuse: one connection serves all, whatever the answers were, also where
-// their bodies were not read.
+// TestReuse: one connection serves all requests, whatever the answers were, even if their
+// bodies were not read.
 func TestReuse(t *testing.T) {
 	n := 0
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -257,7 +255,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// noKey looks for the key in the error and all that it wraps.
+// noKey looks for the key in the error and everything that it wraps.
 func noKey(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// pipeClient is a client whose connections lead to answer without a network, for
-// tests in which time is not real.
+// pipeClient makes a client whose connections lead to answer without a network, for tests in
+// which time is not real.
 func pipeClient(t *testing.T, answer func(conn net.Conn), options ...Option) *Client {
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
@@ -77,8 +77,8 @@ func checkStall(t *testing.T, err error, took, idle time.Duration) {
 	}
 }
 
-// TestSlow: a body that drips is read to its end, however long that takes, and a
-// caller may be slow too.
+// TestSlow: a body that drips is read to its end, however long that takes, and the caller may
+// be slow too.
 func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := pipeClient(t, func(conn net.Conn) {
@@ -116,7 +116,7 @@ func TestForEver(t *testing.T) {
 	})
 }
 
-// TestDrippingRefusal: an error body is evidence; it does not hold anybody up.
+// TestDrippingRefusal: an error body is read as evidence, but holds nobody up.
 func TestDrippingRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()

@@ -21,7 +21,7 @@ import (
 	"callvault/collect"
 )
 
-// hook takes alerts in, after refusing the first few.
+// hook is a webhook that takes alerts after refusing the first few.
 type hook struct {
 	t       *testing.T
 	mu      sync.Mutex
@@ -62,7 +62,7 @@ func (h *hook) alerts() *collect.Alerts {
 	return &collect.Alerts{URL: "https://hook.example/x", Secret: []byte("shared"), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), HTTP: &http.Client{Transport: h}}
 }
 
-// told is what was told, and forgets it.
+// told returns the alerts taken so far, and forgets them.
 func (h *hook) told() (events []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -121,8 +121,8 @@ func TestAlertsOfRuns(t *testing.T) {
 	})
 }
 
-// TestNobodyTakesAlerts: what is not taken of a run is not tried for each of its closed
-// tenants; what a watch has told nobody of it tells again.
+// TestNobodyTakesAlerts: once an alert of a run is not taken, those of its closed tenants
+// are not tried; a watch repeats an alert that was not taken.
 func TestNobodyTakesAlerts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -164,7 +164,8 @@ func TestNobodyTakesAlerts(t *testing.T) {
 	})
 }
 
-// moved is a webhook that is at another address now; there anything is answered with 200.
+// moved is a webhook that has moved to another address, where everything is answered with
+// 200.
 type moved struct{ status, posts, others int }
 
 func (m *moved) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -180,8 +181,8 @@ func (m *moved) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// TestRedirectedAlerts: an event is taken where it was sent to, not where a page was
-// asked for in its stead.
+// TestRedirectedAlerts: an event counts as taken where it was posted, not where a page was
+// fetched instead.
 func TestRedirectedAlerts(t *testing.T) {
 	for status, follows := range map[int]bool{301: false, 302: false, 303: false, 307: true, 308: true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -201,8 +202,8 @@ type lostAt struct{}
 
 func (lostAt) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
 
-// TestSecretAddress: services have the right to send in the address of a webhook; the
-// log does not have it.
+// TestSecretAddress: many services put a secret into the address of a webhook; the log
+// never shows it.
 func TestSecretAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -213,8 +214,8 @@ func TestSecretAddress(t *testing.T) {
 	})
 }
 
-// TestWatchAfterAWrongClock: what is told to have happened years from now does not keep
-// a watch silent until then.
+// TestWatchAfterAWrongClock: a run that is recorded years in the future does not silence a
+// watch until then.
 func TestWatchAfterAWrongClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -237,7 +238,8 @@ func TestWatchAfterAWrongClock(t *testing.T) {
 	})
 }
 
-// TestWatch tells once of what does not happen, and again after it was mended.
+// TestWatch sends one alert about what does not happen, and another after it was fixed and
+// fails again.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

@@ -16,7 +16,7 @@ import (
 	"callvault"
 )
 
-// faulty is the answer for a recording that is not well.
+// faulty returns the answer for a recording with a fault.
 func (s *source) faulty(r *recording) *answer {
 	good := audioAnswer(r.audio)
 	name, argument, _ := strings.Cut(r.fault, " ")
@@ -102,8 +102,8 @@ func (s *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// RoundTrip answers without a connection, so that simulated time goes on while
-// nobody does anything but wait.
+// RoundTrip answers without a connection, so that simulated time advances while
+// everything waits.
 func (s *source) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err

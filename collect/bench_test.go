@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// BenchmarkPacing lets 10,000 tenants wait for their turns at the default pace, and
-// tells how much of a core that takes and how much memory. An iteration is a second.
+// BenchmarkPacing has 10,000 tenants wait at the default pace, and reports the processor
+// time and memory that takes. An iteration is a second.
 func BenchmarkPacing(b *testing.B) {
 	const tenants = 10_000
 	source := &Source{Name: "acme", Pace: DefaultPace}
@@ -55,7 +55,7 @@ func BenchmarkPacing(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// processor is the processor time that this process has used.
+// processor returns the processor time that this process has used.
 func processor(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// history writes what many runs have left by now: a recording every step since the
-// source's first, each held but every hundredth, and all of it listed finally.
+// history writes what many runs leave behind: a recording every step since the source's
+// first, of which all but every hundredth are held, in stretches that are listed finally.
 func history(t *testing.T, v *vault, source *collect.Source, step time.Duration, now time.Time) (starts []time.Time) {
 	t.Helper()
 	err := v.db.Tx(t.Context(), func(tx *sql.Tx) error {
@@ -45,8 +45,8 @@ func history(t *testing.T, v *vault, source *collect.Source, step time.Duration,
 	return starts
 }
 
-// TestYearsOfHistory: a calendar of years puts each recording into its day of the
-// zone, over all the times at which its clocks were set.
+// TestYearsOfHistory: a calendar of years counts each recording on its day in the zone,
+// across all changes of its clocks.
 func TestYearsOfHistory(t *testing.T) {
 	for _, name := range []string{"UTC", "America/Denver", "Europe/Berlin", "America/Santiago", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia"} {
 		t.Run(name, func(t *testing.T) {
@@ -86,8 +86,8 @@ func TestYearsOfHistory(t *testing.T) {
 	}
 }
 
-// TestOneOfLongAgo: a recording that its source dates 1970 is told of on its day, and not
-// with each of the 20,000 days since.
+// TestOneOfLongAgo: a recording that its source dates 1970 is shown on its day, without
+// the 20,000 days since.
 func TestOneOfLongAgo(t *testing.T) {
 	v, source, now := newVault(t, tempDir(t)), from(t, newSource()), time.Now()
 	source.Since = now.AddDate(0, 0, -10).UnixMilli()
@@ -112,8 +112,8 @@ func TestOneOfLongAgo(t *testing.T) {
 	}
 }
 
-// TestCalendarReadsAnIndex: the days are counted from an index alone, and a glance
-// at a tenant reads only what it lacks.
+// TestCalendarReadsAnIndex: days are counted from an index alone, and a glance at a tenant
+// reads only what it lacks.
 func TestCalendarReadsAnIndex(t *testing.T) {
 	if databasetest.Second() {
 		t.Skip("PostgreSQL chooses its indexes by what it knows of the table")
@@ -136,8 +136,8 @@ func TestCalendarReadsAnIndex(t *testing.T) {
 	}
 }
 
-// TestGlances: a glance says what the long look at each recording says, of those
-// who may be seen.
+// TestGlances: a glance agrees with the status, which looks at each recording, and shows
+// only the tenants that were asked for.
 func TestGlances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(6 * time.Hour)
@@ -184,7 +184,7 @@ func TestGlances(t *testing.T) {
 	})
 }
 
-// TestOneDay: a day tells what is missing of it and why, and what became of the rest.
+// TestOneDay: a day says what is missing and why, and what became of the rest.
 func TestOneDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(20 * time.Hour)
@@ -227,8 +227,8 @@ func TestOneDay(t *testing.T) {
 	})
 }
 
-// TestViews: the runs of this process can be watched while they are at work.
-func TestViews(t *testing.T) {
+// TestProgress: the runs of this process can be watched while they are under way.
+func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		fill(s, "acme-ns", 20)

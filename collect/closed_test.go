@@ -15,8 +15,8 @@ import (
 	"callvault/database"
 )
 
-// TestClosedTenant: after a 509 not one more audio request until room frees, over
-// runs; the other tenant goes on.
+// TestClosedTenant: after a 509 there is not one more audio request until room frees, even
+// in later runs; other tenants go on.
 func TestClosedTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -54,9 +54,8 @@ func TestClosedTenant(t *testing.T) {
 	})
 }
 
-// TestClosedByItsLedger: where a 509 does not say when room frees, the bytes that
-// were fetched do: nothing is asked for until they age out. A limit that proves wrong
-// is forgotten.
+// TestClosedByItsLedger: if a 509 does not say when room frees, the tenant is closed until
+// fetched bytes age out. A limit that proves wrong is forgotten.
 func TestClosedByItsLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -89,8 +88,8 @@ func TestClosedByItsLedger(t *testing.T) {
 	})
 }
 
-// TestReopen: a tenant whose egress its provider has reset is asked for again when
-// an operator says so, whether the source has closed it or its own ledger.
+// TestReopen: a tenant whose egress the provider has reset is requested again when an
+// operator says so, whether its source or its own ledger has closed it.
 func TestReopen(t *testing.T) {
 	for name, closeIt := range map[string]func(*source, *vault, *collect.Source){
 		"509": func(s *source, _ *vault, _ *collect.Source) { s.cap["acme-ns"] = 0 },
@@ -132,7 +131,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// TestProbesAnHour: where nothing tells when room frees, one request an hour.
+// TestProbesAnHour: when nothing says when room frees, there is one request an hour.
 func TestProbesAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -158,7 +157,7 @@ func TestProbesAnHour(t *testing.T) {
 	})
 }
 
-// TestClosedBesideOthers: the limit that a 509 has taught counts what was under way then.
+// TestClosedBesideOthers: the limit that a 509 teaches includes the requests in flight.
 func TestClosedBesideOthers(t *testing.T) {
 	s := newSource()
 	s.unlimited = true
@@ -188,8 +187,8 @@ func TestClosedBesideOthers(t *testing.T) {
 	}
 }
 
-// TestClosedForTooLong: what counts against a limit ages out in five days, whatever a
-// source says.
+// TestClosedForTooLong: everything that counts against a limit ages out in five days,
+// whatever the source says.
 func TestClosedForTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -209,8 +208,8 @@ func TestClosedForTooLong(t *testing.T) {
 	})
 }
 
-// TestClosedForTooShort: a source that says with each 509 that room frees in a
-// moment, and then has none, is believed once.
+// TestClosedForTooShort: a source that says with each 509 that room frees in a moment, and
+// then has none, is believed once.
 func TestClosedForTooShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -242,8 +241,8 @@ func TestClosedForTooShort(t *testing.T) {
 	})
 }
 
-// TestConfiguredCap: a tenant whose agents are told is never asked for more than
-// its limit allows, and goes on when its own ledger says so.
+// TestConfiguredCap: a tenant whose agents are configured is never asked for more than its
+// limit allows, and goes on when its own ledger has room.
 func TestConfiguredCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -289,7 +288,7 @@ func TestConfiguredCap(t *testing.T) {
 	})
 }
 
-// charge notes egress of a tenant that was fetched just now.
+// charge records egress of a tenant as fetched just now.
 func charge(t *testing.T, v *vault, tenant string, bytes int64) {
 	t.Helper()
 	err := execute(v, `INSERT INTO fetched (tenant, hour, bytes) VALUES ($1, $2, $3)`, tenant, time.Now().UnixMilli()/3_600_000, bytes)

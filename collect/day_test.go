@@ -10,8 +10,8 @@ import (
 	"callvault/collect"
 )
 
-// TestDaysOfTimeZones: days begin and end at the tenant's midnights, also when a
-// day has 23 or 25 hours.
+// TestDaysOfTimeZones: days begin and end at the tenant's midnights, even days of 23 or 25
+// hours.
 func TestDaysOfTimeZones(t *testing.T) {
 	for _, c := range []struct {
 		zone, day string
@@ -67,7 +67,7 @@ func TestDaysOfTimeZones(t *testing.T) {
 	}
 }
 
-// TestDayStates: what is lacking is named on its day; what nobody listed is unknown.
+// TestDayStates: what is lacking is named on its day; a day that was not listed is unknown.
 func TestDayStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(6 * time.Hour)
@@ -113,7 +113,7 @@ func TestDayStates(t *testing.T) {
 	})
 }
 
-// TestFirstRunHalfWay: until all is listed, a tenant is unknown, not complete.
+// TestFirstRunHalfWay: until everything is listed, a tenant is unknown, not complete.
 func TestFirstRunHalfWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -132,8 +132,8 @@ func TestFirstRunHalfWay(t *testing.T) {
 	})
 }
 
-// TestDaysOfZonesMeet: wherever the clocks are set, over midnight too, on or back,
-// each day ends where the next begins, and holds the instants that have its date.
+// TestDaysOfZonesMeet: wherever the clocks are set, even at midnight, forward or back, each
+// day ends where the next begins, and contains the instants that have its date.
 func TestDaysOfZonesMeet(t *testing.T) {
 	for _, name := range []string{"Asia/Amman", "Asia/Gaza", "Asia/Beirut", "America/Havana", "America/Sao_Paulo", "Atlantic/Azores", "Pacific/Apia", "Antarctica/Troll"} {
 		zone, err := time.LoadLocation(name)

@@ -15,8 +15,8 @@ import (
 	"callvault/collect"
 )
 
-// verdict is how a recording with a fault is to stand after a run: held, doubtful,
-// or not held for a reason, with or without evidence set aside.
+// verdict is what is to become of a recording with a fault in a run: held, doubtful, or not
+// held for a reason, with or without evidence set aside.
 type verdict struct {
 	name, fault  string
 	times        int
@@ -76,9 +76,9 @@ func faultySource(s *source) map[string]*recording {
 	return recordings
 }
 
-// TestEveryFaultAtOnce: all good recordings are held and every bad one is named,
-// with evidence; when the source is well again the rest comes; then nothing is
-// asked for any more.
+// TestEveryFaultAtOnce: all good recordings are held and every bad one is named, with
+// evidence; when the source is well again the rest comes; then nothing is requested any
+// longer.
 func TestEveryFaultAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -134,7 +134,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	})
 }
 
-// checkEvidence looks for what was set aside of a recording; status 0 is nothing.
+// checkEvidence checks what was set aside of a recording; status 0 means nothing.
 func checkEvidence(t *testing.T, v *vault, r *recording, status int) {
 	t.Helper()
 	path := filepath.Join(v.dir, "quarantine", archive.FileName(r.TenantName), archive.FileName(r.RecordingKey))
@@ -164,7 +164,7 @@ func checkEvidence(t *testing.T, v *vault, r *recording, status int) {
 	}
 }
 
-// TestFlood: an answer that goes on and on does not fill the disk.
+// TestFlood: an endless answer does not fill the disk.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -183,8 +183,8 @@ func TestFlood(t *testing.T) {
 	})
 }
 
-// TestKeyRefreshed: a run begins with the key as it is by then; where that cannot be
-// read, with the earlier one.
+// TestKeyRefreshed: a run begins with the key as it is then or, if that cannot be read,
+// with the previous one.
 func TestKeyRefreshed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -230,7 +230,7 @@ func TestKeyRefreshed(t *testing.T) {
 	})
 }
 
-// TestKeyRevoked: 401 on audio stops the source at once, also its lists.
+// TestKeyRevoked: 401 on audio stops the source at once, including its lists.
 func TestKeyRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

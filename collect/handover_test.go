@@ -16,9 +16,9 @@ import (
 	"callvault/database"
 )
 
-// TestHandOver: a tenant whose account has moved is collected from the other source, its
-// past there too, which that may have listed without it; and what is held is not fetched
-// again.
+// TestHandOver: a tenant that has moved to another account is collected from the other
+// source, including days that this source had listed without it; what is held is not
+// fetched again.
 func TestHandOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := newSource(), newSource()
@@ -56,7 +56,8 @@ func TestHandOver(t *testing.T) {
 	})
 }
 
-// refusedHandOver tries to hand tenants over that cannot be, to the source of cedar-ns.
+// refusedHandOver tries to hand over tenants that cannot be handed over, to the source of
+// cedar-ns.
 func refusedHandOver(t *testing.T, v *vault, to *collect.Source) {
 	t.Helper()
 	run, err := v.Start(t.Context(), to, collect.Always)
@@ -81,8 +82,7 @@ func refusedHandOver(t *testing.T, v *vault, to *collect.Source) {
 	}
 }
 
-// TestHandOverKeepsPace: the limit of a tenant is the same by whichever account it is
-// asked for.
+// TestHandOverKeepsPace: a tenant has one request limit, whichever account asks.
 func TestHandOverKeepsPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(2 * time.Hour) // else the hour before would be two lists
@@ -112,8 +112,8 @@ func TestHandOverKeepsPace(t *testing.T) {
 	})
 }
 
-// TestHandOverAtOnce: of those who hand a tenant over at the same time one does; what
-// another finds then is not what he asked for.
+// TestHandOverAtOnce: if a tenant is handed over twice at the same time, one call succeeds
+// and the other is told of the conflict.
 func TestHandOverAtOnce(t *testing.T) {
 	s := newSource()
 	s.unlimited = true

@@ -14,7 +14,7 @@ import (
 
 const minute = int64(time.Minute / time.Millisecond)
 
-// TestIntervals holds the arithmetic of intervals against a map of minutes.
+// TestIntervals compares the arithmetic of intervals with a map of minutes.
 func TestIntervals(t *testing.T) {
 	const size, back = 60, 7
 	lookback := back * time.Minute
@@ -99,8 +99,8 @@ func TestDaysOf(t *testing.T) {
 	}
 }
 
-// TestPacer: no fourth request within a burst and none before its pace, whatever
-// delays there are; and none later than that by a tick.
+// TestPacer: whatever delays there are, no request is the fourth within a burst or comes
+// before its pace, and none comes later than that by a tick.
 func TestPacer(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		pace := time.Duration(rapid.IntRange(int(MinPace/time.Millisecond), 9000).Draw(rt, "pace")) * time.Millisecond
@@ -148,8 +148,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// TestArrival: the pace counts from when a request arrived at the source, as far as
-// that can be known: after it was sent, before the answer, and soon.
+// TestArrival: the pace counts from when a request arrived at the source, as far as that is
+// known: after it was sent, before the answer, and soon.
 func TestArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacer(&Source{Pace: DefaultPace}, [3]int64{})
@@ -171,8 +171,8 @@ func TestArrival(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: a pace that was noted by a clock an hour ahead holds for a
-// burst, a delay for its own time.
+// TestClockSetBack: after the clock was set back by an hour, a pace holds for a burst, a
+// delay for its own length.
 func TestClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Now().Add(time.Hour).UnixMilli()
@@ -212,7 +212,7 @@ func TestLatest(t *testing.T) {
 	}
 }
 
-// TestFittingIsExact: what fits a large site's egress limit is not lost in an overflow.
+// TestFittingIsExact: what fits a large site's egress limit does not overflow.
 func TestFittingIsExact(t *testing.T) {
 	source := &Source{Agents: map[string]int64{"acme": 200_000}}
 	due := &turn{r: &Run{source: source}, site: &site{remote: "acme"}, ledger: &meter.Ledger{}, due: 1_000_000, dueSize: 60_000_000_000}

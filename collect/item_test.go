@@ -10,8 +10,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// TestItemsAreFoundByTheirKeys: what is known of a list is not looked for in the
-// whole ledger.
+// TestItemsAreFoundByTheirKeys: the items of a list are looked up without a scan of the
+// ledger.
 func TestItemsAreFoundByTheirKeys(t *testing.T) {
 	db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "callvault.db"))
 	if err != nil {

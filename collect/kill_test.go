@@ -17,13 +17,13 @@ import (
 	"callvault/database/databasetest"
 )
 
-// childDir and childURL tell the test binary, run as a child, to collect.
+// childDir and childURL make the test binary, run as a child, collect.
 const (
 	childDir = "CALLVAULT_TEST_COLLECT_DIR"
 	childURL = "CALLVAULT_TEST_COLLECT_URL"
 )
 
-// collectInChild does one run; "holding" in place of the address takes the lock only.
+// collectInChild does one run; with "holding" as the address it only takes the lock.
 func collectInChild(dir, url string) error {
 	ctx := context.Background()
 	v, err := open(ctx, dir)
@@ -63,8 +63,8 @@ func child(t *testing.T, dir, url string) (*exec.Cmd, *bufio.Scanner) {
 	return c, bufio.NewScanner(out)
 }
 
-// TestKilledAtAnyMoment: whenever a run is killed, nothing that was held is lost,
-// nothing half counts, and the next one asks again only for what was under way.
+// TestKilledAtAnyMoment: whenever a run is killed, nothing that was held is lost, nothing
+// half done counts, and the next run repeats only the requests that were in flight.
 func TestKilledAtAnyMoment(t *testing.T) {
 	const each, abreast = 40, 32
 	rounds, longest := 50, 200*time.Millisecond
@@ -115,8 +115,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// stillHeld tells which recordings are held now, and fails for those that were and
-// are not.
+// stillHeld returns the recordings that are held now, and fails if one that was held no
+// longer is.
 func stillHeld(t *testing.T, dir string, s *source, before []*recording) (held []*recording) {
 	t.Helper()
 	v, err := open(t.Context(), dir)
@@ -177,7 +177,7 @@ func TestTwoRunsOverOneSource(t *testing.T) {
 	}
 }
 
-// refused fails unless a second run is refused with the name of the first.
+// refused fails unless a second run is refused and the error names the first.
 func refused(t *testing.T, v *vault, source *collect.Source, holder string) {
 	t.Helper()
 	if _, err := v.Start(t.Context(), source, collect.Always); err == nil || !strings.Contains(err.Error(), "process "+holder) {

@@ -13,7 +13,7 @@ import (
 	"callvault/collect"
 )
 
-// serveOver makes a source of one's own of a handler behind a real connection.
+// serveOver makes a source, owned by the operator, of a handler behind a real connection.
 func serveOver(t *testing.T, s *source) *collect.Source {
 	t.Helper()
 	server := httptest.NewServer(s)
@@ -23,8 +23,8 @@ func serveOver(t *testing.T, s *source) *collect.Source {
 	return source
 }
 
-// TestMissedNights: what a run missed the next one lists; what came late is found
-// within the trailing window; nothing is listed for ever.
+// TestMissedNights: the next run lists what a run missed; what came late is found within
+// the trailing window; nothing is listed forever.
 func TestMissedNights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -70,9 +70,8 @@ func TestMissedNights(t *testing.T) {
 	})
 }
 
-// TestClockAhead: what a run listed while the clock was a year ahead is not taken
-// for listed once it is right again: neither for the days that come nor for those
-// that were just over.
+// TestClockAhead: what a run listed while the clock was a year ahead does not count as
+// listed once the clock is right again: neither days to come nor those that had just ended.
 func TestClockAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -107,7 +106,7 @@ func TestClockAhead(t *testing.T) {
 	})
 }
 
-// TestPartialRun: a run over some days says nothing of the others.
+// TestPartialRun: a run over some days claims nothing about the others.
 func TestPartialRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -132,8 +131,8 @@ func TestPartialRun(t *testing.T) {
 	})
 }
 
-// TestChangedAndVanished: a change is kept as history and the audio is not fetched
-// again; what vanished or was deleted at the source stays.
+// TestChangedAndVanished: a change is kept as history and the audio is not fetched again;
+// what vanished or was deleted at the source stays.
 func TestChangedAndVanished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -188,7 +187,7 @@ func sidecarOf(t *testing.T, v *vault, key string) string {
 	return string(text)
 }
 
-// TestDeniedAndMissing are asked for again while they are young.
+// TestDeniedAndMissing are requested again while they are young.
 func TestDeniedAndMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -211,8 +210,8 @@ func TestDeniedAndMissing(t *testing.T) {
 	})
 }
 
-// TestSettle: what is accepted is held with its doubt, what is given up is not
-// asked for; neither makes a run incomplete.
+// TestSettle: what is accepted is held with its doubt, and counts with its real size; what
+// is given up is not requested; neither makes a run incomplete.
 func TestSettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -266,8 +265,8 @@ func TestSettle(t *testing.T) {
 	})
 }
 
-// TestPrefixAddedLater: a tenant that is known keeps its name here when its source is
-// given a prefix, and what is told of its calls is kept as before.
+// TestPrefixAddedLater: a known tenant keeps its name here when its source gets a prefix,
+// and its calls are kept as before.
 func TestPrefixAddedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -295,8 +294,8 @@ func TestPrefixAddedLater(t *testing.T) {
 	})
 }
 
-// TestTenantOfTwoSources: the second source is refused for that tenant, and a
-// prefix solves it.
+// TestTenantOfTwoSources: the second source is refused for that tenant, and a prefix solves
+// it.
 func TestTenantOfTwoSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := newSource(), newSource()
@@ -329,8 +328,8 @@ func TestTenantOfTwoSources(t *testing.T) {
 	})
 }
 
-// TestTwoNewSources: of two sources that are collected for the first time together the
-// first gets the tenant that both have, however slow it is; who is known waits for nobody.
+// TestTwoNewSources: when two sources are collected for the first time together, the first
+// gets the tenant that both have, however slow it is; a known source waits for nobody.
 func TestTwoNewSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := newSource(), newSource()
@@ -375,8 +374,7 @@ func TestTwoNewSources(t *testing.T) {
 	})
 }
 
-// TestLostHere: what the archive lost comes again, whether the ledger was told
-// (Reconcile) or not.
+// TestLostHere: what the archive lost comes again, whether the ledger was reconciled or not.
 func TestLostHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

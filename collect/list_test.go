@@ -16,8 +16,8 @@ import (
 	"callvault/collect"
 )
 
-// TestLists: whatever form lists come in, and however they fail for a while, all
-// that stands in them is collected.
+// TestLists: whatever form lists have, and however they fail for a while, everything in
+// them is collected.
 func TestLists(t *testing.T) {
 	cut := func(n int) func(callvault.Span, int) *answer {
 		return func(span callvault.Span, asked int) *answer {
@@ -83,8 +83,8 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestListsFail: a list that never comes makes the run incomplete, five in a row
-// end it, a key that may not list ends it at once; the next run makes up for it.
+// TestListsFail: a list that never comes makes the run incomplete, five in a row end it,
+// and a key that may not list ends it at once; the next run makes up for it.
 func TestListsFail(t *testing.T) {
 	lostAt := time.Date(1999, 12, 30, 18, 0, 0, 0, time.UTC) // bubbles begin with the year 2000
 	someDay := func(span callvault.Span) bool { return span.Contains(lostAt.UnixMilli()) }
@@ -140,8 +140,7 @@ func TestListsFail(t *testing.T) {
 	}
 }
 
-// TestNotOneListComes: a run to which not one list came is no success, however few it
-// asked for.
+// TestNotOneListComes: a run that got no list is not a success, however few it needed.
 func TestNotOneListComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -170,8 +169,8 @@ func TestNotOneListComes(t *testing.T) {
 	})
 }
 
-// TestNotThereForAMoment: where neither list is there for a moment, calls are asked for
-// again after it; recordings alone tell less.
+// TestNotThereForAMoment: if for a moment neither list is there, calls are requested again
+// afterwards, since recordings alone say less.
 func TestNotThereForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -195,9 +194,8 @@ func TestNotThereForAMoment(t *testing.T) {
 	})
 }
 
-// TestAbsurdNumbers: what a list says of sizes and lengths that nothing has is one
-// witness like any other, and neither keeps the recordings from being held nor the
-// rest from being counted.
+// TestAbsurdNumbers: an impossible size or duration in a list is one witness like any other:
+// neither does it keep the recording from being held nor the rest from being counted.
 func TestAbsurdNumbers(t *testing.T) {
 	for _, n := range []int64{math.MaxInt64, 1e13} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -232,8 +230,8 @@ func TestAbsurdNumbers(t *testing.T) {
 	}
 }
 
-// TestStatuses: only what has audio is asked for; what is about to be deleted
-// first, then the newest.
+// TestStatuses: only what has audio is requested; first what is about to be deleted, then
+// the newest.
 func TestStatuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -264,7 +262,7 @@ func TestStatuses(t *testing.T) {
 	})
 }
 
-// watched tells of each request before it is answered.
+// watched reports each request before it is answered.
 type watched struct {
 	http.RoundTripper
 	tell func(path string)
@@ -275,7 +273,7 @@ func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.RoundTripper.RoundTrip(r)
 }
 
-// endlessList lists recordings that were all deleted, and forgets each at once.
+// endlessList lists deleted recordings only, and forgets each at once.
 type endlessList struct{ n int }
 
 func (l endlessList) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -305,7 +303,7 @@ func (l endlessList) RoundTrip(r *http.Request) (*http.Response, error) {
 		ContentLength: -1, Body: out, Request: r}, nil
 }
 
-// TestLongListIsFlat: the memory does not grow with the list.
+// TestLongListIsFlat: memory use does not grow with the list.
 func TestLongListIsFlat(t *testing.T) {
 	n := 5_000
 	if testing.Short() || raceEnabled {
@@ -350,7 +348,7 @@ func TestLongListIsFlat(t *testing.T) {
 	t.Logf("%d MB of heap for a list of %d", most>>20, n)
 }
 
-// TestRealConnections: the same over TCP, where net/http makes the faults.
+// TestRealConnections: the same over TCP, where net/http produces the faults.
 func TestRealConnections(t *testing.T) {
 	s := newSource()
 	s.unlimited = true

@@ -11,7 +11,7 @@ import (
 	"callvault/database/databasetest"
 )
 
-// TestListingsChangeTogether: a moment that is forgotten while a list comes stays
+// TestListingsChangeTogether: an instant that is forgotten while a list comes stays
 // forgotten, whichever process forgets it.
 func TestListingsChangeTogether(t *testing.T) {
 	db, err := database.Open(t.Context(), databasetest.Place(filepath.Join(t.TempDir(), "callvault.db")))

@@ -45,7 +45,7 @@ type vault struct {
 	close      func()
 }
 
-// tempDir is a folder on a disk that is quick to sync, where there is one.
+// tempDir makes a folder, on a disk that syncs quickly if there is one.
 func tempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "callvault-test-")
@@ -98,7 +98,7 @@ func newVault(t *testing.T, dir string) *vault {
 	return v
 }
 
-// checkTallies holds what is counted as it is written against what is there.
+// checkTallies compares the counts that are kept with the items that are there.
 func (v *vault) checkTallies(t *testing.T) {
 	t.Helper()
 	const (
@@ -114,7 +114,7 @@ func (v *vault) checkTallies(t *testing.T) {
 	}
 }
 
-// from is the configuration of a source that is asked without a connection.
+// from configures a source that is reached without a connection.
 func from(t testing.TB, s http.RoundTripper) *collect.Source {
 	t.Helper()
 	return fromURL(t, "https://source.example", client.WithTransport(s))
@@ -145,7 +145,7 @@ func (v *vault) run(t *testing.T, s *collect.Source) *collect.Report {
 	return report
 }
 
-// complete fails unless the run left nothing to be wished for.
+// complete fails unless the run was complete, without problems.
 func complete(t *testing.T, r *collect.Report) {
 	t.Helper()
 	if r.Result != collect.Complete || len(r.Problems) > 0 || r.Error != "" {
@@ -153,7 +153,7 @@ func complete(t *testing.T, r *collect.Report) {
 	}
 }
 
-// isHeld tells whether a recording is held with the source's audio.
+// isHeld reports whether a recording is held with the source's audio.
 func (v *vault) isHeld(t *testing.T, r *recording) bool {
 	t.Helper()
 	entry, err := v.archive.Find(context.Background(), r.TenantName, r.RecordingKey)
@@ -179,7 +179,7 @@ func (v *vault) allHeld(t *testing.T, s *source) {
 	}
 }
 
-// status is how the one tenant of the name stands.
+// status returns the status of the tenant with that name.
 func (v *vault) status(t *testing.T, s *collect.Source, tenant string) collect.TenantStatus {
 	t.Helper()
 	all, err := v.TenantStatuses(context.Background(), s, time.Now())
@@ -196,7 +196,7 @@ func (v *vault) status(t *testing.T, s *collect.Source, tenant string) collect.T
 	return collect.TenantStatus{}
 }
 
-// checkGlance holds what a glance tells of a tenant against its status.
+// checkGlance compares the glance at a tenant with its status.
 func (v *vault) checkGlance(t *testing.T, s *collect.Source, long *collect.TenantStatus) {
 	t.Helper()
 	glances, err := v.Glances(context.Background(), &collect.GlanceQuery{Source: s, Include: func(name string) bool { return name == long.Tenant }}, time.Now())
@@ -208,13 +208,13 @@ func (v *vault) checkGlance(t *testing.T, s *collect.Source, long *collect.Tenan
 	}
 }
 
-// glanceOf is what a glance is to tell of a tenant whose status is known.
+// glanceOf returns the glance that a tenant's status implies.
 func glanceOf(long *collect.TenantStatus) collect.Glance {
 	return collect.Glance{Tenant: long.Tenant, Source: long.Source, State: long.State, Due: long.Due, Quarantined: long.Quarantined,
 		Denied: long.Denied, Missing: long.Missing, ClosedUntil: long.ClosedUntil, LastCompleteAt: long.LastCompleteAt}
 }
 
-// reasonOf is why the report says that a recording is not held.
+// reasonOf returns the reason why the report says that a recording is not held.
 func reasonOf(r *collect.Report, key string) string {
 	for _, p := range r.Problems {
 		if p.Key == key {
@@ -234,7 +234,7 @@ func problems(r *collect.Report) string {
 
 func ago(d time.Duration) time.Time { return time.Now().Add(-d) }
 
-// execute writes to the database beside the collector.
+// execute writes to the database without the collector.
 func execute(v *vault, query string, args ...any) error {
 	return v.db.Tx(context.Background(), func(tx *sql.Tx) error {
 		_, err := tx.Exec(query, args...)

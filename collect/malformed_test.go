@@ -12,8 +12,8 @@ import (
 	"callvault/collect"
 )
 
-// TestMalformedItems: one bad item is set aside and named, never fatal; a list of
-// nothing else costs no memory.
+// TestMalformedItems: one bad item is set aside and named, never fatal; a list of nothing
+// but bad items costs no memory.
 func TestMalformedItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -48,8 +48,8 @@ func TestMalformedItems(t *testing.T) {
 	})
 }
 
-// TestMalformedBytes: what is no text is set aside like all else that cannot be read, and
-// so is what is too long to be kept whole.
+// TestMalformedBytes: bytes that are not text are set aside like anything else that cannot
+// be read, and so is an item that is too long to be kept whole.
 func TestMalformedBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -66,8 +66,8 @@ func TestMalformedBytes(t *testing.T) {
 	})
 }
 
-// TestMalformedForLong: a list is asked for again, and the run incomplete, for as
-// long as an item of it cannot be read, however long ago its day is.
+// TestMalformedForLong: as long as an item of a list cannot be read, the list is requested
+// again and the run is incomplete, however long ago its day is.
 func TestMalformedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -107,8 +107,8 @@ func TestMalformedForLong(t *testing.T) {
 	})
 }
 
-// TestGiveUp: a malformed item that the source does not mend is passed over once it is
-// given up, that one only, and the run is complete again.
+// TestGiveUp: once a malformed item that the source does not fix is given up, it and no
+// other is passed over, and the run is complete again.
 func TestGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

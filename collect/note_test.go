@@ -13,9 +13,9 @@ import (
 	"callvault/collect"
 )
 
-// TestCallToldOtherwise: what changes of a held recording's call, or that it is of another
-// call now, is kept as history like what changes of itself, and ends no run.
-func TestCallToldOtherwise(t *testing.T) {
+// TestCallChanges: a change of a held recording's call, or to another call, is kept as
+// history like a change of the recording, and ends no run.
+func TestCallChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		moved, renamed, goesOn := s.add("acme-ns", "moved", ago(2*time.Hour)), s.add("acme-ns", "renamed", ago(3*time.Hour)), s.add("acme-ns", "goes-on", ago(4*time.Hour))
@@ -52,10 +52,10 @@ func TestCallToldOtherwise(t *testing.T) {
 	})
 }
 
-// TestToldTwiceInAList: two calls share a recording and tell of it differently. It is
-// the same one each time, and does not change from run to run; what is offered by
-// either is fetched.
-func TestToldTwiceInAList(t *testing.T) {
+// TestListedTwiceInAList: two calls share a recording and show it differently. The same one
+// counts each time, so that the recording does not change from run to run; what either
+// offers is fetched.
+func TestListedTwiceInAList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		r := s.add("acme-ns", "shared", ago(2*time.Hour))
@@ -85,9 +85,8 @@ func TestToldTwiceInAList(t *testing.T) {
 	})
 }
 
-// TestToldTwiceFarApart: the same, where so much stands between that it is not noted
-// together.
-func TestToldTwiceFarApart(t *testing.T) {
+// TestListedTwiceFarApart: the same, with so much in between that both are not noted together.
+func TestListedTwiceFarApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		s.unlimited = true
@@ -114,9 +113,9 @@ func TestToldTwiceFarApart(t *testing.T) {
 	})
 }
 
-// TestToldOfInAnotherDaysList: a call stands in the list of its own day with a recording
-// that starts on another, whose list does not have it: it has not vanished.
-func TestToldOfInAnotherDaysList(t *testing.T) {
+// TestListedOnAnotherDay: the list of a call's day has a recording that starts on
+// another day, whose own list does not have it: it has not vanished.
+func TestListedOnAnotherDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(2 * time.Hour) // else this day has no list yet
 		s := newSource()
@@ -142,9 +141,9 @@ func TestToldOfInAnotherDaysList(t *testing.T) {
 	})
 }
 
-// TestRecordingTellsNoCall: one that stands in a call is of that call, though it does not
-// say so itself.
-func TestRecordingTellsNoCall(t *testing.T) {
+// TestRecordingWithoutCallKey: a recording within a call belongs to that call, even if it does
+// not say so.
+func TestRecordingWithoutCallKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		r := s.add("acme-ns", "silent", ago(time.Hour))
@@ -162,8 +161,8 @@ func TestRecordingTellsNoCall(t *testing.T) {
 	})
 }
 
-// TestSidecarIsGone: the change of one recording that cannot be kept keeps nothing else
-// from being collected.
+// TestSidecarIsGone: a change of one recording that cannot be kept does not keep anything
+// else from being collected.
 func TestSidecarIsGone(t *testing.T) {
 	s := newSource()
 	s.unlimited = true
@@ -205,8 +204,8 @@ func TestSidecarIsGone(t *testing.T) {
 	}
 }
 
-// TestLedgerForgot: what the ledger does not know of held audio, since a run was killed or
-// the ledger was lost, the archive tells: the doubt, the size, and what was changed.
+// TestLedgerForgot: what the ledger does not know about held audio, because a run was killed
+// or the ledger was lost, comes from the archive: the doubt, the size, and the changes.
 func TestLedgerForgot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

@@ -13,8 +13,8 @@ import (
 	"callvault/collect"
 )
 
-// TestOrder: what is about to be deleted comes first wherever in the lists it
-// stands, then the newest; in that order also where many are asked for side by side.
+// TestOrder: what is about to be deleted comes first, wherever in the lists it stands, then
+// the newest; the order also holds where many requests run side by side.
 func TestOrder(t *testing.T) {
 	for _, pace := range []time.Duration{collect.DefaultPace, 50 * time.Millisecond} {
 		t.Run(pace.String(), func(t *testing.T) {
@@ -43,8 +43,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestListsAreNotAwaitedForEver: a source of whose history the lists take longer is
-// fetched from meanwhile.
+// TestListsAreNotAwaitedForEver: while the lists of a long history are still coming,
+// recordings are fetched.
 func TestListsAreNotAwaitedForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -63,8 +63,8 @@ func TestListsAreNotAwaitedForEver(t *testing.T) {
 	})
 }
 
-// TestListsGiveWay: where lists take longer than a run waits for them, and share the
-// pace of the one tenant, no two of them come between two requests for its audio.
+// TestListsGiveWay: when lists take longer than a run waits for them, and share the pace of
+// the only tenant, no two of them come between two requests for its audio.
 func TestListsGiveWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -88,8 +88,8 @@ func TestListsGiveWay(t *testing.T) {
 	})
 }
 
-// TestListsDoNotGiveWayForLong: where the source wants to be left alone for a day while
-// lists and audio share a pace, the run ends.
+// TestListsDoNotGiveWayForLong: if the source wants to be left alone for a day while lists
+// and audio share a pace, the run ends.
 func TestListsDoNotGiveWayForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -112,8 +112,8 @@ func TestListsDoNotGiveWayForLong(t *testing.T) {
 	})
 }
 
-// TestProgressOfOwnServer: how far a run over a service of one's own is can be looked up
-// while it goes on, however slow it is.
+// TestProgressOfOwnServer: the progress of a run over the operator's own server can be read
+// from the ledger during the run, however slow it is.
 func TestProgressOfOwnServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

@@ -17,14 +17,14 @@ import (
 	"callvault/database/databasetest"
 )
 
-// fill gives a source's tenant n recordings of the last days, the newest first.
+// fill gives one of a source's tenants n recordings of the last days, the newest first.
 func fill(s *source, tenant string, n int) {
 	for i := range n {
 		s.add(tenant, fmt.Sprintf("%s-%04d", tenant, i), ago(time.Duration(i+1)*7*time.Minute))
 	}
 }
 
-// TestStrictWindow: not one request too many, whatever becomes of the runs; the
+// TestStrictWindow: there is not one request too many, whatever becomes of the runs; the
 // lists of a source with one tenant count as that tenant's.
 func TestStrictWindow(t *testing.T) {
 	for tenants := 1; tenants <= 3; tenants++ {
@@ -57,7 +57,7 @@ func TestStrictWindow(t *testing.T) {
 	}
 }
 
-// stopAfter does a run that is stopped after a while, and must end at once then.
+// stopAfter does a run that is stopped after a while, and must then end at once.
 func stopAfter(t *testing.T, v *vault, source *collect.Source, d time.Duration) {
 	t.Helper()
 	r, err := v.Start(t.Context(), source, collect.Always)
@@ -84,8 +84,8 @@ func stopAfter(t *testing.T, v *vault, source *collect.Source, d time.Duration) 
 	}
 }
 
-// crashAfter does a run in an opening of its own whose last lines are never
-// written: its database breaks.
+// crashAfter does a run, in a vault of its own, that cannot write how it ends: its database
+// breaks.
 func crashAfter(t *testing.T, dir string, source *collect.Source, d time.Duration) {
 	t.Helper()
 	v, err := open(context.Background(), dir)
@@ -128,7 +128,7 @@ func TestBrokenOff(t *testing.T) {
 	})
 }
 
-// TestStopWhileStalled: what is under way ends in its own time, what waits at once.
+// TestStopWhileStalled: a request in flight ends in its own time, what waits ends at once.
 func TestStopWhileStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -146,7 +146,7 @@ func TestStopWhileStalled(t *testing.T) {
 	})
 }
 
-// TestLongRetryAfter: a run does not wait longer than a quarter of an hour.
+// TestLongRetryAfter: a run does not wait longer than 15 minutes.
 func TestLongRetryAfter(t *testing.T) {
 	for _, fault := range []string{"wait 503 3600", "wait 429 3600"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -168,8 +168,8 @@ func TestLongRetryAfter(t *testing.T) {
 	}
 }
 
-// TestPutOffAgainAndAgain: a source that says each time that it is to be left alone for a
-// little less than a run waits does not keep the run for long.
+// TestPutOffAgainAndAgain: a source that always asks to be left alone for a little less than
+// a run waits does not keep the run for long.
 func TestPutOffAgainAndAgain(t *testing.T) {
 	for _, fault := range []string{"wait 503 840", "wait 429 840"} {
 		for _, lists := range []bool{false, true} {
@@ -194,7 +194,7 @@ func TestPutOffAgainAndAgain(t *testing.T) {
 	}
 }
 
-// TestSourceGoesDown: where everything fails the run ends, and loses nothing.
+// TestSourceGoesDown: when everything fails the run ends, and loses nothing.
 func TestSourceGoesDown(t *testing.T) {
 	for _, fault := range []string{"reset", "status 429", "stall"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestSourceGoesDown(t *testing.T) {
 	}
 }
 
-// trickling sends the audio of one recording so slowly that it never stalls.
+// trickling sends the audio of one recording so slowly that it never quite stalls.
 type trickling struct {
 	*source
 	key string
@@ -245,8 +245,8 @@ func (d trickle) Read(p []byte) (int, error) {
 	}
 }
 
-// TestTrickle: a body that comes byte by byte does not keep its tenant for days,
-// whatever the list says of its size.
+// TestTrickle: a body that comes byte by byte does not keep its tenant for days, whatever
+// size the list says it has.
 func TestTrickle(t *testing.T) {
 	for size, most := range map[int64]time.Duration{0: time.Hour, math.MaxInt64: 25 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -269,7 +269,7 @@ func TestTrickle(t *testing.T) {
 	}
 }
 
-// TestListTrickles: nor does a list keep its source for ever.
+// TestListTrickles: nor does such a list keep its source forever.
 func TestListTrickles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -286,7 +286,7 @@ func TestListTrickles(t *testing.T) {
 	})
 }
 
-// TestManyTenants: in the time of one tenant's own recordings all have theirs.
+// TestManyTenants: all tenants are done in the time that one of them needs.
 func TestManyTenants(t *testing.T) {
 	tenants, each := 300, 40
 	if testing.Short() || raceEnabled {
@@ -330,7 +330,7 @@ func TestManyTenants(t *testing.T) {
 	})
 }
 
-// TestSlowTenantsStarveNobody: requests that hang take nobody else's time.
+// TestSlowTenantsStarveNobody: hanging requests do not hold up other tenants.
 func TestSlowTenantsStarveNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

@@ -9,7 +9,7 @@ import (
 	"callvault/collect"
 )
 
-// TestPlanComesTrue: what plan says is what then happens.
+// TestPlanComesTrue: what plan predicts then happens.
 func TestPlanComesTrue(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -67,7 +67,7 @@ func TestPlanComesTrue(t *testing.T) {
 	}
 }
 
-// TestPlanKnowsTheCap: when the limit bites, and when all will be here.
+// TestPlanKnowsTheCap: it says when the limit bites, and when everything will be here.
 func TestPlanKnowsTheCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -95,8 +95,7 @@ func TestPlanKnowsTheCap(t *testing.T) {
 	})
 }
 
-// TestNewestBeforeBacklog: what tonight's list brings is fetched before the
-// backlog that was known.
+// TestNewestBeforeBacklog: what tonight's list brings is fetched before the known backlog.
 func TestNewestBeforeBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

@@ -51,8 +51,8 @@ func TestScheduleNext(t *testing.T) {
 	}
 }
 
-// TestServe runs each night, makes up for a night that was missed, and goes on
-// when a closed tenant opens.
+// TestServe runs each night, makes up for a missed night, and goes on when a closed tenant
+// opens.
 func TestServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -99,8 +99,7 @@ func TestServe(t *testing.T) {
 	})
 }
 
-// TestServeAfterAnotherRun: a night whose time comes while another run is at work is
-// not left out.
+// TestServeAfterAnotherRun: a night whose time comes during another run is not left out.
 func TestServeAfterAnotherRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -130,7 +129,7 @@ func TestServeAfterAnotherRun(t *testing.T) {
 	})
 }
 
-// TestServeGoesOnAfterItsOwnRestart when the tenant that was closed opens.
+// TestServeGoesOnAfterItsOwnRestart when the closed tenant opens.
 func TestServeGoesOnAfterItsOwnRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()

@@ -47,7 +47,7 @@ func (q *turns) over(context.Context, string) (bool, error) {
 	return len(q.waiting) == 0 && len(q.taken) == 0, nil
 }
 
-// take takes turns until ctx ends; what was not finished is handed on.
+// take takes turns until ctx ends; it queues unfinished ones again.
 func (q *turns) take(ctx context.Context, t *testing.T, c *collect.Collector, source *collect.Source, atMost time.Duration) {
 	for {
 		select {
@@ -74,7 +74,7 @@ func (q *turns) take(ctx context.Context, t *testing.T, c *collect.Collector, so
 	}
 }
 
-// clocked notes when audio is asked for.
+// clocked records when audio is requested.
 type clocked struct {
 	http.RoundTripper
 	mu    sync.Mutex
@@ -93,7 +93,7 @@ func (c *clocked) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// shared is a run over one archive by three collectors, as three processes.
+// shared is a run over one archive by three collectors, like three processes.
 type shared struct {
 	queue   *turns
 	clock   *clocked
@@ -135,9 +135,9 @@ func (sh *shared) run(t *testing.T) *collect.Report {
 	return report
 }
 
-// TestSharedRun: three collectors take the turns of a run, in short stretches and
-// sometimes the same turn twice, and keep each tenant's pace together. The report
-// tells of what all of them did.
+// TestSharedRun: three collectors take the turns of a run, a short time each and sometimes
+// the same turn at once, and keep each tenant's pace together. The report covers what all of
+// them did.
 func TestSharedRun(t *testing.T) {
 	for tenants := 1; tenants <= 3; tenants += 2 {
 		t.Run(fmt.Sprint(tenants, " tenants"), func(t *testing.T) {
@@ -170,8 +170,8 @@ func TestSharedRun(t *testing.T) {
 	}
 }
 
-// TestSharedOrder: a turn is handed out when the lists have told of what is urgent,
-// though its tenant was known before.
+// TestSharedOrder: a turn is handed out only when the lists have shown what is urgent, even
+// if its tenant was known before.
 func TestSharedOrder(t *testing.T) {
 	s := newSource()
 	s.add("acme-ns", "known", ago(time.Hour))
@@ -187,7 +187,7 @@ func TestSharedOrder(t *testing.T) {
 	}
 }
 
-// TestSharedPaceAfterTheClockWasSetBack: requests that were made in time to come, by a
+// TestSharedPaceAfterTheClockWasSetBack: requests that were recorded in the future, by a
 // database whose clock was ahead, do not stop a tenant until then.
 func TestSharedPaceAfterTheClockWasSetBack(t *testing.T) {
 	s := newSource()
@@ -203,9 +203,8 @@ func TestSharedPaceAfterTheClockWasSetBack(t *testing.T) {
 	sh.vaults[0].allHeld(t, s)
 }
 
-// TestNothingIsFetchedForNothing: a turn that is taken while nothing can be kept asks the
-// source for nothing.
-func TestNothingIsFetchedForNothing(t *testing.T) {
+// TestNothingIsFetchedInVain: a turn makes no requests while nothing can be kept.
+func TestNothingIsFetchedInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		fill(s, "acme-ns", 3)
@@ -225,7 +224,7 @@ func TestNothingIsFetchedForNothing(t *testing.T) {
 	})
 }
 
-// TestSharedRunIsHalted: a source that refuses the key in a turn ends the run.
+// TestSharedRunIsHalted: a source that refuses the key during a turn ends the run.
 func TestSharedRunIsHalted(t *testing.T) {
 	s := newSource()
 	fill(s, "acme-ns", 40)
@@ -241,9 +240,8 @@ func TestSharedRunIsHalted(t *testing.T) {
 	}
 }
 
-// TestSharedRunIsGoneOnWith: who goes on with a run that was stopped brings it to
-// its end.
-func TestSharedRunIsGoneOnWith(t *testing.T) {
+// TestSharedRunIsContinued: a stopped run can be continued to its end.
+func TestSharedRunIsContinued(t *testing.T) {
 	s := newSource()
 	fill(s, "acme-ns", 20)
 	sh := share(t, s, 50*time.Millisecond, time.Minute)
@@ -270,8 +268,8 @@ func TestSharedRunIsGoneOnWith(t *testing.T) {
 	complete(t, report)
 }
 
-// TestSharedRunIsStoppedAsItAsks: a run that is stopped while it asks whether its turns
-// are over is to be gone on with, as at any other moment.
+// TestSharedRunIsStoppedAsItAsks: a run that is stopped while it asks whether its turns are
+// over must be continued, as at any other moment.
 func TestSharedRunIsStoppedAsItAsks(t *testing.T) {
 	s := newSource()
 	fill(s, "acme-ns", 2)
@@ -294,8 +292,8 @@ func TestSharedRunIsStoppedAsItAsks(t *testing.T) {
 	}
 }
 
-// TestSharedTurnsDoNotWaitForLongLists: the turn of a known tenant that lists show nothing
-// new of is handed out once the run is 15 minutes old, though lists are still coming.
+// TestSharedTurnsDoNotWaitForLongLists: once the run is 15 minutes old, the turn of a known
+// tenant is handed out even if lists are still coming and show nothing new for it.
 func TestSharedTurnsDoNotWaitForLongLists(t *testing.T) {
 	s := newSource()
 	s.add("acme-ns", "due", ago(time.Hour))

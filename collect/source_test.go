@@ -18,31 +18,31 @@ import (
 // sourceKey is the key of the sources of these tests.
 const sourceKey = "cv_secret-of-the-source"
 
-// recording is one that a hostile source lists, and how it answers for it: with
-// fault, so many times, then with its audio.
+// recording is a recording of a hostile source, and how it answers for it: with fault, so
+// many times, then with its audio.
 type recording struct {
 	callvault.Recording
-	well  callvault.Recording // as it should be listed
+	well  callvault.Recording // as it is listed once the source is healed
 	audio []byte
-	where string // of its call
+	where string // its call's location
 	fault string
-	times int // -1 is always
+	times int // -1 means always
 	asked int
 }
 
-// source speaks the recordings API, lies, stalls, and holds to strict limits: three
-// requests in 10 s to a tenant, whatever comes of them, and a cap on audio bytes.
+// source speaks the recordings API, lies, stalls, and enforces strict limits: three requests
+// in 10 s to a tenant, whatever comes of them, and a cap on audio bytes.
 type source struct {
 	mu         sync.Mutex
 	recordings []*recording
 	noCalls    bool   // call-recording-info answers 404
 	wrapped    string // the field in which a list stands
 	listFault  func(span callvault.Span, n int) *answer
-	extra      []string // items that stand in every list, as JSON
+	extra      []string // further items of every list, as JSON
 
 	unlimited  bool
 	cap        map[string]int64
-	retryAfter bool // whether 509 tells when room frees
+	retryAfter bool // 509 says when room frees
 	revoked    bool
 
 	window     map[string][]time.Time
@@ -63,7 +63,7 @@ func newSource() *source {
 	return &source{cap: map[string]int64{}, window: map[string][]time.Time{}, sent: map[string][]sending{}, closed: map[string]time.Time{}}
 }
 
-// add makes a good recording that started at some time.
+// add adds a good recording that started at some time.
 func (s *source) add(tenant, key string, start time.Time) *recording {
 	length := time.Duration(2+len(s.recordings)%3) * time.Second
 	audio := archivetest.Opus(len(s.recordings), length)
@@ -78,7 +78,7 @@ func (s *source) add(tenant, key string, start time.Time) *recording {
 	return r
 }
 
-// heal makes the source answer well from now on.
+// heal makes the source answer correctly from now on.
 func (s *source) heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *source) heal() {
 	s.listFault, s.extra = nil, nil
 }
 
-// counts forgets what was asked so far and tells how much that was.
+// counts returns how many requests were made since it was last called.
 func (s *source) counts() (lists, audio int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +110,7 @@ func (s *source) check(t *testing.T) {
 	}
 }
 
-// answer is what the source says to a request; length is what it announces.
+// answer is the source's answer to a request; length is what it announces.
 type answer struct {
 	status int
 	header http.Header

@@ -17,8 +17,8 @@ import (
 	"callvault/collect"
 )
 
-// busyStore is blobs that cannot be put while busy says so. gone is what it says when it
-// is asked whether it is there.
+// busyStore refuses to put blobs while busy says so. gone is its answer when it is asked
+// whether it is ready.
 type busyStore struct {
 	archive.Blobs
 	busy func(key string) bool
@@ -27,7 +27,7 @@ type busyStore struct {
 
 func (b *busyStore) Ready(context.Context) error { return b.gone }
 
-// slowDown is what a store answers that is asked for too much.
+// slowDown is the answer of a store that gets too many requests.
 type slowDown struct{ error }
 
 func (slowDown) Unavailable() bool { return true }
@@ -41,7 +41,7 @@ func (b *busyStore) Put(ctx context.Context, keys []string, files []*os.File) er
 	return b.Blobs.Put(ctx, keys, files)
 }
 
-// over makes the vault's collector anew over stores that are busy; nil is never.
+// over gives the vault a collector over stores that are busy; nil is never busy.
 func over(t *testing.T, v *vault, audio, quarantine func(key string) bool) *busyStore {
 	t.Helper()
 	folder, err := disk.Open(filepath.Join(v.dir, "audio"))
@@ -60,7 +60,7 @@ func over(t *testing.T, v *vault, audio, quarantine func(key string) bool) *busy
 	return store
 }
 
-// TestQuarantineIsBusy: what cannot be set aside just now is asked for in the next run.
+// TestQuarantineIsBusy: what cannot be set aside just now is requested in the next run.
 func TestQuarantineIsBusy(t *testing.T) {
 	for _, fault := range []string{"page", "status 410"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -85,9 +85,9 @@ func TestQuarantineIsBusy(t *testing.T) {
 	}
 }
 
-// TestStoreIsBusy: a store that takes nothing for a moment, or not one recording, costs
-// nothing but another request for what it did not take; where it takes nothing for long the
-// run ends, before it has fetched much for nothing.
+// TestStoreIsBusy: a store that takes nothing for a moment, or not one particular recording,
+// costs no more than another request for that; if it takes nothing for long the run ends
+// before it has fetched much in vain.
 func TestStoreIsBusy(t *testing.T) {
 	for name, busy := range map[string]func(began time.Time) func(string) bool{
 		"one, once": func(time.Time) func(string) bool {

@@ -10,9 +10,8 @@ import (
 	"callvault/collect"
 )
 
-// TestTenantGrantedLater: a tenant that the source shows later has a past too, in days
-// that were listed without it; until those are listed again nothing says that they are
-// complete.
+// TestTenantGrantedLater: a tenant that the source shows later has a past too, in days that
+// were listed without it; until those are listed again they do not count as complete.
 func TestTenantGrantedLater(t *testing.T) {
 	const day = 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
@@ -55,9 +54,9 @@ func TestTenantGrantedLater(t *testing.T) {
 	})
 }
 
-// TestAgain: what a source did not show while it was listed, of a tenant that is known,
-// is found when that is listed again.
-func TestAgain(t *testing.T) {
+// TestListAgain: what a source did not show of a known tenant when its days were listed is found
+// when they are listed again.
+func TestListAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
 		v, source := newVault(t, tempDir(t)), from(t, s)
@@ -87,8 +86,8 @@ func TestAgain(t *testing.T) {
 	})
 }
 
-// TestEmptiedLists: a service user that may reach nothing any more is not refused; that
-// nothing is told of what was told of yesterday is no complete run.
+// TestEmptiedLists: a service user that has lost its tenants is not refused; a run whose lists
+// show nothing of what they showed yesterday is not complete.
 func TestEmptiedLists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -119,7 +118,7 @@ func TestEmptiedLists(t *testing.T) {
 	})
 }
 
-// askedFor does a run, which must be complete, and tells what it asked for.
+// askedFor does a run, which must be complete, and returns how much it requested.
 func askedFor(t *testing.T, v *vault, s *source, source *collect.Source) (lists, audio int) {
 	t.Helper()
 	s.counts()

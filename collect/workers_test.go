@@ -8,8 +8,8 @@ import (
 	"callvault/collect"
 )
 
-// TestCrew: who was heard of lately is alive, until he leaves.
-func TestCrew(t *testing.T) {
+// TestWorkers: a worker that was heard of lately is alive, until it leaves.
+func TestWorkers(t *testing.T) {
 	v := newVault(t, t.TempDir())
 	beat := func(worker string, wantLate bool) {
 		t.Helper()
@@ -46,8 +46,8 @@ func TestCrew(t *testing.T) {
 	}
 }
 
-// TestRunDue: a run is due at its time, until it has begun; a time that was missed
-// is made up for, but not before there was any run.
+// TestRunDue: a run is due at its time until it has begun; a missed time is made up for, but
+// not before there was any run.
 func TestRunDue(t *testing.T) {
 	v, source := newVault(t, t.TempDir()), from(t, newSource())
 	source.OwnServer, source.Pace = true, 0
