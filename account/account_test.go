@@ -20,7 +20,7 @@ import (
 
 var now = time.UnixMilli(1707770449131)
 
-// openTwo opens one database twice: the service and the command line beside it.
+// openTwo opens one database twice, as a service and a command beside it do.
 func openTwo(t *testing.T) (service, commandLine *account.Accounts) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "callvault.db")
@@ -155,7 +155,7 @@ func TestLastUseIsSaved(t *testing.T) {
 	}
 }
 
-// Who is made anew after one of his name was removed has not been there before.
+// A user who is added under the name of a removed one has not been used yet.
 func TestLastUseIsNotTheSuccessors(t *testing.T) {
 	service, commandLine := openTwo(t)
 	wantUser(t, service, addUser(t, service, robot()))
@@ -177,7 +177,7 @@ func TestLastUseIsNotTheSuccessors(t *testing.T) {
 	}
 }
 
-// A name that looks like another one, or like nothing, is a slip of the hand.
+// A name that looks like another one, or like nothing, is a typing error.
 func TestNewNamesHaveNoSpaceAround(t *testing.T) {
 	accounts, _ := openTwo(t)
 	for _, name := range []string{" ", " acme", "acme ", "acme\u00a0"} {

@@ -84,7 +84,7 @@ func TestEveryChangeIsInTheTrail(t *testing.T) {
 		`admin|remove person||kelly`,
 		`admin|add tenant|beta-co|requestLimit: true`,
 	}
-	// The session's secret is made on the way, which is no event.
+	// The secret of the sessions is made on the way, which is not an event.
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Error(diff)
 	}
@@ -129,7 +129,7 @@ func TestTwoProcessesAddToOneChain(t *testing.T) {
 	all.Wait()
 	count, last, err := service.VerifyAudit(t.Context())
 	_, other, _ := commandLine.VerifyAudit(t.Context())
-	// Notes of one moment that are alike may be one entry.
+	// Equal notes of one moment may be one entry.
 	if err != nil || count < 1+80 || last != other {
 		t.Errorf("%d entries, %v; want one chain", count, err)
 	}
@@ -210,8 +210,8 @@ func TestTamperingIsFound(t *testing.T) {
 	}
 }
 
-// tamper changes a database as somebody would who has the file: the first try
-// meets the triggers, which he then drops.
+// tamper changes a database like someone who has the file: at first the triggers refuse
+// it, so it drops them.
 func tamper(t *testing.T, path, statement string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -272,7 +272,7 @@ func TestEventsAreFound(t *testing.T) {
 	}
 }
 
-// What is alike within a moment is one entry, with how often and how much.
+// Equal events within a moment are one entry, with how often and how much.
 func TestNotesAreWrittenTogether(t *testing.T) {
 	service, _ := openTwo(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -26,7 +26,7 @@ func kelly() callvault.Person {
 	}
 }
 
-// addKelly makes kelly with her password.
+// addKelly adds kelly and sets her password.
 func addKelly(t *testing.T, accounts *account.Accounts) {
 	t.Helper()
 	ticket, err := accounts.AddPerson(t.Context(), kelly(), now)

@@ -11,8 +11,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// Each way of looking at the audit trail has an index in the order of the
-// answer: nothing is sorted, nothing is read that a limit then drops.
+// Each kind of query of the audit trail has an index in the order of the result: nothing
+// is sorted, and no row is read that a limit then drops.
 func TestAuditIsReadInOrder(t *testing.T) {
 	db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "callvault.db"))
 	if err != nil {

@@ -137,7 +137,7 @@ func TestSessionEndsWithTimeAndKey(t *testing.T) {
 	wantSignedOut(t, service, token, "after a refresh of the key")
 }
 
-// What is narrowed is narrower for a session that is open.
+// Narrowing a grant narrows open sessions too.
 func TestChangeActsOnAnOpenSession(t *testing.T) {
 	service, commandLine := openTwo(t)
 	addKelly(t, commandLine)

@@ -32,7 +32,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// shelf is an archive of one recording, and what sends it to tenant's account.
+// shelf is an archive of one recording, with the tenant and the meter to charge for it.
 type shelf struct {
 	t       *testing.T
 	archive *archive.Archive
@@ -79,7 +79,7 @@ func (s *shelf) keep(item sample.Item) {
 	must(s.t, err)
 }
 
-// send answers a request to w, and tells what Send does.
+// send answers a request to w, and returns what Send returns.
 func (s *shelf) send(w http.ResponseWriter, r *http.Request, d delivery.Delivery) (int64, error) {
 	s.t.Helper()
 	file, err := s.archive.OpenAudio(r.Context(), s.entry)
@@ -125,8 +125,8 @@ func TestSendTellsAndChargesWhatLeft(t *testing.T) {
 	}
 }
 
-// TestWAVOfDamagedAudio: what an operator accepted as it is can be had as it is, and
-// who asks for it as WAV is told why it cannot be made one.
+// TestWAVOfDamagedAudio: damaged audio that an operator has accepted is sent as it is. If
+// it is requested as WAV the error says why that cannot be.
 func TestWAVOfDamagedAudio(t *testing.T) {
 	s := newShelf(t)
 	spool, err := s.archive.NewSpool()
@@ -186,7 +186,7 @@ func TestRefusedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
-// socket is a ResponseWriter that takes files.
+// socket is a ResponseWriter with ReadFrom.
 type socket struct {
 	*httptest.ResponseRecorder
 	took io.Reader
@@ -197,8 +197,8 @@ func (s *socket) ReadFrom(src io.Reader) (int64, error) {
 	return io.Copy(s.ResponseRecorder, src)
 }
 
-// TestFileReachesTheSocket shows that sendfile is possible: what the socket is
-// handed is the file itself, bounded.
+// TestFileReachesTheSocket shows that sendfile is possible: what reaches the socket is
+// the file itself, in an io.LimitedReader.
 func TestFileReachesTheSocket(t *testing.T) {
 	s := newShelf(t)
 	w := &socket{ResponseRecorder: httptest.NewRecorder()}

@@ -14,7 +14,7 @@ import (
 	"callvault/delivery"
 )
 
-// bounded notes whether the headers are sent before it is told by when.
+// bounded records whether the headers are flushed before a deadline is set.
 type bounded struct {
 	http.ResponseWriter
 	set, early, flushed bool
@@ -34,7 +34,7 @@ func (b *bounded) ReadFrom(src io.Reader) (int64, error) {
 	return b.ResponseWriter.(io.ReaderFrom).ReadFrom(src)
 }
 
-// TestHeadersLeaveWithAudio: a client is not woken for the headers alone.
+// TestHeadersLeaveWithAudio: a client does not wake up for the headers alone.
 func TestHeadersLeaveWithAudio(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux holds the headers until audio follows")
@@ -54,7 +54,7 @@ func TestHeadersLeaveWithAudio(t *testing.T) {
 	must(t, err)
 	defer client.Close()
 	got := make([]byte, 64<<10)
-	for range 300 { // not each time is the client awake before the audio comes
+	for range 300 { // the client is not always awake before the audio comes
 		_, err = fmt.Fprintf(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		must(t, err)
 		n, err := client.Read(got)

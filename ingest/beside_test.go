@@ -10,9 +10,8 @@ import (
 	"callvault/archive/archivetest"
 )
 
-// TestTableBesideNamedFiles: files that are named one by one, as a shell's *.opus
-// names them, are told of by the tables of their folder as the folder itself is; of
-// the audio that was not named nothing is said.
+// TestTableBesideNamedFiles: the tables of a folder apply also to files that are named
+// one by one, such as by a shell's *.opus. Rows about other audio are ignored.
 func TestTableBesideNamedFiles(t *testing.T) {
 	w := newWorld(t)
 	in := filepath.Join(w.dir, "in")
@@ -21,7 +20,7 @@ func TestTableBesideNamedFiles(t *testing.T) {
 	w.write("c.opus", archivetest.Opus(2, time.Second))
 	w.write("list.csv", []byte("file,agent,startTime\na.opus,Ann,5000\nb.opus,Bob,6000\ngone.opus,Cid,7000\n"))
 	w.write("more.jsonl", []byte(`{"recordingKey":"c","startTime":8000,"agent":"Dan"}`))
-	w.write("bank.csv", []byte("date,sum\n2024-02-12,5\xa4\n")) // of something else
+	w.write("bank.csv", []byte("date,sum\n2024-02-12,5\xa4\n")) // about something else
 	outcomes, refused := w.imported(in+"/./a.opus", filepath.Join(in, "c.opus"))
 	if outcomes[archive.Added] != 2 || len(refused) > 0 {
 		t.Fatalf("imported %v, refused %v", outcomes, refused)
@@ -36,8 +35,8 @@ func TestTableBesideNamedFiles(t *testing.T) {
 	}
 }
 
-// TestUnreadableTableBesideNamedFiles: what it may tell of is left out, as when its
-// folder is named.
+// TestUnreadableTableBesideNamedFiles: files that it may describe are left out, as when
+// their folder is named.
 func TestUnreadableTableBesideNamedFiles(t *testing.T) {
 	w := newWorld(t)
 	w.write("a.opus", second)

@@ -24,7 +24,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// world is an empty archive and what takes audio into it.
+// world is an empty archive and its Intake.
 type world struct {
 	testing.TB
 	dir     string
@@ -60,7 +60,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// nothingStaged tells that no file waits to become a blob.
+// nothingStaged fails if there is a staged file.
 func (w *world) nothingStaged() {
 	w.Helper()
 	left, err := filepath.Glob(filepath.Join(w.dir, "audio", ".staging", "*", "*"))
@@ -74,7 +74,7 @@ var (
 	always     = callvault.Span{From: 0, To: math.MaxInt64}
 )
 
-// recordings are all that are listed.
+// recordings returns all recordings that are listed.
 func (w *world) recordings() (list []callvault.Recording) {
 	w.Helper()
 	for row, err := range w.archive.Recordings(w.Context(), always, &everything) {
@@ -86,7 +86,7 @@ func (w *world) recordings() (list []callvault.Recording) {
 	return list
 }
 
-// only is the only recording that is listed.
+// only returns the only recording that is listed.
 func (w *world) only() callvault.Recording {
 	w.Helper()
 	list := w.recordings()
@@ -107,7 +107,7 @@ func (w *world) calls() (list []callvault.Call) {
 	return list
 }
 
-// info is what the held audio of a recording says of itself.
+// info returns the Info of a recording's held audio.
 func (w *world) info(r *callvault.Recording) audio.Info {
 	w.Helper()
 	entry, err := w.archive.Find(w.Context(), r.TenantName, r.RecordingKey)
@@ -129,8 +129,8 @@ func (w *world) write(name string, content []byte) string {
 	return path
 }
 
-// needLibopus skips a test of encoding where there is no encoder; where all tests
-// are called for it fails.
+// needLibopus skips a test of encoding if there is no encoder. If all tests must run, it
+// fails the test.
 func needLibopus(t testing.TB) {
 	t.Helper()
 	_, err := audio.Library()
@@ -178,7 +178,7 @@ func wav(coding uint16, bits, rate, channels int) []byte {
 	return b
 }
 
-// unusable is what is sent for audio but is none.
+// unusable returns files that people send as audio but that are not.
 func unusable(t testing.TB, opus []byte) map[string][]byte {
 	lying := wav(1, 16, 8000, 1)
 	binary.LittleEndian.PutUint32(lying[40:], 1<<30)
@@ -207,8 +207,8 @@ func unusable(t testing.TB, opus []byte) map[string][]byte {
 	}
 }
 
-// TestKeyTakesItsTurn: a file with a key of its own waits for the same audio without one,
-// and that for it: side by side both would be new.
+// TestKeyTakesItsTurn: a file with a key of its own and the same audio without one wait
+// for each other: side by side both would be new.
 func TestKeyTakesItsTurn(t *testing.T) {
 	w := newWorld(t)
 	audio := archivetest.Opus(1, 2*time.Second)

@@ -15,7 +15,7 @@ import (
 	"callvault/archive"
 )
 
-// lose makes the audio of all recordings disappear, or of every second one its end.
+// lose deletes the audio of all recordings, or truncates it for every second one.
 func (w *world) lose() {
 	w.Helper()
 	cut := false
@@ -32,7 +32,7 @@ func (w *world) lose() {
 	}
 }
 
-// hears gives the audio of a recording, and fails where it is not as it was held.
+// hears reads the audio of a recording, and fails if it is not what was held.
 func (w *world) hears(key string) {
 	w.Helper()
 	entry, err := w.archive.Find(w.Context(), acme.Name, key)
@@ -47,8 +47,8 @@ func (w *world) hears(key string) {
 	}
 }
 
-// TestLostAudioIsImportedAgain: who imports a folder once more, since audio that came
-// from it was lost, finds it there again, and not only that it is said to be.
+// TestLostAudioIsImportedAgain: importing a folder again restores audio from it that was
+// lost, rather than only reporting that it is there.
 func TestLostAudioIsImportedAgain(t *testing.T) {
 	needLibopus(t)
 	w := newWorld(t)
@@ -70,8 +70,8 @@ func TestLostAudioIsImportedAgain(t *testing.T) {
 	}
 }
 
-// TestLostAudioOfAnotherEncoder: a WAV that became other audio than was held does not
-// take its place, and who sent it is not told that it is there.
+// TestLostAudioOfAnotherEncoder: a WAV that encodes to other audio than was held does not
+// replace it, and the outcome is not that it is there.
 func TestLostAudioOfAnotherEncoder(t *testing.T) {
 	needLibopus(t)
 	w := newWorld(t)

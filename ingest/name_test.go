@@ -52,7 +52,7 @@ func TestNamesOfPBXs(t *testing.T) {
 		"20240212-134049-17035559310-253-1707770440.12": {CallDirection: "INBOUND", CallingParty: "17035559310", ReceivingParty: "253", StartTime: start * 1000},
 		"1707770449.12":                                 {StartTime: start * 1000},
 		"pbx1-1707770449.12":                            {StartTime: start * 1000},
-		// Names of nothing that we know.
+		// Names of no known form.
 		"voice memo":        {},
 		"20240212":          {},
 		"20241312-134049":   {},
@@ -75,8 +75,8 @@ func TestNamesOfPBXs(t *testing.T) {
 	}
 }
 
-// TestTimeInNames: local time where the tenant's zone is known, else the unique
-// id's; in the hour that a clock set back repeats, the id tells which it is.
+// TestTimeInNames: the local time if the tenant's zone is known, and otherwise the unique
+// id's. When clocks are set back an hour occurs twice; the id says which one is meant.
 func TestTimeInNames(t *testing.T) {
 	at := func(text string) int64 {
 		ms, err := callvault.ParseTime(text)
@@ -107,7 +107,7 @@ func TestTimeInNames(t *testing.T) {
 		// Southern hemisphere: 02:30 in Sydney on 7 April.
 		{"Australia/Sydney", "20240407-023000", id("2024-04-07T02:29:00+11:00"), "2024-04-07T02:30:00+11:00"},
 		{"Australia/Sydney", "20240407-023000", id("2024-04-07T02:29:00+10:00"), "2024-04-07T02:30:00+10:00"},
-		// An id of another clock decides nothing.
+		// An id from a different clock decides nothing.
 		{"America/Denver", "20240712-134049", id("2030-01-01T00:00:00Z"), "2024-07-12T13:40:49-06:00"},
 	} {
 		var zone *time.Location
@@ -152,8 +152,8 @@ func FuzzParseName(f *testing.F) {
 	})
 }
 
-// TestStartsInTables: Unix milliseconds, ISO 8601, and local time where the zone is
-// known, else an error that says how to make it known.
+// TestStartsInTables: Unix milliseconds, ISO 8601, and local time if the zone is known;
+// if not, the error says how to set it.
 func TestStartsInTables(t *testing.T) {
 	denver, err := time.LoadLocation("America/Denver")
 	if err != nil {

@@ -32,8 +32,8 @@ func (w *world) scan(paths ...string) (files []ingest.File, failures map[string]
 	return ingest.Scan(paths)
 }
 
-// imported imports all of the paths; it returns how many gave each outcome and
-// what was refused, by name.
+// imported imports all of the paths. It returns how many files had each outcome, and the
+// errors by file name.
 func (w *world) imported(paths ...string) (outcomes map[archive.Outcome]int, refused map[string]error) {
 	w.Helper()
 	outcomes, refused = map[archive.Outcome]int{}, map[string]error{}
@@ -60,8 +60,8 @@ func (w *world) importsOne(paths ...string) callvault.Recording {
 	return w.only()
 }
 
-// TestMetadataBesideAudio: a KEY.json in either form says all; what it leaves out
-// the name of the file tells.
+// TestMetadataBesideAudio: a KEY.json in either form takes precedence; what it leaves out
+// comes from the name of the file.
 func TestMetadataBesideAudio(t *testing.T) {
 	published := `{"recordingKey":"91a1e1e8-08p8","callKey":"1dd0gg18-1707770438499-1707770497510","startTime":1707770449131,"duration":3606,` +
 		`"size":1,"eventId":99181,"status":"PENDING_DELETE_TIME","callingParty":"18885553794","tenantName":"acme-ns","skill":"CC Sales","agent":"Spencer Porter(253)"}`
@@ -92,8 +92,8 @@ func TestMetadataBesideAudio(t *testing.T) {
 	}
 }
 
-// TestSidecarOfAnArchiveIsTakenWhole: what one archive exported as files another
-// takes in, with its calls.
+// TestSidecarOfAnArchiveIsTakenWhole: the files of one archive can be imported into
+// another, with their calls.
 func TestSidecarOfAnArchiveIsTakenWhole(t *testing.T) {
 	first, other := newWorld(t), newWorld(t)
 	first.uploaded(archive.Added, part{"recording", recordingJSON}, part{"audio", string(second)},
@@ -169,8 +169,8 @@ func TestFormsOfCSV(t *testing.T) {
 	}
 }
 
-// TestMetadataOfAnExport: what export writes is taken in as it was, from its JSON
-// lines and from its table alone.
+// TestMetadataOfAnExport: what export writes is imported unchanged, from its JSON lines
+// alone and from its CSV alone.
 func TestMetadataOfAnExport(t *testing.T) {
 	const csv = "recordingKey,callKey,startTime,duration,size,eventId,status,callingParty,agent,file,sha256\r\n" +
 		"key,call,1707770449131,1000,5,7,SAVED,'+13855554334,\"'=Porter, Spencer\",key.opus,00\r\n" +
@@ -204,8 +204,8 @@ func TestMetadataOfAnExport(t *testing.T) {
 	}
 }
 
-// TestUnreadableCSV: audio of which such a table may tell is not taken in with
-// what is made up; what tells of itself is.
+// TestUnreadableCSV: audio that such a table may describe is not imported with derived
+// metadata, unless its name or its KEY.json describes it.
 func TestUnreadableCSV(t *testing.T) {
 	w := newWorld(t)
 	w.write("a.opus", archivetest.Opus(0, time.Second))
@@ -229,7 +229,7 @@ func TestUnreadableCSV(t *testing.T) {
 	}
 }
 
-// TestTwoRowsOfOneFile: which of them is right is not for the program to guess.
+// TestTwoRowsOfOneFile: the program does not guess which of them is right.
 func TestTwoRowsOfOneFile(t *testing.T) {
 	w := newWorld(t)
 	w.write("a.opus", archivetest.Opus(0, time.Second))
@@ -288,7 +288,8 @@ func TestSameAudioIsOneRecording(t *testing.T) {
 	}
 }
 
-// TestImportAgainOfWAV: encoding is not done over, nor does its version matter.
+// TestImportAgainOfWAV: it is not encoded again, and the encoder's version does not
+// matter.
 func TestImportAgainOfWAV(t *testing.T) {
 	needLibopus(t)
 	w := newWorld(t)
@@ -302,8 +303,8 @@ func TestImportAgainOfWAV(t *testing.T) {
 	}
 }
 
-// TestFileThatIsBeingWritten: a WAV whose header does not tell its length, as
-// Asterisk's while it records, is taken when it no longer grows.
+// TestFileThatIsBeingWritten: a WAV whose header does not say how long it is, such as
+// Asterisk's while it records, is imported once it no longer grows.
 func TestFileThatIsBeingWritten(t *testing.T) {
 	needLibopus(t)
 	w := newWorld(t)
@@ -342,7 +343,7 @@ func TestFileThatIsBeingWritten(t *testing.T) {
 	}
 }
 
-// TestFilesThatAreRefused: each is named with the reason, and the others go in.
+// TestFilesThatAreRefused: each is reported with the reason, and the others are imported.
 func TestFilesThatAreRefused(t *testing.T) {
 	w := newWorld(t)
 	refusals := map[string]string{}
@@ -395,8 +396,8 @@ func TestFilesThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestWhatIsScanned: folders, links, files by themselves, nothing twice, nothing
-// hidden unless it is asked for.
+// TestWhatIsScanned: folders, links and single files, nothing twice, and nothing hidden
+// unless it is named.
 func TestWhatIsScanned(t *testing.T) {
 	w := newWorld(t)
 	in := filepath.Join(w.dir, "in")
@@ -433,13 +434,14 @@ func TestWhatIsScanned(t *testing.T) {
 			t.Errorf("%v: %s, failures %v", c.paths, diff, failures)
 		}
 	}
-	// A file that is named by itself has its metadata all the same.
+	// A file that is named without its metadata is imported with it all the same.
 	if r := w.importsOne(filepath.Join(in, "a.opus")); r.RecordingKey != "a" || r.StartTime != 5000 {
 		t.Errorf("%+v", r)
 	}
 }
 
-// TestTwoFilesOfOneStem: what is no audio does not take the metadata from what is.
+// TestTwoFilesOfOneStem: a file that is not audio does not take the metadata from one
+// that is.
 func TestTwoFilesOfOneStem(t *testing.T) {
 	w := newWorld(t)
 	w.write("call.jpg", []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01"))
@@ -460,8 +462,8 @@ func TestHugeMetadata(t *testing.T) {
 	}
 }
 
-// TestMetadataThatIsNoFile: a pipe or a device beside the audio is not read, which
-// might take for ever.
+// TestMetadataThatIsNoFile: a pipe or a device beside the audio is not read, which might
+// take forever.
 func TestMetadataThatIsNoFile(t *testing.T) {
 	w := newWorld(t)
 	w.write("a.opus", second)

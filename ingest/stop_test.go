@@ -10,7 +10,7 @@ import (
 	"callvault/archive"
 )
 
-// ending is a context that ends after it was asked so often whether it has.
+// ending is a context that ends after that many calls of Err.
 type ending struct {
 	context.Context
 	left atomic.Int32
@@ -23,8 +23,8 @@ func (e *ending) Err() error {
 	return nil
 }
 
-// TestImportStopsInsideAFile: who interrupts an import does not wait until the hours
-// of sound that a file may hold are encoded.
+// TestImportStopsInsideAFile: interrupting an import does not wait until the hours of
+// sound that a file may hold are encoded.
 func TestImportStopsInsideAFile(t *testing.T) {
 	needLibopus(t)
 	w := newWorld(t)

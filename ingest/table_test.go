@@ -8,8 +8,8 @@ import (
 	"callvault/archive"
 )
 
-// TestCSVThatIsOutOfStep: where a value may stand under its neighbour's name, or under
-// one of two, nothing is taken by it.
+// TestCSVThatIsOutOfStep: a table is refused if values may be in the wrong column, or a
+// column is there twice.
 func TestCSVThatIsOutOfStep(t *testing.T) {
 	for text, says := range map[string]string{
 		"file,agent,skill\na.opus,Porter, Spencer,Sales\n":     "line 2 has 4 values for 3 columns",
@@ -34,8 +34,8 @@ func TestCSVThatIsOutOfStep(t *testing.T) {
 	}
 }
 
-// TestRowsWithoutAudioAndKeys: two that begin in the same second, as the clocks of
-// telephone systems tell it, are two recordings of two calls, also when told again.
+// TestRowsWithoutAudioAndKeys: two rows that begin in the same second, by the clocks of
+// telephone systems, are two recordings of two calls, and stay so when imported again.
 func TestRowsWithoutAudioAndKeys(t *testing.T) {
 	w := newWorld(t)
 	w.write("list.csv", []byte("file,startTime,agent,status\na.wav,1707770449000,Ann,DELETED_TIME\nb.wav,1707770449000,Bob,DELETED_TIME\n"))

@@ -11,9 +11,9 @@ import (
 	"callvault/ingest"
 )
 
-// TestUploadTakesItsTurn: who gave up on an upload and sends it again does not have it
-// encoded beside the first, which is at work still, but takes what comes of that; and who
-// gives up waiting waits no longer.
+// TestUploadTakesItsTurn: a client that gave up on an upload and sends it again, while
+// the first is still being encoded, waits and gets the result of the first; if it gives up
+// again the wait ends.
 func TestUploadTakesItsTurn(t *testing.T) {
 	w := newWorld(t)
 	end, err := ingest.TakeTurn(w.intake, t.Context(), acme.Name+"/one")

@@ -45,7 +45,7 @@ func (w *world) upload(parts ...part) (*archive.Entry, archive.Outcome, error) {
 	return w.send(bytes.NewReader(body(parts...)))
 }
 
-// uploaded is an upload that is taken.
+// uploaded uploads a recording, which must be accepted.
 func (w *world) uploaded(want archive.Outcome, parts ...part) callvault.Recording {
 	w.Helper()
 	entry, outcome, err := w.upload(parts...)
@@ -122,7 +122,7 @@ func TestCallPart(t *testing.T) {
 			t.Errorf("%s: %+v", name, calls)
 		}
 	}
-	// One who sends null knows nothing better of the call than we do.
+	// A null says nothing about the call.
 	w := newWorld(t)
 	w.uploaded(archive.Added, part{"recording", `{"startTime":5000,"callKey":"k"}`}, part{"call", `{"location":"Reno, NV"}`}, audio)
 	w.uploaded(archive.Added, part{"recording", `{"startTime":6000,"callKey":"k"}`}, part{"call", `null`}, audio)
@@ -165,8 +165,8 @@ func TestUploadAgain(t *testing.T) {
 	}
 }
 
-// TestSentAgainStaysInItsCall: who tells no call key gets one, and the same one when what
-// was told is sent again, at once too, and when the audio comes.
+// TestSentAgainStaysInItsCall: a recording that is sent without a call key gets one, and
+// keeps it when it is sent again, even at the same time, and when its audio is sent.
 func TestSentAgainStaysInItsCall(t *testing.T) {
 	w := newWorld(t)
 	row := part{"recording", `{"recordingKey":"one","startTime":5000,"status":"PENDING"}`}
@@ -192,8 +192,8 @@ func TestSentAgainStaysInItsCall(t *testing.T) {
 	}
 }
 
-// TestCallOfARowWithoutAudio: what is told of a call counts also where what is told of
-// its recording is nothing new.
+// TestCallOfARowWithoutAudio: the metadata of a call is stored even if that of its
+// recording is nothing new.
 func TestCallOfARowWithoutAudio(t *testing.T) {
 	w := newWorld(t)
 	row := part{"recording", `{"recordingKey":"one","callKey":"c","startTime":5000,"status":"PENDING"}`}
@@ -214,7 +214,8 @@ func TestCallOfARowWithoutAudio(t *testing.T) {
 		}
 	}
 	says("Boise, ID")
-	// Another recording tells later of the call; what is only sent once more does not.
+	// Another recording of the call may change its metadata; one that is only sent again
+	// does not.
 	other := part{"recording", `{"recordingKey":"two","callKey":"c","startTime":5000,"status":"PENDING"}`}
 	w.uploaded(archive.Added, other, part{"call", `{"location":"Elko, NV"}`})
 	says("Elko, NV")
@@ -224,7 +225,7 @@ func TestCallOfARowWithoutAudio(t *testing.T) {
 	says("Reno, NV")
 }
 
-// TestUploadsThatAreRefused: each with its answer, and nothing stays of them.
+// TestUploadsThatAreRefused: each gets its error, and nothing stays of it.
 func TestUploadsThatAreRefused(t *testing.T) {
 	w := newWorld(t)
 	recording, audio := part{"recording", recordingJSON}, part{"audio", string(second)}
@@ -280,7 +281,7 @@ func TestUploadsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestBodiesThatAreCut: an upload that ends anywhere but at its end is refused.
+// TestBodiesThatAreCut: an upload is refused wherever it is cut.
 func TestBodiesThatAreCut(t *testing.T) {
 	w := newWorld(t)
 	whole := body(part{"recording", recordingJSON}, part{"audio", string(second[:300])}, part{"call", `{}`})
@@ -292,7 +293,7 @@ func TestBodiesThatAreCut(t *testing.T) {
 			"lost": io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(io.ErrUnexpectedEOF)),
 		} {
 			if name == "cut" && inHeader {
-				continue // mime/multipart takes it for the end; what HTTP cuts is lost
+				continue // mime/multipart takes it for the end; over HTTP the error is another one
 			}
 			if _, _, err := w.send(cut); !errors.Is(err, callvault.InvalidParameter) {
 				t.Fatalf("%s after %d of %d bytes, %q: %v, want 400", name, n, len(whole), whole[max(0, n-40):n], err)
@@ -363,8 +364,8 @@ func FuzzMultipart(f *testing.F) {
 	})
 }
 
-// TestSentAgainIsNotEncodedAgain: of a WAV that was sent before, what was made of it
-// then is taken; it is encoded again where that was lost or damaged.
+// TestSentAgainIsNotEncodedAgain: for a WAV that was sent before, the audio encoded then
+// is reused. It is encoded again only if that is lost or damaged.
 func TestSentAgainIsNotEncodedAgain(t *testing.T) {
 	needLibopus(t)
 	w := newWorld(t)
@@ -420,8 +421,8 @@ func TestStalledBody(t *testing.T) {
 	w.nothingStaged()
 }
 
-// TestHalfCharacters: a key with half of a character would be the same as one with
-// another half.
+// TestHalfCharacters: two keys with different halves of characters would become the same
+// key.
 func TestHalfCharacters(t *testing.T) {
 	w := newWorld(t)
 	for key, whole := range map[string]bool{

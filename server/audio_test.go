@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// audioHeaders are those that tell of the audio itself.
+// audioHeaders returns the headers that describe the audio itself.
 func audioHeaders(got reply) map[string]string {
 	headers := map[string]string{}
 	for _, name := range []string{
@@ -87,7 +87,7 @@ func TestStrangeFileNames(t *testing.T) {
 	}
 }
 
-// TestRange holds ranges of both forms against slices of the whole.
+// TestRange compares ranges of both formats with slices of the whole.
 func TestRange(t *testing.T) {
 	w := newWorld(t)
 	w.keep(recording("a", 0))
@@ -272,8 +272,8 @@ func TestAudioByStatus(t *testing.T) {
 	}
 }
 
-// TestLostAudio: who asks for audio whose file is gone is told that it is not there,
-// and the operator that it should be.
+// TestLostAudio: if the file is gone the client learns that there is no audio, and the
+// operator that there should be.
 func TestLostAudio(t *testing.T) {
 	var kept archive.Blobs
 	w := newWorld(t, func(b archive.Blobs) archive.Blobs {

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What was sent and taken in is in the audit trail; what was refused, asked about
-// or not sent again is not.
+// The audit trail has what was sent and uploaded, but not what was refused, answered
+// without a body, or not sent again.
 func TestWhatIsSentIsInTheTrail(t *testing.T) {
 	w := newWorld(t)
 	size := w.keep(recording("k", 0)).Recording.Size
@@ -25,7 +25,7 @@ func TestWhatIsSentIsInTheTrail(t *testing.T) {
 	w.get(list + "&tenantName=nowhere")
 	called := w.get(calls + "&tenantName=acme-ns")
 	w.post("acme-ns", "robot", jsonPart("recording", recording("u", 1)), part{name: "audio", content: clips()[1]})
-	w.http.Close() // all answers are at their end
+	w.http.Close() // waits for the end of all responses
 
 	events, err := w.accounts.Events(t.Context(), &account.AuditQuery{Who: "robot"})
 	must(t, err)

@@ -83,8 +83,8 @@ func TestEightRequestsThreeSecondsApart(t *testing.T) {
 	}
 }
 
-// TestWhatCounts makes three requests of a kind, and tells by a fourth whether
-// they were counted.
+// TestWhatCounts makes three requests of a kind. A fourth shows whether they were
+// counted.
 func TestWhatCounts(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -190,7 +190,7 @@ func (w *world) used(tenant string) int64 {
 	return usage.Used
 }
 
-// charged is used, once it is as much as is wanted, or after a while: a client has
+// charged returns used once that is as much as wanted, or after a while: a client has
 // all bytes a moment before they are charged.
 func (w *world) charged(tenant string, want int64) int64 {
 	w.t.Helper()
@@ -267,8 +267,8 @@ func TestEgressCountsWhatIsSent(t *testing.T) {
 	if used := w.charged("acme-ns", want); used != want {
 		t.Errorf("WAV: charged %d in all, want %d", used, want)
 	}
-	// Without agents, and with the limit off, egress is counted all the same; the
-	// limit of agents holds when they are told.
+	// Egress is counted even without agents or with the limit off. The limit applies
+	// once the agents are set.
 	w.setTenant("acme-ns", func(t *callvault.Tenant) { none := int64(0); t.Agents = &none })
 	wantError(t, "no agents", w.get(path), 509, "bandwidth_limit_exceeded")
 	w.setTenant("acme-ns", func(t *callvault.Tenant) { t.EgressOff = true })
@@ -291,9 +291,9 @@ func TestResetUsageBesideTheService(t *testing.T) {
 	}
 }
 
-// TestHangUpIsChargedWhatLeft breaks off a download of a WAV of a megabyte, at
-// once and when it has stood still for a while: what the kernel would have taken
-// meanwhile has not left.
+// TestHangUpIsChargedWhatLeft aborts a download of a WAV of a megabyte, at once and
+// after it has stalled for a while: what the kernel could have buffered in the meantime
+// was not sent.
 func TestHangUpIsChargedWhatLeft(t *testing.T) {
 	for _, stall := range []time.Duration{0, 300 * time.Millisecond} {
 		w := newWorld(t)

@@ -23,7 +23,7 @@ import (
 )
 
 // TestTimeParameters sends times through real URLs; the recordings at 12:00:00,
-// 12:00:00.500 and 12:00:01 UTC tell how they were read.
+// 12:00:00.500 and 12:00:01 UTC show how they were parsed.
 func TestTimeParameters(t *testing.T) {
 	w := newWorld(t)
 	const noon = 1707739200000
@@ -85,27 +85,27 @@ func TestTimeParameters(t *testing.T) {
 	}
 }
 
-// TestSeedRowsComeBack takes the seed's own rows in by uploads; both lists give
-// them back field for field, but for size, which is the true one.
-func TestSeedRowsComeBack(t *testing.T) {
+// TestGuideRowsComeBack uploads the API guide's samples. Both lists return them field
+// for field, except for size, which is the true one.
+func TestGuideRowsComeBack(t *testing.T) {
 	w := newWorld(t)
 	const first = `{"recordingKey":"91a1e1e8-08p8-427b-bd04-da43c2a1db7d-1707770449131","callKey":"1dd0gg18-9c63-41de-a386-4f21ba0086f2-1707770438499-1707770497510","startTime":1707770449131,"duration":3606,"size":%d,"eventId":99181,"recordingSystemId":0,"status":"SAVED","callingParty":"18885553794","receivingParty":"Spencer Porter(253)","tenantName":"acme-ns","tagData":"Default","callDirection":"INBOUND","skill":"CC Sales","agent":"Spencer Porter(253)"}`
 	const second = `{"recordingKey":"a4bc65b6-24gh-41a7-a07b-0bcee2da6551-1707770466508","callKey":"5dcf3a89-3c3b-47f2-a674-7884c2ee1054-1707770438499-1707770497510","startTime":1707770466508,"duration":12806,"size":%d,"eventId":99184,"recordingSystemId":0,"status":"SAVED","callingParty":"18885551347","receivingParty":"Kelly Jaques(256)","tenantName":"acme-ns","tagData":"","callDirection":"INBOUND","skill":"","agent":"Kelly Jaques(256)"}`
 	const third = `{"recordingKey":"fe417b58-34da-426c-8ffd-feca5fd772f4-1712110321584","callKey":"853be5cc-f498-4f33-a552-a0b38e6841fc-1712110317069-1712110924851","startTime":1712110321584,"duration":603006,"size":%d,"eventId":101370,"recordingSystemId":0,"status":"SAVED","callingParty":"13855554334","receivingParty":"Kelly Jaques(256)","tenantName":"acme-ns","tagData":"","callDirection":"INBOUND","skill":"","agent":"Kelly Jaques(256)"}`
 	const call = `{"callId":"853be5cc-f498-5D47-a552-a0b38e6841fc","shortId":31875,"callKey":"853be5cc-f498-4f33-a552-a0b38e6841fc-1712110317069-1712110924851","startTime":1712110317069,"endTime":1712110924851,"direction":"INBOUND","recordings":[%s],"tenantName":"acme-ns","callerId":"WIRELESS CALLER","dialedPartyNumber":"7035559310","accountCodes":[],"totalHoldDuration":0,"location":"Reno, NV","dropEventType":"DROP"}`
-	seed := [...]string{first, second, third}
-	for i, row := range seed {
+	samples := [...]string{first, second, third}
+	for i, row := range samples {
 		parts := []part{{"recording", fmt.Appendf(nil, row, 9111)}, {"audio", clips()[i]}}
 		if i == 2 {
 			parts = append(parts, part{"call", fmt.Appendf(nil, call, fmt.Sprintf(row, 341663))})
 		}
-		seed[i] = fmt.Sprintf(row, len(clips()[i]))
-		if got := w.post("acme-ns", "robot", parts...); got.StatusCode != 201 || string(got.body) != seed[i] {
-			t.Errorf("upload %d: %d\n%s", i, got.StatusCode, cmp.Diff(seed[i], string(got.body)))
+		samples[i] = fmt.Sprintf(row, len(clips()[i]))
+		if got := w.post("acme-ns", "robot", parts...); got.StatusCode != 201 || string(got.body) != samples[i] {
+			t.Errorf("upload %d: %d\n%s", i, got.StatusCode, cmp.Diff(samples[i], string(got.body)))
 		}
 	}
 	list := w.get(api + "recordings?" + decade)
-	if diff := cmp.Diff("["+strings.Join(seed[:], ",")+"]", string(list.body)); diff != "" {
+	if diff := cmp.Diff("["+strings.Join(samples[:], ",")+"]", string(list.body)); diff != "" {
 		t.Errorf("list of recordings:\n%s", diff)
 	}
 	var infos []json.RawMessage
@@ -113,10 +113,10 @@ func TestSeedRowsComeBack(t *testing.T) {
 	if err := json.Unmarshal(got.body, &infos); err != nil || len(infos) != 3 {
 		t.Fatalf("%d calls, %v: %s", len(infos), err, got.body)
 	}
-	if diff := cmp.Diff(fmt.Sprintf(call, seed[2]), string(infos[2])); diff != "" {
+	if diff := cmp.Diff(fmt.Sprintf(call, samples[2]), string(infos[2])); diff != "" {
 		t.Errorf("call:\n%s", diff)
 	}
-	for i, row := range seed {
+	for i, row := range samples {
 		r := rows(t, reply{list.Response, []byte("[" + row + "]")})[0]
 		audio := w.get(audioPath("acme-ns", r.RecordingKey))
 		if audio.StatusCode != 200 || !bytes.Equal(audio.body, clips()[i]) || audio.ContentLength != r.Size {
@@ -261,8 +261,7 @@ func TestListsShowWhatIsGranted(t *testing.T) {
 	}
 }
 
-// TestCallCarriesAllItsRecordings lists a call of which one recording starts in
-// the range.
+// TestCallCarriesAllItsRecordings lists a call that has one recording in the range.
 func TestCallCarriesAllItsRecordings(t *testing.T) {
 	w := newWorld(t)
 	for i, after := range []int64{0, 60_000, 120_000} {
@@ -281,7 +280,7 @@ func TestCallCarriesAllItsRecordings(t *testing.T) {
 	}
 }
 
-// fill makes many rows by way of SQL alone, which do not compress to nothing.
+// fill makes many rows with SQL alone. They do not compress to almost nothing.
 func (w *world) fill(n int) {
 	w.t.Helper()
 	w.keep(recording("a", 0))
@@ -296,12 +295,11 @@ func (w *world) fill(n int) {
 	}))
 }
 
-// TestListsBeginAtOnce: the first rows leave, whole, without those that fill the
-// buffer.
+// TestListsBeginAtOnce: the first rows are sent, whole, before the buffer is full.
 func TestListsBeginAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.fill(100)
-	conn := w.dial(t)() // gives what was written as it was written
+	conn := w.dial(t)() // delivers each write as it was made
 	w.ask(conn, "GET", list)
 	var answer []byte
 	for buffer := make([]byte, 1<<20); ; {
@@ -320,14 +318,13 @@ func TestListsBeginAtOnce(t *testing.T) {
 	}
 }
 
-// TestBrokenListNeverLooksWhole takes the database away under a list that a
-// client has read a part of.
+// TestBrokenListNeverLooksWhole removes the database while a client is reading a list.
 func TestBrokenListNeverLooksWhole(t *testing.T) {
 	for _, coding := range []string{"identity", "gzip", "zstd"} {
 		t.Run(coding, func(t *testing.T) {
 			w := newWorld(t)
 			w.fill(3000)
-			conn := w.dial(t)() // holds nothing back between the two ends
+			conn := w.dial(t)() // buffers nothing between the two ends
 			w.ask(conn, "GET", list, "Accept-Encoding: "+coding)
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			must(t, err)

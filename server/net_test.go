@@ -12,7 +12,7 @@ import (
 	"callvault/server"
 )
 
-// exhausted is a net.Listener in a process that has no file left.
+// exhausted is a net.Listener in a process that can open no more files.
 type exhausted struct{ left int }
 
 func (e *exhausted) Accept() (net.Conn, error) {
@@ -25,7 +25,7 @@ func (e *exhausted) Accept() (net.Conn, error) {
 func (e *exhausted) Close() error   { return nil }
 func (e *exhausted) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestNoConnectionCanBeTaken: the operator is told, once and not each time.
+// TestNoConnectionCanBeTaken: the log says so, once and not each time.
 func TestNoConnectionCanBeTaken(t *testing.T) {
 	var log bytes.Buffer
 	h := server.HTTP(nil, slog.New(slog.NewJSONHandler(&log, nil)))

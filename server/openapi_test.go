@@ -25,13 +25,13 @@ import (
 
 const specBase = "/rest/api/v2/"
 
-// specExempt is what is described and cannot be brought about here, with the
-// reason. Everything can.
+// specExempt is what is described but cannot be produced here, with the reason. So far
+// everything can.
 var specExempt = map[string]string{}
 
-// TestOpenAPI holds the published description against the service: every status
-// of every operation is brought about, and request and answer must be as
-// described, to the last header and field.
+// TestOpenAPI compares the published description with the service. It produces every
+// status of every operation; the request and the response must be as described, to the
+// last header and field.
 func TestOpenAPI(t *testing.T) {
 	service := openSpecService(t)
 	spec := openSpecification(t, service.description(t))
@@ -44,7 +44,7 @@ func TestOpenAPI(t *testing.T) {
 	spec.checkSeen(t, specExempt)
 }
 
-// specBoth makes of each step one with GET and one with HEAD.
+// specBoth turns each step into one with GET and one with HEAD.
 func specBoth(steps ...specStep) []specStep {
 	var out []specStep
 	for _, step := range steps {
@@ -137,7 +137,7 @@ func (s *specService) listSteps(t *testing.T) []specStep {
 	return steps
 }
 
-// specHasRows fails for a list that is empty, of which nothing could be wrong.
+// specHasRows fails for an empty list, in which nothing could be wrong.
 func specHasRows(t *testing.T, x *specExchange) {
 	var rows []json.RawMessage
 	if err := json.Unmarshal(x.received, &rows); err != nil || len(rows) == 0 {
@@ -176,7 +176,7 @@ func (s *specService) audioSteps(t *testing.T) []specStep {
 	), append(s.completeSteps(t), s.elsewhereStep(path))...)
 }
 
-// elsewhereStep asks for audio while the service answers with where it is.
+// elsewhereStep asks for audio of the service that redirects to a store.
 func (s *specService) elsewhereStep(path string) specStep {
 	return specStep{name: "elsewhere", user: "home", path: path, status: 307,
 		linking: true, after: func(t *testing.T, x *specExchange) {
@@ -186,7 +186,7 @@ func (s *specService) elsewhereStep(path string) specStep {
 		}}
 }
 
-// completeSteps give the recording without audio its audio, and ask for it.
+// completeSteps upload the audio of the recording without audio, and ask for it.
 func (s *specService) completeSteps(t *testing.T) []specStep {
 	whole := s.waiting
 	whole.Recording.Status, whole.Audio = callvault.Saved, s.items[0].Audio
@@ -219,8 +219,8 @@ func (s *specService) conditionSteps() []specStep {
 		wav, ignored)
 }
 
-// limitSteps use up what the paced tenant, the paced user and the spent tenant
-// have. Three requests pass, the next ones do not.
+// limitSteps use up the limits of the paced tenant, the paced user and the spent tenant.
+// Three requests pass, the next ones do not.
 func (s *specService) limitSteps() []specStep {
 	paced, spent := specAudio(&s.items[1].Recording), specAudio(&s.items[2].Recording)
 	list := specList("recordings", s.items[0].Recording.StartTime)
@@ -237,7 +237,7 @@ func (s *specService) limitSteps() []specStep {
 		counted := i > 0
 		steps[i].after = func(t *testing.T, x *specExchange) {
 			if got := x.response.Header.Get("RateLimit") != "" && x.response.Header.Get("RateLimit-Policy") != ""; got != counted {
-				t.Errorf("tells where the asker stands: %v, want %v", got, counted)
+				t.Errorf("has the RateLimit headers: %v, want %v", got, counted)
 			}
 		}
 	}
@@ -291,7 +291,7 @@ func (s *specService) unknownSteps() []specStep {
 	return steps
 }
 
-// endingSteps meet a service that ends its requests, and one that is to stop.
+// endingSteps ask a service that cancels its requests, and one that is about to stop.
 func (s *specService) endingSteps(t *testing.T) []specStep {
 	at := s.items[0].Recording.StartTime
 	steps := specBoth(
@@ -306,8 +306,8 @@ func (s *specService) endingSteps(t *testing.T) []specStep {
 	return append(steps, upload)
 }
 
-// faultSteps meet a full disk, a file that was cut, a list that cannot be read,
-// and in the end a database without accounts.
+// faultSteps ask a service with a full disk, a truncated file, a list that cannot be
+// read, and in the end a database without accounts.
 func (s *specService) faultSteps(t *testing.T) []specStep {
 	at := s.items[0].Recording.StartTime
 	another := s.items[0]
@@ -329,7 +329,7 @@ func (s *specService) faultSteps(t *testing.T) []specStep {
 	return append(append(steps, all...), s.take(t, "upload", another, 500))
 }
 
-// cutFile takes the end off the home recording's file.
+// cutFile truncates the file of the home tenant's recording.
 func (s *specService) cutFile(t *testing.T) {
 	err := filepath.WalkDir(s.audio, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Name() == s.items[0].Recording.RecordingKey+".opus" {
@@ -340,8 +340,8 @@ func (s *specService) cutFile(t *testing.T) {
 	specMust(t, err)
 }
 
-// TestOpenAPICatches holds answers that were tampered with against the
-// description: each must be found out.
+// TestOpenAPICatches compares altered responses with the description: each alteration
+// must be found.
 func TestOpenAPICatches(t *testing.T) {
 	service := openSpecService(t)
 	spec := openSpecification(t, service.description(t))
@@ -377,7 +377,7 @@ func TestOpenAPICatches(t *testing.T) {
 	}
 }
 
-// TestOpenAPIExamples holds the description's examples against its schemas.
+// TestOpenAPIExamples checks the description's examples against its schemas.
 func TestOpenAPIExamples(t *testing.T) {
 	spec := openSpecification(t, openSpecService(t).description(t))
 	checker, checked := schema_validation.NewSchemaValidator(), 0
@@ -414,8 +414,8 @@ func TestOpenAPIExamples(t *testing.T) {
 	}
 }
 
-// TestOpenAPITimes holds the description's pattern of a time against what the
-// service reads.
+// TestOpenAPITimes compares the description's pattern of a time with what the service
+// accepts.
 func TestOpenAPITimes(t *testing.T) {
 	spec := openSpecification(t, openSpecService(t).description(t))
 	pattern := regexp.MustCompile(spec.model.Components.Schemas.GetOrZero("Time").Schema().Pattern)

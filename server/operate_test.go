@@ -65,7 +65,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// line is what a line of the log tells.
+// line is a line of the log.
 type line struct {
 	Msg       string  `json:"msg"`
 	Level     string  `json:"level"`
@@ -108,8 +108,8 @@ func TestRequestLog(t *testing.T) {
 		got := w.do(c.method, c.path, c.header...)
 		c.want.RequestID, c.want.Method, c.want.Msg, c.want.Level = got.Header.Get("X-Request-Id"), c.method, "request", "INFO"
 		text := w.logSince(before)
-		var told line
-		if err := json.Unmarshal([]byte(text), &told); err != nil { // one line is one value
+		var logged line
+		if err := json.Unmarshal([]byte(text), &logged); err != nil { // one line is one value
 			t.Errorf("%s %s: %v in %s", c.method, c.path, err, text)
 		}
 		if strings.Contains(string(got.body), w.keys["robot"]) {
@@ -118,11 +118,11 @@ func TestRequestLog(t *testing.T) {
 		if c.want.Bytes == 0 && c.method != "HEAD" {
 			c.want.Bytes = len(got.body)
 		}
-		if told.Ms < 0 || told.Ms > 60_000 || (told.Error == "") != (c.want.Status < 400) {
-			t.Errorf("%s %s: %+v", c.method, c.path, told)
+		if logged.Ms < 0 || logged.Ms > 60_000 || (logged.Error == "") != (c.want.Status < 400) {
+			t.Errorf("%s %s: %+v", c.method, c.path, logged)
 		}
-		if told.Ms, told.Error = 0, ""; told != c.want {
-			t.Errorf("%s %s: got %+v, want %+v", c.method, c.path, told, c.want)
+		if logged.Ms, logged.Error = 0, ""; logged != c.want {
+			t.Errorf("%s %s: got %+v, want %+v", c.method, c.path, logged, c.want)
 		}
 	}
 	if strings.Contains(w.log.String(), w.keys["robot"][:12]) {
@@ -130,8 +130,8 @@ func TestRequestLog(t *testing.T) {
 	}
 }
 
-// logSince is what was logged since then, once there is something: a client may
-// have its answer before.
+// logSince returns what was logged since then, and waits until there is something: a
+// client may have its response first.
 func (w *world) logSince(before int) string {
 	for deadline := time.Now().Add(time.Minute); len(w.log.String()) == before && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
@@ -181,8 +181,8 @@ func TestMetrics(t *testing.T) {
 	wantError(t, "an admin may not read", w.get(list, w.as("boss")...), 403, "forbidden")
 }
 
-// TestMetricsWithoutTheDatabase: what the service counts itself is told, and the
-// database is asked once in a while, not each time.
+// TestMetricsWithoutTheDatabase: the metrics that the service counts itself are there,
+// and it asks the database only now and then.
 func TestMetricsWithoutTheDatabase(t *testing.T) {
 	w := newWorld(t)
 	must(t, w.db.Close())
@@ -221,8 +221,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestReadyMeansReadable: a service whose database is there but cannot be read, as
-// when its disk has gone, is not ready.
+// TestReadyMeansReadable: a service is not ready if its database is there but cannot be
+// read, such as when its disk is gone.
 func TestReadyMeansReadable(t *testing.T) {
 	for _, table := range []string{"recordings", "account_revision"} {
 		w := newWorld(t)
@@ -237,7 +237,7 @@ func TestReadyMeansReadable(t *testing.T) {
 	}
 }
 
-// TestHugeHeaders sends more headers than are read.
+// TestHugeHeaders sends more headers than are accepted.
 func TestHugeHeaders(t *testing.T) {
 	w := newWorld(t)
 	got := w.get(list, "X-Long", strings.Repeat("x", 100<<10))
@@ -246,8 +246,8 @@ func TestHugeHeaders(t *testing.T) {
 	}
 }
 
-// FuzzListQuery asks the handler for a list with any query. It never answers with
-// a fault of its own, and takes times exactly where callvault.ParseTime does.
+// FuzzListQuery asks the handler for a list with any query. The response is never a 5xx,
+// and the times are accepted exactly if callvault.ParseTime accepts them.
 func FuzzListQuery(f *testing.F) {
 	for _, seed := range []string{
 		"2022-09-10T23:59:59.000-06:00 ", "20240212T1200Z", "2024-02-12t12:00:00,5z", "2024-02-12T14:00:01 02:00",
@@ -280,7 +280,7 @@ func FuzzListQuery(f *testing.F) {
 	})
 }
 
-// TestClientsWhoLeave hangs up before the answer; that is no fault of the service.
+// TestClientsWhoLeave hangs up before the response; that is not an error of the service.
 func TestClientsWhoLeave(t *testing.T) {
 	w := newWorld(t)
 	w.keep(recording("a", 0))
@@ -296,6 +296,6 @@ func TestClientsWhoLeave(t *testing.T) {
 		}
 	}
 	if log := w.log.String(); strings.Contains(log, `"level":"ERROR"`) {
-		t.Errorf("one who left is told of as an error:\n%s", log)
+		t.Errorf("a client that left is logged as an error:\n%s", log)
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"callvault"
 )
 
-// TestOrderOfChecks asks for what fails several checks at once: the answer is
-// that of the first, in the order of contract 1. Each case mends what the one
-// before it was refused for.
+// TestOrderOfChecks makes requests that fail several checks at once. The response is that
+// of the first, in the order of docs/api.md. Each case corrects what the one before it
+// was refused for.
 func TestOrderOfChecks(t *testing.T) {
 	w := newWorld(t)
 	w.keep(recording("a", 0))
@@ -159,7 +159,7 @@ func TestPathsAndMethods(t *testing.T) {
 	}
 }
 
-// TestStrangeKeys asks for keys that must be taken for nothing but keys.
+// TestStrangeKeys asks for keys that could be taken for something else.
 func TestStrangeKeys(t *testing.T) {
 	w := newWorld(t)
 	w.user("all", callvault.Grant{AllTenants: true}, callvault.Read)
@@ -211,7 +211,7 @@ func TestStrangeKeys(t *testing.T) {
 	wantError(t, "right key, wrong tenant", w.get(audioPath("beta-co", "..")), 404, "not_found")
 }
 
-// raw sends a request line as it is, which clients would tidy.
+// raw sends a request line as it is, where clients would normalize it.
 func (w *world) raw(line string) (status int, body []byte) {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url(), "http://"))
@@ -238,10 +238,10 @@ func TestErrorsTellNoInternals(t *testing.T) {
 		text := wantError(t, path, got, 500, "internal")
 		id := got.Header.Get("X-Request-Id")
 		if strings.Contains(text, "sql") || strings.Contains(text, "database") || !strings.Contains(text, id) {
-			t.Errorf("the message tells too much or too little: %q", text)
+			t.Errorf("the message says too much or too little: %q", text)
 		}
 		if !strings.Contains(w.log.String(), id) || !strings.Contains(w.log.String(), "database is closed") {
-			t.Errorf("the log does not tell what went wrong with %s", id)
+			t.Errorf("the log does not say what went wrong with %s", id)
 		}
 	}
 	wantError(t, "readyz", w.get("/readyz"), 503, "unavailable")

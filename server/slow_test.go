@@ -20,8 +20,8 @@ import (
 	"callvault/server"
 )
 
-// pipes is a net.Listener whose connections live within a synctest bubble: their
-// deadlines pass by its clock.
+// pipes is a net.Listener whose connections belong to a synctest bubble, so that their
+// deadlines follow its clock.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -40,7 +40,8 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// serveOnPipes starts the service, and returns what stops it and what connects to it.
+// serveOnPipes starts the service, and returns its server and a function that connects
+// to it.
 func (w *world) serveOnPipes(t *testing.T) (h *http.Server, dial func() net.Conn) {
 	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	h = server.HTTP(w.server, slog.New(slog.DiscardHandler))
@@ -54,7 +55,7 @@ func (w *world) serveOnPipes(t *testing.T) (h *http.Server, dial func() net.Conn
 	}
 }
 
-// dial starts the service on pipes, and returns what connects to it.
+// dial starts the service on pipes, and returns a function that connects to it.
 func (w *world) dial(t *testing.T) func() net.Conn {
 	_, dial := w.serveOnPipes(t)
 	return dial
@@ -67,7 +68,7 @@ func (w *world) ask(conn net.Conn, method, path string, header ...string) {
 	must(w.t, err)
 }
 
-// TestStalledReadersAreDropped begins to read a list and audio, and reads no more.
+// TestStalledReadersAreDropped begins to read a list and audio, and then stops reading.
 func TestStalledReadersAreDropped(t *testing.T) {
 	for _, path := range []string{list, audioPath("acme-ns", "a"), audioPath("acme-ns", "a") + "?format=wav"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -169,8 +170,8 @@ func TestSlowSenders(t *testing.T) {
 	})
 }
 
-// TestBodiesThatNobodyReads has requests refused, or answered without a look at
-// their body, of which only the first bytes come.
+// TestBodiesThatNobodyReads sends only the first bytes of bodies, with requests that are
+// refused or answered without reading the body.
 func TestBodiesThatNobodyReads(t *testing.T) {
 	const form = "Content-Type: multipart/form-data; boundary=x"
 	for _, c := range []struct {
@@ -193,7 +194,7 @@ func TestBodiesThatNobodyReads(t *testing.T) {
 			conn := w.dial(t)()
 			began := time.Now()
 			w.ask(conn, c.method, c.path, c.header...)
-			go io.WriteString(conn, c.body) // the answer may come before it is taken
+			go io.WriteString(conn, c.body) // the response may come before it is read
 			from := bufio.NewReader(conn)
 			answer, err := http.ReadResponse(from, nil)
 			if err != nil || answer.StatusCode != c.status || !answer.Close || time.Since(began) > time.Second {
@@ -209,8 +210,8 @@ func TestBodiesThatNobodyReads(t *testing.T) {
 	}
 }
 
-// TestSlowUploadIsAnswered sends an upload as slowly as is allowed, for longer
-// than a reader would be given for his answer.
+// TestSlowUploadIsAnswered sends an upload as slowly as allowed, and so for longer than
+// a client may take to read its response.
 func TestSlowUploadIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -231,8 +232,8 @@ func TestSlowUploadIsAnswered(t *testing.T) {
 	})
 }
 
-// TestConnectionIsUsedAgain asks on a connection that was idle for longer than a
-// reader may stall: an answer without a body must not meet the old deadline.
+// TestConnectionIsUsedAgain makes a request on a connection that was idle for longer than
+// a reader may stall: the old deadline must not apply to a response without a body.
 func TestConnectionIsUsedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -262,8 +263,8 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 	})
 }
 
-// TestIdleConnectionsCostNothing opens a thousand connections, of which half have
-// asked once.
+// TestIdleConnectionsCostNothing opens a thousand connections, and makes a request on
+// half of them.
 func TestIdleConnectionsCostNothing(t *testing.T) {
 	w := newWorld(t)
 	w.keep(recording("a", 0))
@@ -301,8 +302,8 @@ func TestIdleConnectionsCostNothing(t *testing.T) {
 	}
 }
 
-// TestStopLosesNoRequest: a request that comes on a connection which was idle as the
-// server was told to stop is answered, and is the last one there.
+// TestStopLosesNoRequest: a request on a connection that was idle when the server began
+// to stop is answered, and is the last one on it.
 func TestStopLosesNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -356,14 +357,14 @@ func TestStopFinishesWhatIsBeingSent(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	// One who never reads on is cut off.
+	// A client that stops reading is cut off.
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(recording("a", 0))
 		h, dial := w.serveOnPipes(t)
 		client := dial()
 		ctx, cancel := context.WithCancel(context.Background())
-		go func() { // reads a little now and then, so that it is not dropped before
+		go func() { // reads a little now and then, so that it is not dropped earlier
 			for piece := make([]byte, 100); ctx.Err() == nil; time.Sleep(5 * time.Second) {
 				_, _ = client.Read(piece)
 			}

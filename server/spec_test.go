@@ -26,8 +26,8 @@ import (
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 )
 
-// specification is the published description of the API, and what of it has been
-// seen in answers.
+// specification is the published description of the API, and the parts of it that were
+// seen in responses.
 type specification struct {
 	model     *v3.Document
 	validator validator.Validator
@@ -43,9 +43,9 @@ type specExchange struct {
 	received []byte // the answer's body, as it came
 }
 
-// openSpecification reads a description, which must be a valid one. Headers that
-// belong to HTTP itself need no description, all others do. What fields a body may
-// have is left to its schema.
+// openSpecification reads a description, which must be valid. Headers of HTTP itself need
+// no description, all others do. Whether a body may have other fields is up to its
+// schema.
 func openSpecification(t *testing.T, published []byte) *specification {
 	t.Helper()
 	document, err := libopenapi.NewDocument(published)
@@ -73,7 +73,7 @@ func openSpecification(t *testing.T, published []byte) *specification {
 	return &specification{model: &model.Model, validator: checker, options: options, seen: map[string]bool{}}
 }
 
-// checkRequest tells what of the request is not as described.
+// checkRequest returns how the request differs from the description.
 func (s *specification) checkRequest(x *specExchange) []string {
 	request := x.request.Clone(x.request.Context())
 	request.Body = io.NopCloser(bytes.NewReader(x.sent))
@@ -81,9 +81,9 @@ func (s *specification) checkRequest(x *specExchange) []string {
 	return specFaults(faults)
 }
 
-// checkResponse tells what of the answer is not as described, and remembers what
-// it has seen. What the description does not know must be answered with the 404
-// or 405 that it keeps for that.
+// checkResponse returns how the response differs from the description, and records what
+// it has seen. The response to a request that is not described must be the 404 or 405 of
+// the description.
 func (s *specification) checkResponse(x *specExchange) []string {
 	described, operation := s.find(x)
 	known := operation != ""
@@ -123,8 +123,8 @@ func (s *specification) checkResponse(x *specExchange) []string {
 	return faults
 }
 
-// find returns the response that an answer should be as, and the name of its
-// operation, "" for one that is not described. It is nil when there is none.
+// find returns the description of a response, or nil if there is none, and the name of
+// its operation, "" if that is not described.
 func (s *specification) find(x *specExchange) (described *v3.Response, operation string) {
 	item, _, path := paths.FindPath(x.request, s.model, config.NewValidationOptions())
 	if item != nil {
@@ -136,8 +136,8 @@ func (s *specification) find(x *specExchange) (described *v3.Response, operation
 	return s.model.Components.Responses.GetOrZero(undescribed[x.response.StatusCode]), ""
 }
 
-// checkType tells whether the answer's media type is described, to its
-// parameters where those are.
+// checkType checks that the response's media type is described, with or without its
+// parameters.
 func (s *specification) checkType(x *specExchange, described *v3.Response, answer string) []string {
 	given := x.response.Header.Get("Content-Type")
 	if described.Content == nil || described.Content.Len() == 0 {
@@ -159,15 +159,15 @@ func (s *specification) checkType(x *specExchange, described *v3.Response, answe
 	return []string{fmt.Sprintf("%s: media type %q is not described", answer, given)}
 }
 
-// checkHeaders tells what headers are not as described.
+// checkHeaders returns how headers differ from the description.
 func (s *specification) checkHeaders(x *specExchange, described *v3.Response) []string {
 	status := fmt.Sprint(x.response.StatusCode)
 	_, faults := responses.ValidateResponseHeaders(x.request, x.response, described.Headers, x.request.URL.Path, status, s.options...)
 	return specFaults(faults)
 }
 
-// specBodies are the bodies to hold against the answer's schema: the one, or each
-// line of JSON lines, of which there may be none, without their compression.
+// specBodies returns the bodies to check against the response's schema, uncompressed: the
+// one body, or each line of JSON lines, of which there may be none.
 func specBodies(x *specExchange) ([][]byte, error) {
 	body, err := specDecompress(x.response.Header.Get("Content-Encoding"), x.received)
 	if err != nil || x.response.Header.Get("Content-Type") != "application/x-ndjson" {
@@ -182,7 +182,7 @@ func specBodies(x *specExchange) ([][]byte, error) {
 	return bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n")), nil
 }
 
-// specParts reads a multipart body: JSON parts as what they say, others as text.
+// specParts reads a multipart body: JSON parts as values, others as text.
 func specParts(input *content.DecodeInput) (any, error) {
 	reader, parts := multipart.NewReader(input.Body, input.Parameters["boundary"]), map[string]any{}
 	for {
@@ -226,9 +226,8 @@ func specDecompress(coding string, body []byte) ([]byte, error) {
 	return io.ReadAll(reader)
 }
 
-// described yields what is described and so must have been seen: each status of
-// each operation, each media type of a success to something other than HEAD, and
-// each header.
+// described returns what is described and must therefore have been seen: each status of
+// each operation, each media type of a success except for HEAD, and each header.
 func (s *specification) described() []string {
 	want := map[string]bool{}
 	for path, item := range s.model.Paths.PathItems.FromOldest() {
@@ -251,8 +250,8 @@ func (s *specification) described() []string {
 	return slices.Sorted(maps.Keys(want))
 }
 
-// checkSeen fails for each thing that is described and was never seen, but for
-// those exempt, each with its reason; and for an exemption that is not needed.
+// checkSeen fails for everything that is described but was never seen and is not exempt,
+// and for each exemption that is not needed.
 func (s *specification) checkSeen(t *testing.T, exempt map[string]string) {
 	t.Helper()
 	described := s.described()

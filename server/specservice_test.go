@@ -37,8 +37,8 @@ import (
 // specService is a whole service over a database and a folder of its own.
 type specService struct {
 	url     string // where it answers
-	ending  string // where the same service answers requests that are cut short, as in a stop
-	linking string // where another over the same archive answers with where audio is
+	ending  string // where it answers requests whose context has ended, as in a stop
+	linking string // where another service over the same archive redirects to audio
 	server  *server.Server
 	path    string // of the database
 	audio   string // the folder
@@ -62,7 +62,7 @@ func (d *specDisk) Stage() (*os.File, error) {
 	return d.Store.Stage()
 }
 
-// Link makes an address as a store elsewhere would.
+// Link returns a URL like that of an object store.
 func (d *specDisk) Link(_ context.Context, key string, _ time.Duration, _ map[string]string) (*url.URL, error) {
 	return url.Parse("https://store.example/" + url.PathEscape(key))
 }
@@ -71,10 +71,10 @@ func (d *specDisk) Link(_ context.Context, key string, _ time.Duration, _ map[st
 const (
 	specHome  = "acme-ns"           // has no request limit
 	specPaced = "dunmarrow-dental"  // has the request limit
-	specSpent = "kestrelby-freight" // has no egress to give
+	specSpent = "kestrelby-freight" // has an egress limit of 0
 )
 
-// specMaxUpload is the most bytes that an upload may have here.
+// specMaxUpload is the maximum size of an upload here.
 const specMaxUpload = 128 << 10
 
 func openSpecService(t *testing.T) *specService {
@@ -150,7 +150,7 @@ func (s *specService) addAccounts(t *testing.T, accounts *account.Accounts) {
 	}
 }
 
-// chooseItems picks a recording of each tenant, the home's not Spencer's.
+// chooseItems picks a recording of each tenant, and for home not one of Spencer's.
 func (s *specService) chooseItems(t *testing.T) {
 	t.Helper()
 	for _, tenant := range []string{specHome, specPaced, specSpent} {
@@ -186,23 +186,23 @@ type specStep struct {
 	user   string // whose key is sent; "" none
 	method string // GET unless said otherwise
 	path   string
-	header []string // names and values by turns
+	header []string // alternating names and values
 	body   []byte
 	status int
-	// wrong says that the request itself is not as described, so that the
-	// description must refuse it as well.
+	// wrong says that the request itself is not as described, so that the description
+	// must not allow it.
 	wrong bool
-	// differs says how the answer is known not to be as described.
+	// differs says how the response is known to differ from the description.
 	differs string
-	// ending sends it to where requests are cut short.
+	// ending sends it to specService.ending.
 	ending bool
-	// linking sends it to where audio is elsewhere.
+	// linking sends it to specService.linking.
 	linking bool
 	before  func(t *testing.T)
 	after   func(t *testing.T, x *specExchange)
 }
 
-// take makes a step that takes an item in.
+// take returns a step that uploads an item.
 func (s *specService) take(t *testing.T, name string, item sample.Item, status int) specStep {
 	t.Helper()
 	parts := []string{"call", string(item.Call.AppendJSON(nil)), "recording", string(item.Recording.AppendJSON(nil))}
@@ -212,7 +212,7 @@ func (s *specService) take(t *testing.T, name string, item sample.Item, status i
 	return specPost(t, name, item.Recording.TenantName, status, parts...)
 }
 
-// specPost makes a step that posts a multipart body of these names and contents.
+// specPost returns a step that posts a multipart body of these names and contents.
 func specPost(t *testing.T, name, tenant string, status int, parts ...string) specStep {
 	t.Helper()
 	var body bytes.Buffer
@@ -237,7 +237,7 @@ func specPost(t *testing.T, name, tenant string, status int, parts ...string) sp
 	}
 }
 
-// send makes the request of a step.
+// send sends the request of a step.
 func (s *specService) send(t *testing.T, step *specStep) *specExchange {
 	t.Helper()
 	at := s.url
@@ -263,13 +263,13 @@ func (s *specService) send(t *testing.T, step *specStep) *specExchange {
 	return &specExchange{request: request, sent: step.body, response: response, received: received}
 }
 
-// description is the description that the service publishes.
+// description returns the description that the service publishes.
 func (s *specService) description(t *testing.T) []byte {
 	t.Helper()
 	return s.send(t, &specStep{method: http.MethodGet, path: "/openapi.json"}).received
 }
 
-// run takes the steps in order and holds each exchange against the description.
+// run takes the steps in order and compares each exchange with the description.
 func (s *specService) run(t *testing.T, spec *specification, steps []specStep) {
 	for _, step := range steps {
 		if step.method == "" {
@@ -286,7 +286,7 @@ func (s *specService) run(t *testing.T, spec *specification, steps []specStep) {
 			faults := spec.checkRequest(x)
 			switch {
 			case step.wrong && len(faults) == 0:
-				t.Error("the description takes this request for right")
+				t.Error("the description allows this request")
 			case !step.wrong && len(faults) > 0:
 				t.Errorf("request: %s", strings.Join(faults, "\n"))
 			}

@@ -114,8 +114,8 @@ func TestUploadCompletes(t *testing.T) {
 	wantError(t, "a held one is not taken back", w.post("acme-ns", "robot", jsonPart("recording", r)), 409, "conflict")
 }
 
-// TestUploadWithinTheGrant: who is narrowed to an agent takes in that agent's recordings,
-// and can neither change those of others nor learn of them.
+// TestUploadWithinTheGrant: a user who is narrowed to an agent can upload that agent's
+// recordings, and can neither change nor read those of others.
 func TestUploadWithinTheGrant(t *testing.T) {
 	w := newWorld(t)
 	w.user("kelly", callvault.Grant{Tenants: []string{"acme-ns"}, Agents: []string{"Kelly Jaques(256)"}}, callvault.Read, callvault.Write)
@@ -136,7 +136,7 @@ func TestUploadWithinTheGrant(t *testing.T) {
 	own.RecordingKey = "held"
 	text := wantError(t, "made his own, held", w.post("acme-ns", "kelly", jsonPart("recording", own), sound), 403, "forbidden")
 	if strings.Contains(text, "Spencer") || strings.Contains(text, "SHA") {
-		t.Errorf("the answer tells of another's recording: %s", text)
+		t.Errorf("the answer describes another's recording: %s", text)
 	}
 	if after := w.get(list); !bytes.Equal(before.body, after.body) {
 		t.Errorf("changed by one who may not: %s", after.body)
@@ -225,8 +225,8 @@ func TestUploadRefusals(t *testing.T) {
 
 const uploadPath = api + "recordings/acme-ns"
 
-// TestUploadTooLargeWithoutLength sends more than is taken in chunks, whose size
-// is not told beforehand.
+// TestUploadTooLargeWithoutLength sends more than is accepted, in chunks, without a
+// Content-Length.
 func TestUploadTooLargeWithoutLength(t *testing.T) {
 	w := newWorld(t)
 	body, contentType := multipartBody(jsonPart("recording", recording("a", 0)), part{"audio", make([]byte, 4<<20)})
@@ -308,7 +308,7 @@ func TestTwoUploadsAtOnce(t *testing.T) {
 // fullDisk is blobs on a disk that is full.
 type fullDisk struct {
 	archive.Blobs
-	full, reads bool // reads: that not even reading goes without a little room
+	full, reads bool // reads: not even reading works without a little room
 }
 
 func (d *fullDisk) Open(ctx context.Context, key string, size int64) (io.ReadSeekCloser, error) {
@@ -325,8 +325,8 @@ func (d *fullDisk) Put(ctx context.Context, keys []string, files []*os.File) err
 	return d.Blobs.Put(ctx, keys, files)
 }
 
-// TestDiskFull fills the disk: uploads are told so, nothing of them stays, and
-// what is held is served.
+// TestDiskFull fills the disk: uploads are refused with that reason, nothing of them
+// stays, and what is held is served.
 func TestDiskFull(t *testing.T) {
 	var disk *fullDisk
 	w := newWorld(t, func(b archive.Blobs) archive.Blobs {
@@ -345,8 +345,8 @@ func TestDiskFull(t *testing.T) {
 	if got := w.get(audioPath("acme-ns", "a")); got.StatusCode != 200 {
 		t.Errorf("reading: %d", got.StatusCode)
 	}
-	// As when PostgreSQL has no room for what reading is charged with: who reads is not
-	// told about keeping.
+	// As when PostgreSQL has no room to charge a download. The client, who stores nothing,
+	// gets a 503.
 	disk.reads = true
 	wantError(t, "no room to read", w.get(audioPath("acme-ns", "a")), 503, "unavailable")
 	disk.full, disk.reads = false, false

@@ -66,9 +66,9 @@ func (b *syncBuffer) String() string {
 	return b.text.String()
 }
 
-// newWorld makes a service with the tenants acme-ns and beta-co, without request
-// limits, and the user robot, who may read and write both. blobs, when given,
-// stands between the archive and its folder.
+// newWorld returns a service with the tenants acme-ns and beta-co, without request
+// limits, and the user robot, who may read and write both. blobs, if given, wraps the
+// archive's folder.
 func newWorld(t testing.TB, blobs ...func(archive.Blobs) archive.Blobs) *world {
 	t.Helper()
 	dir := t.TempDir()
@@ -116,7 +116,7 @@ func (w *world) setTenant(name string, edit func(*callvault.Tenant)) {
 	}))
 }
 
-// user makes a user without a request limit, and keeps his key.
+// user adds a user without a request limit, and remembers the key.
 func (w *world) user(name string, grant callvault.Grant, can ...callvault.Capability) (key string) {
 	w.t.Helper()
 	key, err := w.accounts.AddUser(context.Background(),
@@ -134,7 +134,7 @@ func (w *world) setUser(name string, edit func(*callvault.ServiceUser)) {
 	}))
 }
 
-// url is the address of the service, which is started when it is first asked for.
+// url returns the address of the service, and starts it the first time.
 func (w *world) url() string {
 	w.once.Do(func() {
 		w.http = httptest.NewUnstartedServer(nil)
@@ -197,12 +197,12 @@ func (w *world) get(path string, header ...string) reply {
 	return w.do(http.MethodGet, path, header...)
 }
 
-// as is the header by which another user than robot asks.
+// as returns the Authorization header of a user other than robot.
 func (w *world) as(name string) []string {
 	return []string{"Authorization", "Bearer " + w.keys[name]}
 }
 
-// direct hands a request of a user's to the handler, without a network.
+// direct passes a user's request to the handler, without a network.
 func (w *world) direct(method, path, user string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, nil)
 	setHeaders(r, w.keys[user], header)
@@ -211,7 +211,8 @@ func (w *world) direct(method, path, user string, header ...string) *httptest.Re
 	return recorder
 }
 
-// wantError tells whether an answer is this refusal, in the API's form.
+// wantError fails unless a response is this error, in the API's form. It returns the
+// message.
 func wantError(t testing.TB, what string, got reply, status int, code string) string {
 	t.Helper()
 	var body map[string]any
@@ -222,7 +223,7 @@ func wantError(t testing.TB, what string, got reply, status int, code string) st
 	}
 	text, _ := body["message"].(string)
 	if len(text) < 20 || strings.Contains(text, code) || strings.Contains(text, "\n") {
-		t.Errorf("%s: the message %q is no sentence for people", what, text)
+		t.Errorf("%s: the message %q is not a sentence for people", what, text)
 	}
 	if got.Header.Get("Content-Type") != "application/json" || got.Header.Get("X-Request-Id") == "" {
 		t.Errorf("%s: headers %v", what, got.Header)
@@ -236,7 +237,7 @@ func wantError(t testing.TB, what string, got reply, status int, code string) st
 	return text
 }
 
-// clips are the audio of the sample calls, a different one at each place.
+// clips are the audio of the sample calls, without duplicates.
 var clips = sync.OnceValue(func() [][]byte {
 	var all [][]byte
 	for item := range sample.Month(time.Date(2024, 2, 13, 0, 0, 0, 0, time.UTC)) {
