@@ -89,10 +89,10 @@ func (a *Archive) Keep(ctx context.Context, in *Intake) (*Entry, Outcome, error)
 
 	// The caller that gets the lock commits for all that are waiting for it.
 	a.commitMu.Lock()
+	defer a.commitMu.Unlock()
 	for !k.done {
 		a.commit(context.WithoutCancel(ctx), a.takeGroup())
 	}
-	a.commitMu.Unlock()
 	return k.entry, k.outcome, k.err
 }
 
@@ -147,13 +147,43 @@ func (a *Archive) takeGroup() []*keeping {
 	return group
 }
 
-// commit keeps a group in one transaction, which commits its rows only when the
-// blobs are durable. The transaction excludes all other writers of these tenants,
-// so that of two intakes of one key, even in different processes, the second finds
-// the row of the first.
+// errPanicked is the error of intakes whose group met a panic.
+var errPanicked = errors.New("the recording was not kept: the program panicked meanwhile")
+
+// commit keeps a group, and ends each of its intakes, even after a panic.
 func (a *Archive) commit(ctx context.Context, group []*keeping) {
-	put := false
-	err := a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error {
+	err := errPanicked
+	defer func() {
+		for _, k := range group {
+			a.end(k, err)
+		}
+	}()
+	put, groupErr := a.commitGroup(ctx, group)
+	if groupErr != nil && put {
+		a.undo(ctx, group)
+	}
+	err = groupErr
+}
+
+// end ends an intake whose group was committed, or failed with groupErr.
+func (a *Archive) end(k *keeping, groupErr error) {
+	if groupErr != nil && !refusal(k.err) {
+		k.err = StorageError(groupErr)
+	}
+	if k.err != nil {
+		k.entry = nil
+	}
+	k.unstage(a.blobs)
+	a.Discard(k.in)
+	k.done = true
+}
+
+// commitGroup keeps a group in one transaction, which commits its rows only when the
+// blobs are durable. The transaction excludes all other writers of these tenants, so
+// that of two intakes of one key, even in different processes, the second finds the row
+// of the first. put reports whether blobs may have been put.
+func (a *Archive) commitGroup(ctx context.Context, group []*keeping) (put bool, err error) {
+	err = a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error {
 		var keys []string
 		var files []*os.File
 		b, err := readBatch(ctx, tx, group, ofKeeping)
@@ -184,20 +214,7 @@ func (a *Archive) commit(ctx context.Context, group []*keeping) {
 		}
 		return nil
 	})
-	if err != nil && put {
-		a.undo(ctx, group)
-	}
-	for _, k := range group {
-		if err != nil && !refusal(k.err) {
-			k.err = StorageError(err)
-		}
-		if k.err != nil {
-			k.entry = nil
-		}
-		k.unstage(a.blobs)
-		a.Discard(k.in)
-		k.done = true
-	}
+	return put, err
 }
 
 // undo deletes the blobs of a group that could not be kept, so that refused

@@ -77,6 +77,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"LostAudioComesAgain", lostAudioComesAgain},
 		{"FullDisk", fullDisk},
 		{"StoreAway", storeAway},
+		{"StorePanics", storePanics},
 		{"StoreKeepsOne", storeKeepsOne},
 		{"StoreKeepsSidecar", storeKeepsSidecar},
 		{"DamagedSidecarIsReplaced", damagedSidecarIsReplaced},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -128,6 +129,50 @@ func storeAway(s *suite) {
 	if store.deletes != 1 {
 		s.Errorf("the store was asked %d times to delete a blob", store.deletes)
 	}
+}
+
+// panickyBlobs is a store that panics, while others are waiting for their turn.
+type panickyBlobs struct {
+	archive.Blobs
+	called, proceed chan struct{}
+}
+
+func (b *panickyBlobs) Put(ctx context.Context, keys []string, files []*os.File) error {
+	if b.called == nil {
+		return b.Blobs.Put(ctx, keys, files)
+	}
+	close(b.called)
+	b.called = nil
+	<-b.proceed
+	panic("put")
+}
+
+// storePanics: a panic while one recording is being kept, which net/http survives, does not
+// keep others from being kept.
+func storePanics(s *suite) {
+	store := &panickyBlobs{Blobs: s.Blobs, called: make(chan struct{}), proceed: make(chan struct{})}
+	a := s.Open(s.T, store)
+	called, one, two := store.called, s.intake(a, row("one", noon), second), s.intake(a, row("two", noon), second)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		defer func() {
+			if recover() == nil {
+				s.Error("the panic is not passed on")
+			}
+		}()
+		a.Keep(s.Context(), one)
+	})
+	<-called
+	wait.Go(func() {
+		if _, outcome, err := a.Keep(s.Context(), two); outcome != archive.Added || err != nil {
+			s.Errorf("after a panic: %d, %v", outcome, err)
+		}
+	})
+	close(store.proceed)
+	wait.Wait()
+	s.held(s.Archive, tenant, "two", second)
+	s.keep(s.intake(s.Archive, row("one", noon), second), archive.Added)
+	s.sound(s.Archive, 2)
 }
 
 // stingyBlobs is a store that never returns some blobs. It says that it is ready, unless it
