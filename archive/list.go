@@ -97,8 +97,8 @@ func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *ca
 	if tenant != "" {
 		filter[0] = nil // the statement selects the tenant itself
 	}
-	after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
 	return pages(pageRecordings, func(last string, size int) (lines string, err error) {
+		after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
 		if last != "" {
 			err = json.Unmarshal([]byte(last), &after)
 		}
@@ -176,9 +176,9 @@ const listCalls = `SELECT replace(json, '"recordings":[],"tenantName":', '"recor
 // (startTime, callKey). An error ends the list, which is then incomplete.
 func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
 	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // no overflow when margins are added
-	var after callvault.Call
 	var lead, reach int64
 	return pages(pageCalls, func(last string, size int) (lines string, err error) {
+		var after callvault.Call
 		if last != "" {
 			err = json.Unmarshal([]byte(last), &after)
 		} else if lead, reach, err = a.callMargins(ctx); err == nil {

@@ -189,6 +189,30 @@ func listsEndEarly(s *suite) {
 			}
 		}
 	}
+	again := s.Archive.Recordings(s.Context(), always, &everything)
+	calls := s.Archive.Calls(s.Context(), always, &everything)
+	for range 2 { // a list that was left begins anew
+		for line, err := range again {
+			if err != nil || !strings.Contains(line, `"recordingKey":"000"`) {
+				s.Errorf("the list begins with %s, %v", line, err)
+			}
+			break
+		}
+		n := 0
+		for _, err := range again {
+			s.must(err)
+			n++
+		}
+		for line, err := range calls {
+			s.must(err)
+			if n++; strings.Contains(line, `"recordingKey":"519"`) {
+				break
+			}
+		}
+		if n != 520+260 {
+			s.Errorf("%d recordings and calls", n)
+		}
+	}
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
 	n, last := 0, error(nil)
