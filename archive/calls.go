@@ -115,10 +115,10 @@ func callOf(ctx context.Context, db queryer, tenant, callKey string) (*callRow, 
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", callKey, err)
 	}
-	for _, row := range found {
-		return row, nil
+	if len(found) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	return found[0], nil
 }
 
 const findCall = `SELECT given, json, updated_ms FROM calls WHERE tenant = $1 AND call_key = $2`

@@ -8,7 +8,7 @@ import (
 	"callvault"
 )
 
-// Provenance is where a held recording comes from, and its history.
+// Provenance is where a recording comes from, and its history.
 type Provenance struct {
 	Source string
 	HeldAt int64 // when its audio was kept, in Unix milliseconds

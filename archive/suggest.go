@@ -45,8 +45,9 @@ func (a *Archive) suggestAny(ctx context.Context, grant *callvault.Grant, field,
 		return nil, err
 	}
 	wanted := textOf(typed)
-	l := lookup{first: "", end: lastRune}
-	for _, l = range wanted.lookups(field) {
+	l := lookup{first: "", end: lastRune} // nothing typed: all values
+	if typedWords := wanted.lookups(field); len(typedWords) > 0 {
+		l = typedWords[0]
 	}
 	rows, err := a.db.Reader.QueryContext(ctx, findValues, nameSet(tenants), field, l.first, l.end, 4*maxMarks)
 	if err != nil {
