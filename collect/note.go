@@ -83,17 +83,30 @@ func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
 	if err != nil {
 		return err
 	}
-	recalled, err := r.c.itemsFromArchive(ctx, batch, isHeld)
+	restored, err := r.c.itemsFromArchive(ctx, batch, isHeld)
 	if err != nil {
 		return err
 	}
-	var changed []listEntry
-	var fresh []*item // due, and not due before
+	changed, fresh, err := r.c.noteItems(ctx, batch, isHeld, restored)
+	if err != nil {
+		return err
+	}
+	if err := r.amend(ctx, changed, now); err != nil {
+		return err
+	}
+	return r.wake(ctx, fresh)
+}
+
+// noteItems writes entries of a list into the ledger. isHeld says of each whether its audio
+// is here, restored has the items that itemsFromArchive has made. It returns the entries of
+// held recordings that are not as they were known, whose change is yet to be kept, and the
+// items that are due and were not before.
+func (c *Collector) noteItems(ctx context.Context, batch []listEntry, isHeld []bool, restored map[[2]string]*item) (changed []listEntry, fresh []*item, err error) {
 	tenants := make([]string, 0, len(batch))
 	for it := range itemsOf(batch) {
 		tenants = append(tenants, it.tenant)
 	}
-	err = r.c.alter(ctx, tenants, func(tx *sql.Tx) error {
+	err = c.alter(ctx, tenants, func(tx *sql.Tx) error {
 		changed, fresh = nil, nil
 		all, err := knownItems(ctx, tx, itemsOf(batch))
 		if err != nil {
@@ -106,9 +119,9 @@ func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
 				continue
 			}
 			if known != nil && known.state == held && !isHeld[i] {
-				isHeld[i] = r.c.holds(ctx, &it) // perhaps only since archive.Note
+				isHeld[i] = c.holds(ctx, &it) // perhaps only since archive.Note
 			}
-			if there := recalled[it.id()]; there != nil && (known == nil || known.state != held) {
+			if there := restored[it.id()]; there != nil && (known == nil || known.state != held) {
 				known = there
 			}
 			e.changed = it.carryOver(known, isHeld[i])
@@ -126,13 +139,7 @@ func (r *Run) noteAll(ctx context.Context, batch []listEntry) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := r.amend(ctx, changed, now); err != nil {
-		return err
-	}
-	return r.wake(ctx, fresh)
+	return changed, fresh, err
 }
 
 // withoutRepeats returns a batch without repetitions of a recording, which come in lists

@@ -21,7 +21,7 @@ func (c *Collector) itemsFromArchive(ctx context.Context, batch []listEntry, isH
 	if err != nil {
 		return nil, err
 	}
-	recalled := map[[2]string]*item{}
+	restored := map[[2]string]*item{}
 	for i, e := range batch {
 		stands := known[e.item.id()]
 		if !isHeld[i] || stands != nil && (stands.state == held || stands.state == settled) {
@@ -31,11 +31,11 @@ func (c *Collector) itemsFromArchive(ctx context.Context, batch []listEntry, isH
 		if err != nil {
 			return nil, err
 		}
-		if recalled[e.item.id()], err = c.itemFromArchive(ctx, entry, e.item); err != nil {
+		if restored[e.item.id()], err = c.itemFromArchive(ctx, entry, e.item); err != nil {
 			return nil, err
 		}
 	}
-	return recalled, nil
+	return restored, nil
 }
 
 // itemFromArchive makes an item, like listed, of a recording that the archive holds, from
