@@ -50,7 +50,7 @@ type listedRecording struct {
 // what the lists show. Its error ends the run over the source.
 func (r *Run) listAll(ctx context.Context) error {
 	if r.source.Since > r.began { // else a mistyped year would look complete each night
-		return fmt.Errorf("since is %s, which has not come: nothing would be collected", moment(r.source.Since))
+		return fmt.Errorf("since is %s, which is in the future: nothing would be collected", moment(r.source.Since))
 	}
 	spans, err := r.spansToList(ctx)
 	if err != nil {

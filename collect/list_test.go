@@ -375,7 +375,7 @@ func TestSinceToCome(t *testing.T) {
 		fill(s, "acme-ns", 1)
 		v, source := newVault(t, tempDir(t)), from(t, s)
 		source.Since = time.Now().AddDate(36, 0, 0).UnixMilli()
-		if report := v.run(t, source); report.Result != collect.Failed || !strings.Contains(report.Error, "which has not come") {
+		if report := v.run(t, source); report.Result != collect.Failed || !strings.Contains(report.Error, "which is in the future") {
 			t.Errorf("the run is %s: %q", report.Result, report.Error)
 		}
 		if status, err := v.SourceStatus(t.Context(), source.Name); err != nil || status.LastSuccessAt != nil {

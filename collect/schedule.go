@@ -27,14 +27,14 @@ func ParseSchedule(expression, zone string) (*Schedule, error) {
 		return nil, fmt.Errorf("%q is not a time zone; use an IANA name such as America/Denver", zone)
 	}
 	if strings.Contains(expression, "TZ=") { // the parser panics on some of these
-		return nil, fmt.Errorf("schedule %q: say the time zone with time_zone", expression)
+		return nil, fmt.Errorf("schedule %q: give the time zone as time_zone", expression)
 	}
 	parsed, err := cron.ParseStandard(expression)
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q is not a cron expression such as \"0 1 * * *\": %w", expression, err)
 	}
 	if parsed.Next(time.Now()).IsZero() {
-		return nil, fmt.Errorf("schedule %q names no day that comes", expression)
+		return nil, fmt.Errorf("schedule %q names no day that ever comes", expression)
 	}
 	return &Schedule{cron: parsed, zone: location}, nil
 }
