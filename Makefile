@@ -1,4 +1,4 @@
-# The commands of a working day. CI runs .ci/run.
+# Everyday commands. CI runs .ci/run.
 
 .PHONY: build demo test check bench speech pictures
 
@@ -8,17 +8,17 @@ build: ## the program, in ./callvault
 demo: ## see it work
 	go run ./cmd/callvault demo
 
-test: ## what needs only Go
+test: ## the tests that need only Go
 	go test ./...
 
-check: ## all that must hold before a change lands
+check: ## everything that must hold before a change lands
 	.ci/run
 
-bench: ## ratios against peers, side by side
+bench: ## measure against other programs, side by side
 	bench/run all
 
-speech: ## make the sample calls' audio anew
+speech: ## regenerate the sample calls' audio
 	sample/make-speech.sh
 
-pictures: ## take the README's pictures anew, in Chromium, with the font Inter where it is installed
+pictures: ## retake the README's screenshots, in Chromium, with the font Inter where it is installed
 	go run ./docs/pictures

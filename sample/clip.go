@@ -16,8 +16,8 @@ type clip struct {
 	length int64 // milliseconds
 }
 
-// clips are the dialogues by name, read once: the embedded files would be copied
-// at each reading.
+// clips returns the dialogues by name. They are read once, because each read of an
+// embedded file copies it.
 var clips = sync.OnceValue(func() map[string]clip {
 	entries, err := speech.ReadDir("speech")
 	if err != nil {
@@ -35,9 +35,9 @@ var clips = sync.OnceValue(func() map[string]clip {
 	return all
 })
 
-// playingTime is the length in milliseconds of an Ogg Opus file of ours: the last
+// playingTime returns the length in milliseconds of one of our Ogg Opus files: the last
 // page's granule position less the pre-skip, in samples at 48 kHz (RFC 7845 4).
-// It trusts the file; package audio is for those of others.
+// It trusts the file; package audio is for files from elsewhere.
 func playingTime(ogg []byte) int64 {
 	const granule, preSkip = 6, 28 + 10
 	lastPage := ogg[bytes.LastIndex(ogg, []byte("OggS")):]

@@ -8,20 +8,19 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // the same month on a machine that has no time zones
+	_ "time/tzdata" // so that the month is the same on a machine without time zones
 
 	"callvault"
 )
 
-// Identifiers grow from day to day because a day has room for this many.
+// How many identifiers are set aside for a day, so that they grow from day to day.
 const (
 	callsOfDay  = 8
 	eventsOfDay = 3 * callsOfDay
 )
 
-// day makes the recordings of the site's calls on a day of its own calendar, in
-// order of their start. The calls share the opening hours evenly, so that no two
-// of them are at the same time.
+// day makes the recordings of the site's calls on a local day, in order of their start.
+// Each call has an equal share of the opening hours, so that no two overlap.
 func (s *site) day(date time.Time) []Item {
 	zone, err := time.LoadLocation(s.zone)
 	if err != nil {
@@ -53,11 +52,11 @@ type talk struct {
 	script           *script
 	shortID, eventID int64
 	call             callvault.Call
-	// other is the party who is not recorded.
+	// other is the party that is not recorded.
 	other string
 }
 
-// items are the recordings of the call that starts at start.
+// items makes the recordings of the call that starts at start.
 func (t *talk) items(start time.Time) []Item {
 	t.call = callvault.Call{
 		CallID: newUUID(t.rng), ShortID: t.shortID, StartTime: start.UnixMilli(),
@@ -86,7 +85,7 @@ func (t *talk) items(start time.Time) []Item {
 	return items
 }
 
-// dial fills in who is at the other end and what the network tells of them.
+// dial fills in who is at the other end, and what the network reports about them.
 func (t *talk) dial() {
 	if t.script.direction == internal {
 		t.other = t.site.agent(t.rng, t.script.to)
@@ -112,14 +111,14 @@ func (t *talk) dial() {
 	}
 }
 
-// hold lets the other party wait, unrecorded, and tells until when.
+// hold puts the other party on hold, unrecorded, and returns until when.
 func (t *talk) hold(at time.Time) time.Time {
 	waited := between(t.rng, 5*time.Second, 40*time.Second)
 	t.call.TotalHoldDuration += waited.Milliseconds()
 	return at.Add(waited)
 }
 
-// transfer rings at the next agent, and tells until when.
+// transfer rings the next agent, and returns when that agent answers.
 func (t *talk) transfer(at time.Time) time.Time {
 	if t.rng.IntN(3) == 0 {
 		return t.hold(at)
@@ -127,7 +126,7 @@ func (t *talk) transfer(at time.Time) time.Time {
 	return at.Add(between(t.rng, 2*time.Second, 8*time.Second))
 }
 
-// recording makes the row of one part, whose call key is not known yet.
+// recording makes the recording of one part. Its call key is not known yet.
 func (t *talk) recording(p part, said clip, startMs int64) callvault.Recording {
 	agent := t.site.agent(t.rng, p.skill)
 	r := callvault.Recording{
@@ -148,7 +147,7 @@ func (t *talk) recording(p part, said clip, startMs int64) callvault.Recording {
 	return r
 }
 
-// agent picks one of those who have the skill.
+// agent picks one of the agents who have the skill.
 func (s *site) agent(rng *rand.Rand, skill string) string {
 	var able []string
 	for _, a := range s.agents {
@@ -159,12 +158,12 @@ func (s *site) agent(rng *rand.Rand, skill string) string {
 	return able[rng.IntN(len(able))]
 }
 
-// between picks a length of time in whole milliseconds, as the API tells it.
+// between picks a duration in whole milliseconds, the unit of the API.
 func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(rng.Int64N((most-least).Milliseconds()))*time.Millisecond
 }
 
-// newUUID makes a UUID (RFC 9562 5.4, version 4) out of seeded chance.
+// newUUID makes a UUID (RFC 9562 5.4, version 4) from the seeded generator.
 func newUUID(rng *rand.Rand) string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], rng.Uint64())

@@ -1,19 +1,19 @@
 #!/bin/sh
-# Makes speech/*.opus, the audio of the sample calls, out of the dialogues
+# Makes speech/*.opus, the audio of the sample calls, from the dialogues
 # speech/*.txt. Needs: apt-get install espeak-ng sox opus-tools
 #
 # A dialogue is one line for each of the two voices, "A = OPTIONS" with the
 # options of espeak-ng, then what they say in turn, "A: …" and "B: …". A is the
 # agent who is recorded, B the other party.
 #
-# The same tools make the same bytes: nothing random and no date goes in.
+# The same tools produce the same bytes: the files contain nothing random and no date.
 set -eu
 
 cd "$(dirname "$0")/speech"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# line VOICE TEXT FILE: what one voice says, as the telephone lets it through.
+# line VOICE TEXT FILE: what one voice says, with the bandwidth of a phone line.
 line() {
     options=$(sed -n "s/^$1 = //p" "$dialogue")
     # shellcheck disable=SC2086 # the options are several words

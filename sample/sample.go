@@ -1,4 +1,4 @@
-// Package sample is a month of call recordings to look at and listen to where
+// Package sample generates a month of call recordings to look at and listen to where
 // there are none yet: three imaginary tenants, some 300 recordings, and their
 // audio, two synthetic voices in each of 20 short dialogues (make-speech.sh).
 //
@@ -22,7 +22,7 @@ import (
 // days is the length of the sample month.
 const days = 30
 
-// Tenants are the three sample sites, in the order of their names.
+// Tenants returns the three sample sites, in the order of their names.
 func Tenants() []callvault.Tenant {
 	var tenants []callvault.Tenant
 	for _, s := range sites {
@@ -35,8 +35,8 @@ func Tenants() []callvault.Tenant {
 }
 
 // Item is one recording with its call, whose Recordings are left empty, and its
-// audio as Ogg Opus (RFC 7845), nil where the recording's status has none. Items
-// share their audio: it must not be changed.
+// audio as Ogg Opus (RFC 7845), which is nil if the recording's status has no audio.
+// Items share audio: callers must not change it.
 type Item struct {
 	Recording callvault.Recording
 	Call      callvault.Call
@@ -45,10 +45,10 @@ type Item struct {
 
 // Month yields the recordings of the 30 days before the UTC day of end, ascending
 // by (StartTime, RecordingKey). A day's calls are the same in every month that
-// holds it; what retention has done to them is not: of each month the first
-// recording is DELETED_TIME, the next two are PENDING_DELETE_TIME, the last but
-// three is PENDING, and the others are SAVED: the newest, which is looked at first,
-// can be heard.
+// contains the day. Their status is not: of each month the first recording is
+// DELETED_TIME, the next two are PENDING_DELETE_TIME, the fourth from the end is
+// PENDING, and the others are SAVED. So the newest, which people try first, can be
+// played.
 func Month(end time.Time) iter.Seq[Item] {
 	return func(yield func(Item) bool) {
 		for _, item := range month(end) {
@@ -65,7 +65,7 @@ func month(end time.Time) []Item {
 	span := callvault.Span{From: first.UnixMilli(), To: last.UnixMilli()}
 	var items []Item
 	for i := range sites {
-		// The local day before the first and the local last day reach into the span.
+		// The local day before the first, and the last local day, overlap the span.
 		for date := first.AddDate(0, 0, -1); !date.After(last); date = date.AddDate(0, 0, 1) {
 			for _, item := range sites[i].day(date) {
 				if span.Contains(item.Call.StartTime) && span.Contains(item.Call.EndTime) {
@@ -86,8 +86,8 @@ func month(end time.Time) []Item {
 	return items
 }
 
-// become gives the recording another status, and takes its audio with it where
-// that status has none.
+// become gives the recording another status, and drops its audio if that status has
+// none.
 func (item *Item) become(status callvault.Status) {
 	item.Recording.Status = status
 	if !status.HasAudio() {

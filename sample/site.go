@@ -7,11 +7,11 @@ const (
 	internal = "INTERNAL"
 )
 
-// site is what is made up of one tenant.
+// site describes an imaginary tenant.
 type site struct {
 	name, title, zone string
-	seed              uint64 // of its chance; another seed makes another month
-	base              int64  // added to its identifiers, which are not those of other sites
+	seed              uint64 // of its random generator; another seed makes another month
+	base              int64  // added to its identifiers, to set them apart from those of other sites
 	number, callerID  string // its own, as others see them
 	open, close       int    // hours of its local day
 	weekday, weekend  int    // calls on a weekday, give or take one; at most on a weekend day
@@ -20,28 +20,28 @@ type site struct {
 	places            []place
 }
 
-// agent is somebody who is recorded, with the extension in the name as the seed
-// writes it. The voices of a dialogue fit those who have its skill.
+// agent is somebody who is recorded. The name includes the extension, as the API writes
+// it. The voices of a dialogue fit the agents who have its skill.
 type agent struct {
 	name   string
 	skills []string
 }
 
-// script is a kind of call: its parts are recorded one after the other, each at
-// another agent. In an internal call, to is the skill of the one who is called.
+// script is a kind of call: its parts are recorded one after the other, each with
+// another agent. In an internal call, to is the skill of the called agent.
 type script struct {
 	direction string
 	parts     []part
 	to        string
 }
 
-// part is a dialogue, by its name in speech, that an agent with the skill has.
+// part is a dialogue, by the name of its file in speech, of an agent with the skill.
 type part struct{ skill, speech string }
 
-// place is where the other parties telephone from; no city is a toll-free number.
+// place is where other parties call from. A toll-free number has no city.
 type place struct{ area, city string }
 
-// tags are what recordings carry as tag data, the usual ones more often.
+// tags are the tag data of recordings. Common ones are repeated, to be picked more often.
 var tags = []string{"", "", "", "", "Default", "Default", "Default", "Training", "Escalation", "Quality"}
 
 var sites = []site{acme, dunmarrow, kestrelby}

@@ -1,6 +1,6 @@
-// Command pictures takes the pictures that README.md shows, anew: it runs the demo,
-// walks through its pages in a headless Chromium as a newcomer would, and puts what
-// that shows into docs/pictures. Run it by make pictures, from the top folder.
+// Command pictures retakes the screenshots in README.md: it runs the demo, visits its
+// pages in a headless Chromium as a newcomer would, and saves the screenshots in
+// docs/pictures. Run it with make pictures, from the top folder.
 package main
 
 import (
@@ -21,8 +21,8 @@ import (
 const (
 	folder   = "docs/pictures"
 	width    = 1280
-	scale    = 1.25 // pixels of the picture to one of the page
-	most     = 200_000
+	scale    = 1.25    // pixels of the screenshot per pixel of the page
+	maxBytes = 200_000 // of a screenshot
 	patience = 8 * time.Minute
 )
 
@@ -66,7 +66,7 @@ func run(ctx context.Context) error {
 
 var welcome = regexp.MustCompile(`http\S+/welcome/\S+`)
 
-// startDemo runs the demo until it has told its link.
+// startDemo starts the demo, and returns the sign-in link that it prints.
 func startDemo(ctx context.Context) (link string, stop func(), err error) {
 	program := filepath.Join(os.TempDir(), fmt.Sprintf("callvault-pictures-%d", os.Getpid()))
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/callvault")
@@ -83,14 +83,14 @@ func startDemo(ctx context.Context) (link string, stop func(), err error) {
 		return "", nil, errors.Join(err, os.Remove(program))
 	}
 	stop = func() {
-		_ = demo.Process.Signal(os.Interrupt) // so that it takes its folder away
+		_ = demo.Process.Signal(os.Interrupt) // so that it removes its folder
 		_ = demo.Wait()
 		_ = os.Remove(program)
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if link = welcome.FindString(lines.Text()); link != "" {
-			go func() { // it goes on to tell
+			go func() { // it prints on
 				for lines.Scan() {
 				}
 			}()
@@ -101,10 +101,10 @@ func startDemo(ctx context.Context) (link string, stop func(), err error) {
 	return "", nil, errors.New("the demo ended without a link")
 }
 
-// browser is a Chromium in which a newcomer is signed in.
+// browser is a Chromium in which the newcomer is signed in.
 type browser struct{ ctx context.Context }
 
-// do runs scripts in the page one after the other, each until it comes to true.
+// do runs scripts in the page one after the other, each until its value is true.
 func (b *browser) do(scripts ...string) error {
 	for _, script := range scripts {
 		for {
@@ -114,7 +114,7 @@ func (b *browser) do(scripts ...string) error {
 			}
 			select {
 			case <-b.ctx.Done():
-				return fmt.Errorf("this did not come true: %s: %w", script, errors.Join(err, b.ctx.Err()))
+				return fmt.Errorf("the script did not become true: %s: %w", script, errors.Join(err, b.ctx.Err()))
 			case <-time.After(200 * time.Millisecond):
 			}
 		}
@@ -122,7 +122,7 @@ func (b *browser) do(scripts ...string) error {
 	return nil
 }
 
-// view is a page as it is looked at.
+// view says which page to show, and how.
 type view struct {
 	path, scheme string // scheme is light or dark
 	height       int64
@@ -142,15 +142,15 @@ func (b *browser) show(v view) error {
 	return chromedp.Do(b.ctx, chromedp.EmulateViewport(width, v.height, chromedp.EmulateScale(scale)), chromedp.Navigate(at+v.path))
 }
 
-// take puts what is shown into the folder.
+// take saves what the browser shows as a screenshot.
 func (b *browser) take(name string) error {
 	const font = `document.documentElement.style.setProperty("--sans", "Inter, system-ui, sans-serif"), scrollTo(0, 0), true`
 	if err := b.do(font, `document.fonts.status === "loaded"`); err != nil {
 		return err
 	}
 	picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-	if err == nil && len(picture) > most {
-		err = fmt.Errorf("%s has %d bytes; %d are allowed", name, len(picture), most)
+	if err == nil && len(picture) > maxBytes {
+		err = fmt.Errorf("%s has %d bytes; %d are allowed", name, len(picture), maxBytes)
 	}
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (b *browser) search() error {
 	return b.take("search.png")
 }
 
-// player shows a call of several recordings, half heard.
+// player shows a call of several recordings, half of it played.
 func (b *browser) player() error {
 	if err := b.show(view{"/recordings?tenant=dunmarrow-dental&skill=Insurance", "dark", 760}); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (b *browser) player() error {
 	return b.take("player.png")
 }
 
-// calendar shows a tenant's month, and a day of it.
+// calendar shows a tenant's month, and one of its days.
 func (b *browser) calendar() error {
 	day := time.Now().AddDate(0, 0, -12)
 	if err := b.show(view{"/completeness/eased/acme-ns?day=" + day.Format(time.DateOnly), "light", 960}); err != nil {
