@@ -79,6 +79,10 @@ type Delivery struct {
 	Link func(ctx context.Context, lives time.Duration, header map[string]string) (string, error)
 }
 
+// ErrNotWAV is wrapped by the error for audio that is there, but cannot be converted to
+// WAV because it is too long, or is damaged audio that an operator has accepted.
+var ErrNotWAV = errors.New("cannot be converted to WAV")
+
 // linkTime is how long a Link is valid. A store checks that only when a download
 // begins.
 const linkTime = time.Minute
@@ -112,9 +116,9 @@ func (d *Delivery) content() (io.ReadSeeker, int64, error) {
 	}
 	var fault *audio.Fault
 	switch {
-	case errors.As(err, &fault): // too long, or damaged audio that an operator has accepted
-		return nil, 0, fmt.Errorf("the audio of %s cannot be converted to WAV: %s; request it as Ogg Opus: %w",
-			d.Entry.Recording.RecordingKey, fault.Finding(), callvault.NotFound)
+	case errors.As(err, &fault):
+		return nil, 0, fmt.Errorf("the audio of %s %w: %s; request it as Ogg Opus: %w",
+			d.Entry.Recording.RecordingKey, ErrNotWAV, fault.Finding(), callvault.NotFound)
 	case err != nil:
 		return nil, 0, fmt.Errorf("audio of %s: %w", d.Entry.Recording.RecordingKey, err)
 	}

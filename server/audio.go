@@ -67,7 +67,7 @@ func (s *Server) audio(w *response, r *http.Request) error {
 // lost logs that audio which should be held is missing. The client gets an ordinary 404,
 // which a collector accepts as the answer, so that the log alone shows the fault.
 func (s *Server) lost(w *response, err error) error {
-	if errors.Is(err, callvault.NotFound) {
+	if errors.Is(err, callvault.NotFound) && !errors.Is(err, delivery.ErrNotWAV) {
 		s.Log.Error("audio that was held is lost; run verify for details", "request_id", w.id, "tenant", account.MaskKeys(w.tenant), "key", account.MaskKeys(w.key))
 	}
 	return err

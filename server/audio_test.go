@@ -295,3 +295,23 @@ func TestLostAudio(t *testing.T) {
 		t.Errorf("the log says:\n%s", text)
 	}
 }
+
+// TestDamagedAudioIsNotLost: that damaged audio which an operator has accepted cannot be
+// had as WAV is no reason to alarm the operator.
+func TestDamagedAudioIsNotLost(t *testing.T) {
+	w := newWorld(t)
+	spool, err := w.archive.NewSpool()
+	must(t, err)
+	damaged := bytes.Clone(clips()[0])
+	damaged[len(damaged)/2]++
+	_, err = spool.Write(damaged)
+	must(t, err)
+	kept, err := spool.Accept()
+	must(t, err)
+	_, _, err = w.archive.Keep(t.Context(), &archive.Intake{Recording: recording("a", 0), Audio: kept, Added: time.Now(), Accepted: "better than none"})
+	must(t, err)
+	wantError(t, "as WAV", w.get(audioPath("acme-ns", "a")+"?format=wav"), 404, "not_found")
+	if text := w.log.String(); strings.Contains(text, `"level":"ERROR"`) {
+		t.Errorf("the log says:\n%s", text)
+	}
+}
