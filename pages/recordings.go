@@ -179,19 +179,19 @@ func standingOf(e *archive.Entry) standing {
 	status := e.Recording.Status
 	switch {
 	case status == callvault.Pending:
-		return standing{"", "Not held yet", "It is known, but its audio has not come in: it is still to be fetched, or what came was refused and set aside. Completeness says which."}
+		return standing{"", "Not held yet", "This recording is known, but its audio has not come in: it is still to be fetched, or what came was refused and set aside. Completeness says which."}
 	case status == callvault.DeletedUser:
-		return standing{"", "Deleted", "Somebody deleted it at its source before it could be kept here."}
+		return standing{"", "Deleted", "Somebody deleted this recording at its source before it could be kept here."}
 	case status == callvault.DeletedSpace, status == callvault.DeletedTime:
-		return standing{"", "Deleted", "Its source deleted it, to make room or because of its age, before it could be kept here."}
+		return standing{"", "Deleted", "Its source deleted this recording, to make room or because of its age, before it could be kept here."}
 	case status.Deleted():
-		return standing{"", "Deleted", "It was deleted at its source before it could be kept here."}
+		return standing{"", "Deleted", "This recording was deleted at its source before it could be kept here."}
 	case !status.HasAudio():
-		return standing{"", shorten(string(status), 40), "Its source calls it " + shorten(string(status), 40) + ", which is not a status known here. There is no audio to hear."}
+		return standing{"", shorten(string(status), 40), "Its source gives it the status " + shorten(string(status), 40) + ", which is not known here. There is no audio to hear."}
 	case !e.Held:
 		return standing{"bad", "Missing", "Its audio should be here, but is not."}
 	case status != callvault.Saved:
-		return standing{"warn", "Deleted soon", "It is held, and marked to be deleted."}
+		return standing{"warn", "Deleted soon", "This recording is held, and marked to be deleted."}
 	}
 	return standing{"ok", "Held", ""}
 }
