@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"callvault"
@@ -48,7 +50,7 @@ func (r *Run) enqueue(ctx context.Context, t *turn) error {
 	return r.queue.Enqueue(ctx, t.shared())
 }
 
-// shared returns the turn's name for the queue.
+// shared returns what names the turn in the queue.
 func (t *turn) shared() Turn {
 	return Turn{Source: t.r.source.Name, Tenant: t.site.tenant, Began: t.r.began}
 }
@@ -82,8 +84,9 @@ func (r *Run) enqueueAll(ctx context.Context) error {
 // enqueueTurns hands out the turns of all tenants that are known by now.
 func (r *Run) enqueueTurns(ctx context.Context) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, t := range r.turns {
+	turns := slices.Collect(maps.Values(r.turns))
+	r.mu.Unlock()
+	for _, t := range turns {
 		if err := r.queue.Enqueue(ctx, t.shared()); err != nil {
 			return localFault{err}
 		}
@@ -118,8 +121,8 @@ func (r *Run) awaitTurns(ctx context.Context) (err error) {
 }
 
 // TakeTurn takes a tenant's turn of a shared run: it fetches what is due until nothing
-// more can be fetched within the run, for atMost. ErrUnfinished says that ctx or that time
-// ended first; requests in flight were finished.
+// more can be fetched within the run. It returns ErrUnfinished if ctx ends before, or if it
+// takes longer than atMost; requests in flight were finished then.
 func (c *Collector) TakeTurn(ctx context.Context, source *Source, which Turn, atMost time.Duration) error {
 	if why, err := c.halted(ctx, source.Name); err != nil || why != "" {
 		return err
