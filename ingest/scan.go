@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
@@ -147,11 +148,11 @@ func (s *scan) match() []File {
 	for i := range s.files {
 		f := &s.files[i]
 		stem := trimExt(f.Path)
-		f.sidecar, f.row = s.sidecars[stem], s.rows[f.Path]
-		f.conflict = s.conflicts[f.Path]
-		if f.row == nil {
-			f.row, f.conflict = s.rows[stem], s.conflicts[stem]
+		f.sidecar = s.sidecars[stem]
+		if byKey := s.rows[stem]; byKey != nil && stem != f.Path {
+			s.merge(f.Path, maps.Clone(byKey))
 		}
+		f.row, f.conflict = s.rows[f.Path], cmp.Or(s.conflicts[stem], s.conflicts[f.Path])
 		f.table = s.unread[filepath.Dir(f.Path)]
 		if _, err := os.Stat(stem + ".json"); err == nil && f.sidecar == "" {
 			f.sidecar = stem + ".json" // of a file that was named without it

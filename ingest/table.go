@@ -167,8 +167,7 @@ func withoutGuard(text string) string {
 // not.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// place files a row under the path of its audio, and reports whether it names any. Two
-// rows for the same audio complete each other; if they differ it is a conflict.
+// place files a row under the path of its audio, and reports whether it names any.
 func (s *scan) place(dir string, row map[string]string) bool {
 	path := ""
 	switch {
@@ -181,9 +180,15 @@ func (s *scan) place(dir string, row map[string]string) bool {
 	default:
 		return false
 	}
-	if s.only != nil && !s.only[path] {
-		return true
+	if s.only == nil || s.only[path] {
+		s.merge(path, row)
 	}
+	return true
+}
+
+// merge adds a row to what is known of the audio at path. Two rows for the same audio
+// complete each other; if they differ it is a conflict.
+func (s *scan) merge(path string, row map[string]string) {
 	for field, value := range s.rows[path] {
 		switch {
 		case row[field] == "":
@@ -196,7 +201,6 @@ func (s *scan) place(dir string, row map[string]string) bool {
 		}
 	}
 	s.rows[path] = row
-	return true
 }
 
 // readRow sets the fields of r from a row of a table, except those that are empty in the

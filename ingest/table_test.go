@@ -62,3 +62,21 @@ func TestLinesThatAreNotUnicode(t *testing.T) {
 		}
 	}
 }
+
+// TestTablesThatNameOneAudioInTwoWays: rows that name it by its file and by its key
+// complete each other too, and may differ.
+func TestTablesThatNameOneAudioInTwoWays(t *testing.T) {
+	for skill, agent := range map[string]string{"Sales": "Ann", "": "Bob"} {
+		w := newWorld(t)
+		w.write("a.opus", second)
+		w.write("files.csv", []byte("file,agent\na.opus,Ann\n"))
+		w.write("keys.csv", []byte("recordingKey,skill,agent\na,"+skill+","+strings.TrimPrefix(agent, "Ann")+"\n"))
+		_, refused := w.imported(filepath.Join(w.dir, "in"))
+		switch err := refused["a.opus"]; {
+		case agent == "Bob" && (err == nil || !strings.Contains(err.Error(), "differ in agent")):
+			t.Errorf("two agents: refused %v", refused)
+		case agent == "Ann" && (err != nil || w.only().Agent != "Ann" || w.only().Skill != "Sales" || w.only().RecordingKey != "a"):
+			t.Errorf("refused %v, kept %+v", refused, w.recordings())
+		}
+	}
+}
