@@ -125,8 +125,9 @@ func (c *calendar) readMonth(x *exchange) (chosen string, err error) {
 	}
 	// Noon exists on every day in every zone.
 	c.Month = time.Date(c.Month.Year(), c.Month.Month(), 1, 12, 0, 0, 0, c.Zone)
-	if c.Month.After(x.now.AddDate(0, 0, 1)) {
-		c.Month = time.Date(x.now.In(c.Zone).Year(), x.now.In(c.Zone).Month(), 1, 12, 0, 0, 0, c.Zone)
+	today := x.now.In(c.Zone)
+	if present := time.Date(today.Year(), today.Month(), 1, 12, 0, 0, 0, c.Zone); c.Month.After(present) {
+		c.Month = present
 	}
 	return chosen, nil
 }
