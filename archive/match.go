@@ -88,10 +88,15 @@ func (t text) lookups(kinds ...string) []lookup {
 // lastRune sorts after anything that can follow a prefix of a word.
 const lastRune = "\U0010FFFF"
 
-// exactly returns the look-ups for the values that a grant names.
+// exactly returns the look-ups for the values that a grant names; none if one of them has
+// no words, as "", and so no mark.
 func exactly(kind string, values []string) (list []lookup) {
 	for _, value := range values {
-		for _, l := range textOf(value).lookups(kind) {
+		lookups := textOf(value).lookups(kind)
+		if len(lookups) == 0 {
+			return nil
+		}
+		for _, l := range lookups {
 			l.accept = func(other string) bool { return other == cut(keepable(value), maxValueBytes) }
 			list = append(list, l)
 		}

@@ -181,7 +181,7 @@ func searchAgreesWithModel(s *suite) {
 		if random.IntN(2) == 0 {
 			q.Party = fmt.Sprint(random.IntN(300) + 1000)[1:]
 		}
-		grants := []callvault.Grant{everything, {Tenants: []string{"a"}}, {Tenants: []string{"a", "c"}}, {AllTenants: true, Agents: agents[:1]}}
+		grants := []callvault.Grant{everything, {Tenants: []string{"a"}}, {Tenants: []string{"a", "c"}}, {AllTenants: true, Agents: agents[:1]}, {AllTenants: true, Agents: []string{agents[1], ""}}}
 		q.Grant = &grants[random.IntN(len(grants))]
 		want := []string{}
 		for i := range all {
