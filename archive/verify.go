@@ -237,7 +237,7 @@ func finding(unsound error) string {
 // sidecarFault says what is wrong with a sidecar that could not be read.
 func sidecarFault(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
-		return "the sidecar is missing: a rebuild would not know which recording the audio is"
+		return "the sidecar is missing: without it, a rebuild does not know this recording"
 	}
 	return fmt.Sprintf("the sidecar cannot be read: %v", err)
 }

@@ -23,16 +23,20 @@ func (a *Archive) checkWithoutAudio(ctx context.Context, entry *Entry) (fault st
 	return fault, err
 }
 
-// checkSidecarAlone reads a sidecar that should describe no audio.
+// checkSidecarAlone reads a sidecar that should describe no audio. If it does, either a
+// rebuild did not find the audio whole, or a crash came before the row of a recording that
+// was being completed.
 func (a *Archive) checkSidecarAlone(ctx context.Context, entry *Entry) (fault string, err error) {
-	side, err := a.readSidecar(ctx, entry.path)
+	side, whole, err := a.readFiles(ctx, entry.path)
 	switch {
 	case unavailable(err):
 		return "", err
 	case err != nil:
 		return sidecarFault(err), ctx.Err()
-	case side.Audio != nil:
+	case !whole:
 		return "its audio is lost or damaged: the sidecar describes audio, but none is held", nil
+	case side.Audio != nil:
+		return "the database does not know that its audio is here; rebuild takes it in", nil
 	}
 	return "", nil
 }

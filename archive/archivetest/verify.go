@@ -134,6 +134,18 @@ func verifyWithoutAudio(s *suite) {
 	if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) != 3 {
 		s.Errorf("faults %v", faults)
 	}
+
+	// A crash while its audio was kept leaves the files of a recording without its row.
+	s.add(pending("crashed", noon), nil)
+	elsewhere := s.Fresh(s.T)
+	if _, _, err := elsewhere.Keep(s.Context(), s.intake(elsewhere, row("crashed", noon), second)); err != nil {
+		s.Fatal(err)
+	}
+	if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) != 4 || !strings.Contains(faults["crashed"], "rebuild takes it in") {
+		s.Errorf("faults %v", faults)
+	}
+	s.rebuild(s.Archive)
+	s.held(s.Archive, tenant, "crashed", second)
 }
 
 // verifyStrays: blobs that belong to no recording are reported, once each.
