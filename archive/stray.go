@@ -92,13 +92,16 @@ func (a *Archive) stray(ctx context.Context, key string, span callvault.Span) (f
 		return "", "", nil
 	}
 	var kept string
-	err = a.db.Reader.QueryRowContext(ctx, `SELECT path FROM recordings WHERE tenant = $1 AND recording_key = $2`,
-		r.TenantName, r.RecordingKey).Scan(&kept)
+	var addedMs int64
+	err = a.db.Reader.QueryRowContext(ctx, `SELECT path, added_ms FROM recordings WHERE tenant = $1 AND recording_key = $2`,
+		r.TenantName, r.RecordingKey).Scan(&kept, &addedMs)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return "the database does not know this file's recording; rebuild takes it in", r.TenantName, nil
 	case err != nil:
 		return "", "", fmt.Errorf("recording %s: %w", r.RecordingKey, err)
+	case kept == "" || kept != path && side.AddedAt > addedMs: // a crash came before its row
+		return "the database does not know this form of the recording; rebuild takes it in", r.TenantName, nil
 	case kept != path:
 		return "an earlier form of a recording whose files are elsewhere", r.TenantName, nil
 	}

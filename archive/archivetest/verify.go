@@ -144,8 +144,21 @@ func verifyWithoutAudio(s *suite) {
 	if faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now()); len(faults) != 4 || !strings.Contains(faults["crashed"], "rebuild takes it in") {
 		s.Errorf("faults %v", faults)
 	}
+	s.add(pending("moved", noon), nil)
+	in := s.intake(elsewhere, row("moved", noon+24*3600*1000), second)
+	in.Added = in.Added.Add(time.Second)
+	if _, _, err := elsewhere.Keep(s.Context(), in); err != nil {
+		s.Fatal(err)
+	}
+	faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now())
+	for _, key := range []string{"moved.json", "moved.opus"} {
+		if fault := faults[tenant+"/2024/02/13/"+key]; !strings.Contains(fault, "rebuild takes it in") {
+			s.Errorf("%s: %q", key, fault)
+		}
+	}
 	s.rebuild(s.Archive)
 	s.held(s.Archive, tenant, "crashed", second)
+	s.held(s.Archive, tenant, "moved", second)
 }
 
 // verifyStrays: blobs that belong to no recording are reported, once each.
