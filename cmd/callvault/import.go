@@ -48,7 +48,7 @@ Exit status 3: some files could not be imported; each is named, with the reason.
 		Args:    someArguments("the PATH of a file or folder"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if tenant == "" {
-				return usageError{errors.New("say whose recordings they are: --tenant T")}
+				return usageError{errors.New("name the tenant that the recordings belong to: --tenant T")}
 			}
 			return withAudio(c.Context(), o, func(v *vault) error {
 				owner, err := v.accounts.Tenant(c.Context(), tenant)
@@ -58,7 +58,7 @@ Exit status 3: some files could not be imported; each is named, with the reason.
 				done, err := importPaths(c.Context(), v, owner, args)
 				recordErr := v.accounts.Record(context.WithoutCancel(c.Context()), account.Event{
 					Action: account.ActionImport, Tenant: tenant,
-					Detail: fmt.Sprintf("%d recordings added, %d there already, %d files not taken", done.Added, done.Known, len(done.Refused)),
+					Detail: fmt.Sprintf("%d recordings added, %d there already, %d files not imported", done.Added, done.Known, len(done.Refused)),
 				})
 				err = errors.Join(err, recordErr)
 				if printErr := done.print(c, o); err == nil {
@@ -132,7 +132,7 @@ func (done *imported) print(c *cobra.Command, o *options) error {
 		}
 	} else {
 		for _, fault := range done.Refused {
-			fmt.Fprintf(c.ErrOrStderr(), "not taken: %s: %s\n", shownName(fault.Path), strings.Map(printable, fault.Fault))
+			fmt.Fprintf(c.ErrOrStderr(), "not imported: %s: %s\n", shownName(fault.Path), strings.Map(printable, fault.Fault))
 		}
 		printSummary(c.OutOrStdout(), done)
 	}
@@ -143,6 +143,6 @@ func (done *imported) print(c *cobra.Command, o *options) error {
 }
 
 func printSummary(w io.Writer, done *imported) {
-	fmt.Fprintf(w, "%d recordings added to %s, %d were there already, %d files not taken\n",
+	fmt.Fprintf(w, "%d recordings added to %s, %d were there already, %d files not imported\n",
 		done.Added, done.Tenant, done.Known, len(done.Refused))
 }

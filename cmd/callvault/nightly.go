@@ -158,10 +158,10 @@ type ledgerMetrics struct {
 const ledgerPause = 30 * time.Second
 
 var (
-	ledgerItems = prometheus.NewDesc("callvault_collect_recordings", "Recordings of the sources by how they stand.", []string{"source", "tenant", "state"}, nil)
-	ledgerDone  = prometheus.NewDesc("callvault_collect_last_complete_seconds", "When a tenant was last complete, in Unix seconds; 0 never.", []string{"source", "tenant"}, nil)
+	ledgerItems = prometheus.NewDesc("callvault_collect_recordings", "Recordings of the sources, by state.", []string{"source", "tenant", "state"}, nil)
+	ledgerDone  = prometheus.NewDesc("callvault_collect_last_complete_seconds", "When a tenant was last complete, in Unix seconds; 0 if never.", []string{"source", "tenant"}, nil)
 	ledgerUsed  = prometheus.NewDesc("callvault_collect_egress_bytes", "Audio bytes fetched in the last five days.", []string{"source", "tenant"}, nil)
-	ledgerNo    = prometheus.NewDesc("callvault_collect_refused_total", "Answers of the sources that were not 200, by status; those of lists have no tenant.", []string{"source", "tenant", "code"}, nil)
+	ledgerNo    = prometheus.NewDesc("callvault_collect_refused_total", "Answers of the sources other than 200, by status; those to lists have no tenant.", []string{"source", "tenant", "code"}, nil)
 	ledgerRun   = prometheus.NewDesc("callvault_collect_last_run_seconds", "When the last run ended, in Unix seconds, by its result.", []string{"source", "result"}, nil)
 )
 

@@ -73,7 +73,7 @@ func rebuild(c *cobra.Command, o *options, v *vault) error {
 		for _, fault := range done.Faults {
 			fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", fault.RecordingKey, fault.Fault)
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%d recordings of %d tenants taken in from the files, %d with audio; %d rows without files taken away; %d faults\n",
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%d recordings of %d tenants restored from the files, %d with audio; %d rows without files removed; %d faults\n",
 			done.Recordings, len(done.Tenants), done.Held, done.Dropped, len(done.Faults))
 	}
 	if err != nil {

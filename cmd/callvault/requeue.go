@@ -62,7 +62,7 @@ func (n *node) requeueDead(ctx context.Context) error {
 	}
 	running, err := n.queue.JobList(ctx, runningJobs())
 	if err != nil {
-		return fmt.Errorf("jobs at work: %w", err)
+		return fmt.Errorf("running jobs: %w", err)
 	}
 	var dead []*rivertype.JobRow
 	for _, job := range running.Jobs {

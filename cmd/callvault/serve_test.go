@@ -364,7 +364,7 @@ func TestInterruptedImport(t *testing.T) {
 	if stdout, _, status := runOn(t, data, "verify"); status != 0 {
 		t.Errorf("verify: %d %s", status, stdout)
 	}
-	want := fmt.Sprintf("%d recordings added to acme-ns, %d were there already, 0 files not taken", files-held, held)
+	want := fmt.Sprintf("%d recordings added to acme-ns, %d were there already, 0 files not imported", files-held, held)
 	if out := must(t, data, "import", "--tenant", "acme-ns", dir); out != want {
 		t.Errorf("the next import: %s, want %s", out, want)
 	}

@@ -109,7 +109,7 @@ func tenantSetCommand(o *options) *cobra.Command {
 		Args:    oneArgument("the tenant's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if noFlagsSet(c) {
-				return usageError{fmt.Errorf("say what to change of %s, such as --agents 30", args[0])}
+				return usageError{fmt.Errorf("say what to change about %s, such as --agents 30", args[0])}
 			}
 			return withDatabase(c.Context(), o, func(v *vault) error {
 				return asUsage(v.accounts.SetTenant(c.Context(), args[0], func(t *callvault.Tenant) error {

@@ -76,7 +76,7 @@ func (f *userFlags) apply(flags *pflag.FlagSet, u grantee) (err error) {
 			*u.can, err = u.parse(strings.Join(f.can, ","))
 		case "request-limit":
 			if u.requestLimit == nil {
-				err = errors.New("a person has no such limit")
+				err = errors.New("people have no such limit")
 				break
 			}
 			*u.requestLimit, err = onOff(f.requestLimit)
@@ -186,7 +186,7 @@ func userSetCommand(o *options) *cobra.Command {
 		Args:    oneArgument("the user's NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if noFlagsSet(c) {
-				return usageError{fmt.Errorf("say what to change of %s, such as --can read,write", args[0])}
+				return usageError{fmt.Errorf("say what to change about %s, such as --can read,write", args[0])}
 			}
 			return withDatabase(c.Context(), o, func(v *vault) error {
 				return asUsage(v.editGrantee(c.Context(), args[0], func(h grantee, _ *bool) error { return flags.apply(c.Flags(), h) }))
