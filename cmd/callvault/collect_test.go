@@ -49,13 +49,13 @@ func pacedCollector(t *testing.T, clips int) (data string) {
 	return data
 }
 
-// heldBelow is how many recordings of acme-ns have their audio in a data folder.
+// heldBelow counts the recordings of acme-ns that have audio in a data folder.
 func heldBelow(data string) int {
 	held, _ := filepath.Glob(filepath.Join(data, "audio", "acme-ns", "*", "*", "*", "*.opus"))
 	return len(held)
 }
 
-// TestServeWithoutKey: a service is not kept from its other work by the key of a source.
+// TestServeWithoutKey: a missing key of a source does not stop a service from serving.
 func TestServeWithoutKey(t *testing.T) {
 	t.Parallel()
 	data := pacedCollector(t, 1)
@@ -65,7 +65,7 @@ func TestServeWithoutKey(t *testing.T) {
 	stop(t, serving(t, data))
 }
 
-// Ctrl-C ends a run soon, and another process is kept from the source until then.
+// Ctrl-C ends a run soon; until then no other process can run over the source.
 func TestInterruptedCollect(t *testing.T) {
 	data := pacedCollector(t, 8)
 	c := command("collect", "--data", data)
@@ -94,7 +94,7 @@ func TestInterruptedCollect(t *testing.T) {
 	}
 }
 
-// TestCollectAlerts: a run by hand, or by a timer, tells the webhook what came of it.
+// TestCollectAlerts: a run by hand, or by a timer, sends its result to the webhook.
 func TestCollectAlerts(t *testing.T) {
 	events := make(chan collect.Event, 10)
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -130,8 +130,8 @@ func TestCollectAlerts(t *testing.T) {
 	}
 }
 
-// TestForPeople: the numbers of the API's own answers are not for people; those of a
-// source's are often all there is to say.
+// TestForPeople: errors are shown without the API's own status numbers, but with those
+// of a source, which are often all there is to say.
 func TestForPeople(t *testing.T) {
 	for text, want := range map[string]string{
 		"tenant x: 404 not_found": "tenant x",
@@ -144,8 +144,8 @@ func TestForPeople(t *testing.T) {
 	}
 }
 
-// TestSummary: it fits a screen however much is missing, and no tenant hides what
-// another lacks.
+// TestSummary: the summary fits on a screen however much is missing, and no tenant hides
+// what another lacks.
 func TestSummary(t *testing.T) {
 	closed := time.Date(2024, 2, 12, 3, 10, 0, 0, time.UTC).UnixMilli()
 	r := &collect.Report{Source: "acme", Result: collect.Incomplete, Problems: []collect.Problem{{Reason: "the list failed"}}}
@@ -174,8 +174,8 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// TestSourceLine: a source of which no run has succeeded for long is told of by status
-// too, for where no service watches.
+// TestSourceLine: status, too, warns when no run over a source has succeeded for long,
+// for where no service watches.
 func TestSourceLine(t *testing.T) {
 	ran := time.Date(2024, 2, 12, 1, 0, 0, 0, time.UTC)
 	at := ran.UnixMilli()
@@ -187,7 +187,7 @@ func TestSourceLine(t *testing.T) {
 	}
 }
 
-// TestNoReport: a run that an error has ended is no report in the list of them.
+// TestNoReport: a run that an error ended is left out of the JSON list of reports.
 func TestNoReport(t *testing.T) {
 	var out strings.Builder
 	if err := printReports(&out, &options{json: true}, []*collect.Report{nil}); err != nil || out.String() != "[]\n" {
@@ -195,7 +195,7 @@ func TestNoReport(t *testing.T) {
 	}
 }
 
-// TestPlanInterrupted: a plan that ends as it is interrupted is an error, not no plan.
+// TestPlanInterrupted: a plan that is interrupted at its very end is an error, not nil.
 func TestPlanInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestKeyFileIsReadAnew: a key that was refreshed is taken up without a new start; one
-// that cannot be read leaves the earlier.
-func TestKeyFileIsReadAnew(t *testing.T) {
+// TestKeyFileIsReadAgain: a refreshed key is used without a restart; while the file
+// cannot be read, the earlier key stays in use.
+func TestKeyFileIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "acme.key")
 	write := func(key string) {
@@ -48,8 +48,8 @@ func TestKeyFileIsReadAnew(t *testing.T) {
 	}
 }
 
-// TestSourceWithoutKey: an address that is none is refused at once, a key that cannot be
-// read by the runs over its source alone.
+// TestSourceWithoutKey: a malformed address is refused at once; a key that cannot be read
+// fails only the runs over its source.
 func TestSourceWithoutKey(t *testing.T) {
 	c := &config{dir: t.TempDir(), Source: []sourceConfig{{Name: "acme", URL: "https://acme.example", KeyFile: "acme.key", Since: "2024-01-01"}}}
 	if sources, err := c.sources(nil); err != nil || sources[0].Client != nil {
@@ -61,7 +61,7 @@ func TestSourceWithoutKey(t *testing.T) {
 	}
 }
 
-// TestEmptySecret: alerts are not sent without a signature where one is asked for.
+// TestEmptySecret: alerts are not sent unsigned if the configuration asks for a signature.
 func TestEmptySecret(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "hook.secret"), []byte("\n"), 0o600); err != nil {
@@ -73,8 +73,8 @@ func TestEmptySecret(t *testing.T) {
 	}
 }
 
-// TestWithoutQuotes: who forgets the quotes, or sets too many, is told so in words of the
-// file.
+// TestWithoutQuotes: missing or superfluous quotes are reported in terms of the file, not
+// of Go.
 func TestWithoutQuotes(t *testing.T) {
 	for line, kind := range map[string]string{
 		`since = 2024-01-01`: "a local date", `pace = 3.5`: "a float", `own_server = "true"`: "a string", "agents = { a = '5' }": "a string",
@@ -90,7 +90,7 @@ func TestWithoutQuotes(t *testing.T) {
 	}
 }
 
-// TestByteOrderMark: a configuration may begin as editors on Windows begin it.
+// TestByteOrderMark: a configuration may begin with a byte order mark, as Windows editors write it.
 func TestByteOrderMark(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, configName), []byte("\uFEFF[[source]]\r\nname = \"acme\"\r\n"), 0o600); err != nil {

@@ -19,8 +19,8 @@ import (
 	"callvault"
 )
 
-// exportable is a data folder with recordings of one tenant in Denver, an hour
-// apart from ten in the evening of 11 February 2024 on, with those agents.
+// exportable makes a data folder with a recording of each agent, for one tenant in
+// Denver, an hour apart, from 10 p.m. on 11 February 2024 on.
 func exportable(t *testing.T, agents ...string) (data string) {
 	t.Helper()
 	data, in := t.TempDir(), t.TempDir()
@@ -42,8 +42,8 @@ func exportable(t *testing.T, agents ...string) (data string) {
 	return data
 }
 
-// TestExportTable: the table opens in a spreadsheet as it is, and nothing in it is
-// taken for a formula.
+// TestExportTable: the table opens in a spreadsheet unchanged, and nothing in it is taken
+// for a formula.
 func TestExportTable(t *testing.T) {
 	agents := []string{"=1+1", "+1", "-1", "@SUM(A1)", "＝1+1", "Ann \"A\", 1\nof 2", "Ånn(1)"}
 	data, to := exportable(t, agents...), t.TempDir()
@@ -70,8 +70,8 @@ func TestExportTable(t *testing.T) {
 	}
 }
 
-// TestExportIsImported: what an export tells of its audio an import takes in as it was,
-// whatever a table makes of line breaks and apostrophes.
+// TestExportIsImported: an import restores the metadata of an export as it was, whatever
+// the table does to line breaks and apostrophes.
 func TestExportIsImported(t *testing.T) {
 	agents := []string{"=1", "'=1", "''=1", "'", "'tis", "a\r\nb", "a\rb", "a\nb", "\r=1", "'\r\n=1"}
 	data, to, other := exportable(t, agents...), t.TempDir(), t.TempDir()
@@ -90,7 +90,7 @@ func TestExportIsImported(t *testing.T) {
 	if got := export(other, t.TempDir()); got != want {
 		t.Errorf("%s\nbecomes\n%s", want, got)
 	}
-	// The table alone keeps all but how lines were broken.
+	// The table alone preserves everything but the form of line breaks.
 	other = t.TempDir()
 	if err := os.Remove(filepath.Join(to, "recordings.jsonl")); err != nil {
 		t.Fatal(err)
@@ -103,9 +103,9 @@ func TestExportIsImported(t *testing.T) {
 	}
 }
 
-// TestExportTellsOfCalls: what is known of a call goes with its recording, and comes in
-// again.
-func TestExportTellsOfCalls(t *testing.T) {
+// TestExportWithCalls: the metadata of a call is exported with its recording, and
+// imported again.
+func TestExportWithCalls(t *testing.T) {
 	const call = `"call":{"callId":"4711","shortId":167280,"callKey":"4711-call","startTime":1707770449000,"endTime":1707770500000,` +
 		`"direction":"INBOUND","recordings":[],"tenantName":"acme-ns","callerId":"ACME NORTHSIDE","dialedPartyNumber":"9705550198",` +
 		`"accountCodes":["0866"],"totalHoldDuration":1200,"location":"Grand Junction, CO","dropEventType":"DROP"}`
@@ -131,8 +131,8 @@ func TestExportTellsOfCalls(t *testing.T) {
 	}
 }
 
-// TestExportAgain: an export goes on where one was broken off, leaves no part of a
-// file, and has the tenant's days.
+// TestExportAgain: an export resumes one that was cut short, leaves no partial file, and
+// uses days of the tenant's time zone.
 func TestExportAgain(t *testing.T) {
 	data, to := exportable(t, "Ann", "Ben", "Cid", "Dan"), t.TempDir()
 	export := func() {
@@ -163,7 +163,7 @@ func TestExportAgain(t *testing.T) {
 	}
 }
 
-// TestExportOverAPipe: what is no file under a recording's name is replaced, and not read.
+// TestExportOverAPipe: a pipe under a recording's name is replaced, and not read.
 func TestExportOverAPipe(t *testing.T) {
 	data, to := exportable(t, "Ann"), t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(to, "a.opus"), 0o600); err != nil {
@@ -175,8 +175,8 @@ func TestExportOverAPipe(t *testing.T) {
 	}
 }
 
-// TestDaysWithoutMidnight: where the clocks are set on at midnight, a day begins when
-// they are, so that an export loses nothing of the evening before.
+// TestDaysWithoutMidnight: where clocks are set forward at midnight, the day begins at
+// that moment, so that an export loses nothing of the evening before.
 func TestDaysWithoutMidnight(t *testing.T) {
 	zone, err := time.LoadLocation("America/Santiago")
 	if err != nil {
@@ -197,8 +197,8 @@ func TestDaysWithoutMidnight(t *testing.T) {
 	}
 }
 
-// TestExportOverOthers: a file that is not the recording's audio is not taken for it,
-// though it has its name and its size.
+// TestExportOverOthers: a file with other content is not mistaken for the recording's
+// audio, even if it has its name and its size.
 func TestExportOverOthers(t *testing.T) {
 	data := exportable(t, "Ann")
 	for _, format := range []string{"opus", "wav"} {
@@ -226,8 +226,8 @@ func TestExportOverOthers(t *testing.T) {
 	}
 }
 
-// TestExportDamaged: audio that is not what was kept is not given to somebody else beside
-// its SHA-256, and keeps nothing else from being exported.
+// TestExportDamaged: damaged audio is not handed out beside its old SHA-256, and does not
+// stop other recordings from being exported.
 func TestExportDamaged(t *testing.T) {
 	data := exportable(t, "Ann", "Ben", "Cid")
 	held, err := filepath.Glob(filepath.Join(data, "audio", "acme-ns", "*", "*", "*", "b.opus"))
@@ -295,7 +295,7 @@ func sizes(t *testing.T, pattern string) (sum int64) {
 	return sum
 }
 
-// failingAudio cannot be read for that reason.
+// failingAudio fails to be read, with the error reason.
 type failingAudio struct {
 	io.ReadSeeker
 	reason error
@@ -303,8 +303,8 @@ type failingAudio struct {
 
 func (a failingAudio) Read([]byte) (int, error) { return 0, a.reason }
 
-// TestExportReadError: audio that the disk cannot read is damaged, and does not end the
-// export; a store that is away does.
+// TestExportReadError: audio that the disk cannot read counts as damaged, and does not
+// end the export; an unavailable store does.
 func TestExportReadError(t *testing.T) {
 	for reason, want := range map[error]bool{syscall.EIO: true, callvault.Unavailable: false, callvault.NotFound: false} {
 		_, err := io.ReadAll(audioReader{t.Context(), failingAudio{reason: reason}})

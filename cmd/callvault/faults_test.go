@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestServiceTellsWhatIsNotWritten: a database that takes nothing more is told of in
-// the log, not only at the end; requests are answered on.
-func TestServiceTellsWhatIsNotWritten(t *testing.T) {
+// TestServiceLogsWhatIsNotWritten: when the database accepts no more writes, the log says
+// so at once, not only at the end; requests are still answered.
+func TestServiceLogsWhatIsNotWritten(t *testing.T) {
 	t.Parallel()
 	data, key, path := vaultWithOne(t)
 	p := serving(t, data)
@@ -52,9 +52,9 @@ func TestServiceTellsWhatIsNotWritten(t *testing.T) {
 	}
 }
 
-// TestAudioFolderGone: while the disk of the audio is not mounted nobody is told that
-// there is no such audio, which a collector would believe, and the service is not
-// ready; a service that is started then says so and ends.
+// TestAudioFolderGone: while the disk of the audio is not mounted, the service is not
+// ready, and does not answer that the audio does not exist, which a collector would
+// believe. A service that is started meanwhile says so and ends.
 func TestAudioFolderGone(t *testing.T) {
 	t.Parallel()
 	data, key, path := vaultWithOne(t)

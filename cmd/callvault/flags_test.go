@@ -37,8 +37,8 @@ func TestFlagsStandAnywhere(t *testing.T) {
 	}
 }
 
-// Flags of one name must agree on whether a value follows, for commandFirst looks
-// at them before it knows the command; and every command's help shows an example.
+// Flags of the same name must agree on whether they take a value, because commandFirst
+// looks at them before it knows the command; and every command's help shows an example.
 func TestCommandsAreOfOneForm(t *testing.T) {
 	values := map[string]bool{}
 	eachCommand(newCommand(), func(c *cobra.Command) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestImportShowsNames: a name that came with a customer's files does not command the
-// terminal of who imports them, and still tells which file it is.
+// TestImportShowsNames: the name of a customer's file cannot control the terminal of
+// whoever imports it, and can still be recognized.
 func TestImportShowsNames(t *testing.T) {
 	data, in := t.TempDir(), t.TempDir()
 	must(t, data, "tenant", "add", "acme-ns")

@@ -48,7 +48,7 @@ func (c *cluster) start() {
 	}
 }
 
-// hurt does something to a part of the cluster, mends it, and tells what it was.
+// hurt breaks a part of the cluster, repairs it, and returns what it did.
 func (c *cluster) hurt() string {
 	i, long := rand.IntN(3), time.Duration(rand.IntN(3000))*time.Millisecond
 	switch rand.IntN(8) {
@@ -87,7 +87,7 @@ func freeze(p *os.Process, long time.Duration) {
 	_ = p.Signal(syscall.SIGCONT)
 }
 
-// ask sends a request to some node; status is 0 when that breaks off.
+// ask sends a request to some node; status is 0 if the connection breaks.
 func (c *cluster) ask(client *http.Client, method, path, key string, body io.Reader, contentType string) (status int, answer []byte) {
 	r := request(c.T, method, c.nodes[rand.IntN(3)].Load().url+path, key, body)
 	r.Header.Set("Content-Type", contentType)
@@ -105,8 +105,8 @@ func (c *cluster) ask(client *http.Client, method, path, key string, body io.Rea
 	return response.StatusCode, answer
 }
 
-// use uploads recordings, each until it is acknowledged, hears what was, and reads
-// lists, until enough is closed. It returns how many were uploaded.
+// use uploads recordings, each until it is acknowledged, plays acknowledged ones, and
+// reads lists, until enough is closed. It returns how many were uploaded.
 func (c *cluster) use(user int, key string, enough <-chan struct{}) (uploaded int) {
 	client, clip := &http.Client{Timeout: time.Minute}, sampleClips(3)[user%3]
 	for {
@@ -141,9 +141,9 @@ func (c *cluster) use(user int, key string, enough <-chan struct{}) (uploaded in
 }
 
 // TestKills: for a minute services, workers, PostgreSQL and the store are killed, or
-// stopped for a while, one after the other, while the cluster collects and takes
-// uploads. What is acknowledged is held and listed from then on, by each node; in
-// the end all is held, and whole.
+// suspended for a while, one after the other, while the cluster collects and accepts
+// uploads. What is acknowledged is held and listed from then on by each node; in the
+// end everything is held, and whole.
 func TestKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some minutes")

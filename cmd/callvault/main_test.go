@@ -26,10 +26,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// quickExit keeps the race detector from waiting a second at each command's end.
+// quickExit keeps the race detector from waiting a second at the end of each command.
 const quickExit = "atexit_sleep_ms=10"
 
-// TestMain makes the test binary callvault itself when it is called so.
+// TestMain makes the test binary act as callvault when it is run under that name.
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", quickExit)
 	testscript.Main(m, map[string]func(){"callvault": main})
@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// status runs a command and holds its exit status against the first argument.
+// status runs a command and compares its exit status with the first argument.
 func status(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -75,7 +75,7 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// oneLine holds standard error to be one line that begins with "callvault: ".
+// oneLine requires standard error to be one line that begins with "callvault: ".
 func oneLine(ts *testscript.TestScript, _ bool, _ []string) {
 	text := ts.ReadFile("stderr")
 	if !strings.HasPrefix(text, "callvault: ") || strings.Count(text, "\n") != 1 {
@@ -83,7 +83,7 @@ func oneLine(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// clips writes the audio of the first sample calls, a file each.
+// clips writes the audio of the first sample calls, one file each.
 func clips(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -92,7 +92,7 @@ func clips(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// sampleClips are n different clips.
+// sampleClips returns n different clips.
 func sampleClips(n int) (clips [][]byte) {
 	seen := map[string]bool{}
 	for item := range sample.Month(time.Date(2024, 2, 13, 0, 0, 0, 0, time.UTC)) {
@@ -117,7 +117,7 @@ func damage(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(names[0], content, 0o600))
 }
 
-// tamper runs a statement on a database as somebody would who has the file.
+// tamper runs a statement on a database, as somebody with access to the file could.
 func tamper(ts *testscript.TestScript, _ bool, args []string) {
 	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -129,38 +129,38 @@ func tamper(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // startServe starts a service in the background on the script's data folder, and sets
-// URL, and METRICS where it has an address of its own for metrics.
+// URL, and METRICS if it has a separate address for metrics.
 func startServe(ts *testscript.TestScript, _ bool, args []string) {
 	c := command(append([]string{"serve", "--listen", "127.0.0.1:0", "--data", ts.Getenv("CALLVAULT_DATA")}, args...)...)
 	c.Dir = ts.MkAbs(".")
 	p, err := start(c)
 	ts.Check(err)
-	ts.Defer(func() { _ = p.Process.Kill() }) // it has ended if all went well
+	ts.Defer(func() { _ = p.Process.Kill() }) // it has already ended if all went well
 	*ts.Value(serviceOf{}).(*process) = *p
 	ts.Setenv("URL", p.url)
 	ts.Setenv("METRICS", p.metrics)
 }
 
-// configureSource writes a configuration that collects from the script's service,
-// with the key in robot.key beside it, what was recorded in the last two days.
+// configureSource writes a configuration that collects what was recorded in the last two
+// days from the script's service, with the key in robot.key beside it.
 func configureSource(ts *testscript.TestScript, _ bool, args []string) {
 	since := time.Now().AddDate(0, 0, -2).UTC().Format(time.DateOnly)
 	text := fmt.Sprintf("[[source]]\nname = \"own\"\nurl = %q\nkey_file = \"robot.key\"\nsince = %q\nown_server = true\npace = \"0s\"\n", ts.Getenv("URL"), since)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// serviceOf is where a script keeps its service.
+// serviceOf is the key under which a script keeps its service.
 type serviceOf struct{}
 
-// stopServe ends the script's service, which must end well.
+// stopServe stops the script's service, which must exit without an error.
 func stopServe(ts *testscript.TestScript, _ bool, _ []string) {
 	p := ts.Value(serviceOf{}).(*process)
 	ts.Check(p.Process.Signal(syscall.SIGTERM))
 	ts.Check(p.wait())
 }
 
-// get asks for a URL with the key that a file holds ("-" for none), and holds the
-// answer's status against the first argument. The body is written to the file body.
+// get requests a URL with the key in a file ("-" for none), and compares the status of
+// the answer with the first argument. It writes the body to the file body.
 func get(ts *testscript.TestScript, _ bool, args []string) {
 	r, err := http.NewRequest(http.MethodGet, args[2], nil)
 	ts.Check(err)
@@ -182,12 +182,12 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 type process struct {
 	*exec.Cmd
 	url, metrics string
-	log          chan string // all that it wrote to standard error, when it has ended
-	said         *sync.Map   // the msg of each line of it so far
+	log          chan string // everything it wrote to standard error, once it has ended
+	said         *sync.Map   // the msg of each line of that so far
 }
 
-// command is a callvault that is not started yet, with no data folder but what
-// its arguments name.
+// command prepares a callvault that is not started yet. It knows no data folder but the
+// one that its arguments name.
 func command(args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
@@ -196,11 +196,11 @@ func command(args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: self, Args: append([]string{"callvault"}, args...)}
 }
 
-// patience is how long something is waited for that comes in a moment, but on a
-// busy machine.
+// patience is how long to wait for something that takes a moment, or longer on a busy
+// machine.
 const patience = 5 * time.Minute
 
-// eventually waits until something is so.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
@@ -210,7 +210,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// start starts a service, and returns when it serves.
+// start starts a service, and returns once it serves.
 func start(c *exec.Cmd) (*process, error) {
 	p := &process{Cmd: c, log: make(chan string, 1), said: &sync.Map{}}
 	stderr, err := p.StderrPipe()
@@ -225,7 +225,7 @@ func start(c *exec.Cmd) (*process, error) {
 		var all strings.Builder
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			var line struct{ Msg, URL string }
-			_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON is an error told to people
+			_ = json.Unmarshal(lines.Bytes(), &line) // a line that is not JSON is an error message
 			switch line.Msg {
 			case "metrics":
 				p.metrics = line.URL
@@ -250,7 +250,7 @@ func start(c *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// wait waits for the end of the process, which must be a good one.
+// wait waits for the process to end, and fails if it ends with an error.
 func (p *process) wait() error {
 	text := <-p.log
 	if err := p.Cmd.Wait(); err != nil {

@@ -30,8 +30,8 @@ import (
 
 const moversPassword = "correct horse battery"
 
-// inUse is a data folder of an archive that somebody works with, and what he knows
-// of it. asked counts the requests for audio that its source was sent.
+// inUse is a data folder of an archive that somebody works with, and what they know about
+// it. asked counts the requests for audio to its source.
 type inUse struct {
 	data, key, config string
 	asked             atomic.Int64
@@ -84,7 +84,7 @@ func usedArchive(t *testing.T, clips int) *inUse {
 	return u
 }
 
-// takeWithoutAudio takes a recording in that has no audio any more.
+// takeWithoutAudio uploads a recording whose audio was deleted.
 func takeWithoutAudio(t *testing.T, base, key string) {
 	t.Helper()
 	body := strings.ReplaceAll(`--x
@@ -129,7 +129,7 @@ func stop(t *testing.T, p *process) {
 
 const allRecordings = "/rest/api/v2/recordings?startTime=2000-01-01T00:00:00Z&endTime=2100-01-01T00:00:00Z"
 
-// firstRecording is the path of the first listed recording's audio.
+// firstRecording returns the path of the first listed recording's audio.
 func firstRecording(t *testing.T, base, key string) string {
 	t.Helper()
 	_, body := fetch(t, http.DefaultClient, request(t, http.MethodGet, base+allRecordings+"&tenantName=acme-ns", key, nil))
@@ -140,7 +140,7 @@ func firstRecording(t *testing.T, base, key string) string {
 	return "/rest/api/v2/recordings/" + list[0].TenantName + "/" + list[0].RecordingKey + "/audio"
 }
 
-// seen is what the users of an archive see of it.
+// seen is what users see of an archive.
 type seen struct {
 	Files       map[string]string // of exports
 	Lists       []string
@@ -233,7 +233,7 @@ func TestMoveThereAndBack(t *testing.T) {
 			t.Errorf("verify: %s", out)
 		}
 	}
-	// It keeps its limit, so that some were asked for again while they were collected.
+	// The source has a limit, so some recordings were asked for again while collecting.
 	if again := u.asked.Load() - before; before < 5 || again != 0 {
 		t.Errorf("the source was asked for audio %d times, and %d times after the move; want at least 5 and none", before, again)
 	}
@@ -296,8 +296,8 @@ func killed(t *testing.T, args, to []string) (kills int) {
 			t.Fatalf("%q: %v, %s", args, err, stderr.String())
 		}
 		kills++
-		// It was killed before it began, or the archive is not to be opened, or the
-		// move had ended and only its process had not: then it says so when asked again.
+		// It was killed before it began; or the archive must not be opened; or the move
+		// had ended but its process had not, and then it says so when run again.
 		out, refused, status := runOn(t, "unused", append([]string{"tenant", "list", "--json"}, to...)...)
 		switch {
 		case status == 1 && strings.Contains(refused, "is not whole yet"), status == 0 && out == "[]\n":

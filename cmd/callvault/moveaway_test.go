@@ -18,9 +18,9 @@ import (
 	"callvault/archive/s3/s3test"
 )
 
-// TestMoveWhileTheStoreRefuses: a store that refuses of a sudden, because its keys
-// were exchanged or the clock is wrong, has no damaged recordings. The move ends, and
-// goes on when the store lets it in again.
+// TestMoveWhileTheStoreRefuses: a store that suddenly refuses access, because its keys
+// were replaced or the clock is wrong, does not make recordings damaged. The move ends,
+// and resumes once the store accepts it again.
 func TestMoveWhileTheStoreRefuses(t *testing.T) {
 	t.Setenv("CALLVAULT_DATA", "")
 	server := s3test.Start(t)
@@ -71,7 +71,7 @@ func TestMoveWhileTheStoreRefuses(t *testing.T) {
 	}
 }
 
-// TestWithin: a prefix of a store lies in another by its whole parts.
+// TestWithin: prefixes of a store are compared by whole path elements.
 func TestWithin(t *testing.T) {
 	for _, c := range []struct {
 		inner, outer string

@@ -22,8 +22,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// told are the metrics of a ledger as they are shown now.
-func (m *ledgerMetrics) told(t *testing.T) string {
+// scrape returns the metrics of a ledger as they are now.
+func (m *ledgerMetrics) scrape(t *testing.T) string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(m)
@@ -38,8 +38,8 @@ func (m *ledgerMetrics) told(t *testing.T) string {
 	return text.String()
 }
 
-// TestLedgerPause: a ledger that cannot be read is left alone for a while, and told of
-// again after it.
+// TestLedgerPause: a ledger that could not be read is left alone for a while, and then
+// shown again.
 func TestLedgerPause(t *testing.T) {
 	data := pacedCollector(t, 1)
 	must(t, data, "collect")
@@ -70,21 +70,21 @@ func TestLedgerPause(t *testing.T) {
 	_, well := open()
 	name := sources[0].Name
 	m := &ledgerMetrics{collector: unread, sources: []*collect.Source{sources[0].Source}, failed: map[string]time.Time{}}
-	if text := m.told(t); strings.Contains(text, "callvault_collect") || m.failed[name].IsZero() {
-		t.Errorf("of a ledger that cannot be read is told %s", text)
+	if text := m.scrape(t); strings.Contains(text, "callvault_collect") || m.failed[name].IsZero() {
+		t.Errorf("a ledger that cannot be read has the metrics %s", text)
 	}
 	m.collector = well
-	if text := m.told(t); strings.Contains(text, "callvault_collect") {
+	if text := m.scrape(t); strings.Contains(text, "callvault_collect") {
 		t.Errorf("it is read again at once: %s", text)
 	}
 	m.failed[name] = time.Now().Add(-ledgerPause - time.Second)
-	if text := m.told(t); !strings.Contains(text, "callvault_collect_recordings") {
+	if text := m.scrape(t); !strings.Contains(text, "callvault_collect_recordings") {
 		t.Errorf("it is not read again: %s", text)
 	}
 }
 
-// TestFormerSourceIsShown: the pages tell of a source that was collected from when it was
-// still in the configuration; without any they have none.
+// TestFormerSourceIsShown: the pages show a source that was collected from and is no
+// longer in the configuration; without any source they show none.
 func TestFormerSourceIsShown(t *testing.T) {
 	data := pacedCollector(t, 1)
 	must(t, data, "collect")
@@ -108,8 +108,8 @@ func TestFormerSourceIsShown(t *testing.T) {
 	}
 }
 
-// TestServiceWatches: a service that leaves the collecting to others tells when they do
-// not do it, also over PostgreSQL.
+// TestServiceWatches: a service that leaves collecting to others sends an alert when they
+// do not collect, over PostgreSQL too.
 func TestServiceWatches(t *testing.T) {
 	events := make(chan collect.Event, 10)
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -67,12 +67,12 @@ func countStatus(answers []*http.Response, status int) (n int) {
 	return n
 }
 
-// TestThreeNodes: what one service promises holds over three that share a
-// database: the limits, and that a change acts on the next request.
+// TestThreeNodes: three services that share a database promise what one does: the
+// limits, and that a change takes effect with the next request.
 func TestThreeNodes(t *testing.T) {
 	data, key, path, all := nodes(t, databasetest.Start(t))
 
-	// Each node sees a key refreshed elsewhere at once.
+	// Each node sees at once that a key was refreshed elsewhere.
 	if answers, bodies := spread(t, all, 3, key, path); countStatus(answers, http.StatusOK) != 3 || len(bodies[0]) != len(sampleClips(1)[0]) {
 		t.Fatalf("%d answers of 3 are 200, the first %d bytes", countStatus(answers, http.StatusOK), len(bodies[0]))
 	}
@@ -97,7 +97,7 @@ func TestThreeNodes(t *testing.T) {
 		}
 	}
 
-	// The egress limit: room for two more and a half.
+	// The egress limit: there is room for two and a half more.
 	must(t, data, "tenant", "set", "acme-ns", "--request-limit", "off")
 	must(t, data, "tenant", "reset-usage", "acme-ns")
 	size := len(sampleClips(1)[0])
@@ -116,9 +116,9 @@ func TestThreeNodes(t *testing.T) {
 	}
 }
 
-// TestNodesOutliveTheDatabase: while PostgreSQL is away or stands still, requests
-// are answered 503 with Retry-After, all of them and soon; when it is back, the
-// nodes serve on by themselves.
+// TestNodesOutliveTheDatabase: while PostgreSQL is unavailable or stalled, all requests are
+// soon answered with 503 and Retry-After; when it is back, the nodes recover by
+// themselves.
 func TestNodesOutliveTheDatabase(t *testing.T) {
 	server := databasetest.Start(t)
 	_, key, path, all := nodes(t, server)
@@ -145,7 +145,7 @@ func TestNodesOutliveTheDatabase(t *testing.T) {
 	away("killed", 60)
 	server.Start(t)
 	back("started again")
-	time.Sleep(1500 * time.Millisecond) // so that connections are idle, which are looked at before their next use
+	time.Sleep(1500 * time.Millisecond) // long enough for connections to count as idle: they are checked before their next use
 	server.Freeze(t)
 	away("stopped", 60)
 	server.Thaw(t)
@@ -188,9 +188,9 @@ func TestStopWhileTheDatabaseIsLocked(t *testing.T) {
 	}
 }
 
-// TestUploadsOverNodes: of uploads of the same keys to all nodes at once, while
-// one node is killed, each key is kept once or not at all, and what was
-// acknowledged is held.
+// TestUploadsOverNodes: when the same keys are uploaded to all nodes at once, while one
+// node is killed, each key is stored once or not at all, and what was acknowledged is
+// held.
 func TestUploadsOverNodes(t *testing.T) {
 	data, key, _, all := nodes(t, databasetest.Start(t))
 	const keys = 30

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestAsRoot: what root does in a service's folder leaves nothing there that the
-// service's own user could not read or write.
+// TestAsRoot: commands that root runs on a service's folder leave nothing there that the
+// service's own user cannot read or write.
 func TestAsRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root makes files for others: run this test as root")

@@ -17,9 +17,9 @@ import (
 	"callvault/archive/s3/s3test"
 )
 
-// TestAudioInS3 runs an archive whose audio is in a real S3 server: what is
-// imported is served, ranges too; what is gone there is 404; a server that is away
-// is 503, takes nothing in, and serves again when it is back.
+// TestAudioInS3 runs an archive whose audio is in a real S3 server. What is imported is
+// served, in ranges too; an object that is gone is 404; while the server is away the
+// answer is 503, and uploads are refused; once it is back everything works again.
 func TestAudioInS3(t *testing.T) {
 	server := s3test.Start(t)
 	t.Setenv("CALLVAULT_AUDIO", server.Bucket(t))
@@ -64,13 +64,13 @@ func TestAudioInS3(t *testing.T) {
 	}
 }
 
-// awayAndBack stops the store and lets it go on again.
+// awayAndBack suspends the store and resumes it.
 func awayAndBack(t *testing.T, server *s3test.Server, p *process, path, key string) {
 	t.Helper()
 	if err := server.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	// Of a stopped process other threads go on until one has met the signal.
+	// The threads of the process go on until one of them has received the signal.
 	if _, err := syscall.Wait4(server.Process.Pid, nil, syscall.WUNTRACED, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +100,8 @@ func awayAndBack(t *testing.T, server *s3test.Server, p *process, path, key stri
 	}
 }
 
-// TestRedirect: with --audio-redirect a GET is answered with an address in the
-// store, charged for what it asks for, and all else as ever.
+// TestRedirect: with --audio-redirect a GET is answered with an address in the store, and
+// charged for what it asks for; everything else is as usual.
 func TestRedirect(t *testing.T) {
 	server := s3test.Start(t)
 	t.Setenv("CALLVAULT_AUDIO", server.Bucket(t))
@@ -161,8 +161,8 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// TestCommandsWithoutTheStore: while the store is away a key can be ended, and told how
-// all stands; what needs the audio says that it is away.
+// TestCommandsWithoutTheStore: while the store is unavailable a key can be revoked, and
+// the status shown; commands that need the audio say that it is unavailable.
 func TestCommandsWithoutTheStore(t *testing.T) {
 	server := s3test.Start(t)
 	t.Setenv("CALLVAULT_AUDIO", server.Bucket(t))

@@ -37,7 +37,7 @@ func serving(t *testing.T, data string, args ...string) *process {
 	return p
 }
 
-// request is a request with a key.
+// request makes a request with a key.
 func request(t *testing.T, method, url, key string, body io.Reader) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, url, body)
@@ -78,8 +78,8 @@ func vaultWithOne(t *testing.T) (data, key, path string) {
 	return data, key, "/rest/api/v2/recordings/acme-ns/one/audio"
 }
 
-// TestStopFinishesADownload stops a service in the midst of a download, which
-// must come to its end. New connections are refused meanwhile.
+// TestStopFinishesADownload stops a service in the middle of a download, which must
+// finish. New connections are refused meanwhile.
 func TestStopFinishesADownload(t *testing.T) {
 	t.Parallel()
 	data, key, path := vaultWithOne(t)
@@ -120,11 +120,11 @@ func TestStopFinishesADownload(t *testing.T) {
 	}
 }
 
-// upload is the body of an upload of a clip under a key.
+// upload makes the body of an upload of a clip under a key.
 func upload(key string, clip []byte) (body *bytes.Buffer, contentType string) {
 	body = &bytes.Buffer{}
 	form := multipart.NewWriter(body)
-	recording, _ := form.CreateFormField("recording") // a buffer takes all
+	recording, _ := form.CreateFormField("recording") // a buffer never fails
 	fmt.Fprintf(recording, `{"recordingKey":%q,"startTime":1707770449131}`, key)
 	file, _ := form.CreateFormFile("audio", "x.opus")
 	_, _ = file.Write(clip)
@@ -132,7 +132,7 @@ func upload(key string, clip []byte) (body *bytes.Buffer, contentType string) {
 	return body, form.FormDataContentType()
 }
 
-// TestKilledServiceLosesNothing kills services in the midst of uploads. What was
+// TestKilledServiceLosesNothing kills services in the middle of uploads. What was
 // acknowledged is there afterwards, and nothing half-written counts.
 func TestKilledServiceLosesNothing(t *testing.T) {
 	t.Parallel()
@@ -194,13 +194,13 @@ func TestKilledServiceLosesNothing(t *testing.T) {
 	stdout, _, _ := runOn(t, data, "verify")
 	for line := range strings.Lines(stdout) {
 		if !strings.Contains(line, "rebuild takes it in") && !strings.Contains(line, "a crash leaves so") && !strings.Contains(line, " read, ") {
-			t.Errorf("verify says: %s", line) // a blob without a row is what a crash may leave, or audio alone
+			t.Errorf("verify says: %s", line) // a crash may only leave blobs without a row, or audio alone
 		}
 	}
 }
 
-// TestSecondSignal: a service that is told twice to stop does not wait for what is
-// under way.
+// TestSecondSignal: a service that is told to stop twice does not wait for what is under
+// way.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	data, key, _ := vaultWithOne(t)
@@ -300,8 +300,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// openLink follows the link that the demo prints, as a browser does, to the
-// recordings.
+// openLink follows the link that the demo prints to the recordings, as a browser does.
 func openLink(t *testing.T, text string) {
 	t.Helper()
 	link := regexp.MustCompile(`http://\S+/welcome/\S+`).FindString(text)
@@ -319,8 +318,8 @@ func openLink(t *testing.T, text string) {
 	}
 }
 
-// TestInterruptedImport stops an import of many files: status 130, and what was
-// taken in is whole; the next import takes the rest.
+// TestInterruptedImport stops an import of many files: it exits with 130, what was imported
+// is whole, and the next import does the rest.
 func TestInterruptedImport(t *testing.T) {
 	t.Parallel()
 	if _, err := audio.Library(); err != nil {

@@ -43,7 +43,7 @@ func certify(t *testing.T, serial int64) (certificate, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
-// servingTLS starts a service with a certificate, whose files it names.
+// servingTLS starts a service with a certificate, and returns the names of its files.
 func servingTLS(t *testing.T, data string, certificate, key []byte) (p *process, certFile, keyFile string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,7 +54,7 @@ func servingTLS(t *testing.T, data string, certificate, key []byte) (p *process,
 	return serving(t, data, "--tls-cert", certFile, "--tls-key", keyFile), certFile, keyFile
 }
 
-// TestTLS serves with a certificate of the test's own.
+// TestTLS serves with a self-signed certificate.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	data, key, path := vaultWithOne(t)
@@ -81,8 +81,8 @@ func TestTLS(t *testing.T) {
 	stop(t, p)
 }
 
-// TestCertificateRenewed: a service takes up a certificate that takes the place of
-// its own, and stays with the one it has while the files do not fit together.
+// TestCertificateRenewed: a service picks up a certificate that replaces its own, and
+// keeps the one it has while the files do not match.
 func TestCertificateRenewed(t *testing.T) {
 	t.Parallel()
 	certificate, key := certify(t, 1)
@@ -117,7 +117,7 @@ func TestCertificateRenewed(t *testing.T) {
 	stop(t, p)
 }
 
-// TestHandshakesLookAtTheCertificate: no signal is needed.
+// TestHandshakesLookAtTheCertificate: a certificate is picked up without a signal.
 func TestHandshakesLookAtTheCertificate(t *testing.T) {
 	dir := t.TempDir()
 	names := [2]string{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
@@ -139,8 +139,8 @@ func TestHandshakesLookAtTheCertificate(t *testing.T) {
 	}
 }
 
-// TestCertificateAfterAFailure: a look that failed is made again although the files look
-// the same: what was wrong, such as who may read them, need not show in their times.
+// TestCertificateAfterAFailure: after a failure the files are read again even if they look
+// the same: what was wrong, such as their permissions, need not show in their times.
 func TestCertificateAfterAFailure(t *testing.T) {
 	dir := t.TempDir()
 	names := [2]string{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}

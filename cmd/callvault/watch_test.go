@@ -10,7 +10,7 @@ import (
 	"callvault/collect"
 )
 
-// TestTenantLines: those at work come first, and what has no room is counted.
+// TestTenantLines: busy tenants come first, and those without room are counted.
 func TestTenantLines(t *testing.T) {
 	v := collect.RunProgress{Source: "acme", ListsLeft: 2, Done: 12, Due: 300, Bytes: 97_000, Left: 90 * time.Second, Later: 40, Tenants: []collect.TenantProgress{
 		{Tenant: "a", State: "done", Done: 5},
@@ -34,7 +34,7 @@ func TestTenantLines(t *testing.T) {
 	}
 }
 
-// TestListing: lists that are halved are more to do, not less that is done.
+// TestListing: when lists are halved there is more to do, not less done.
 func TestListing(t *testing.T) {
 	shown := listProgress{what: "plan"}
 	defer shown.end()

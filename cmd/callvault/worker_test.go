@@ -22,8 +22,8 @@ import (
 	"callvault/sample"
 )
 
-// sourceOfSamples runs a service of its own with the sample month, without limits,
-// and returns it with the key of a user of all tenants.
+// sourceOfSamples runs a service with the sample month, without limits, and returns it
+// with the key of a user of all tenants.
 func sourceOfSamples(t *testing.T) (p *process, key string) {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "source")
@@ -50,9 +50,8 @@ func sourceOfSamples(t *testing.T) (p *process, key string) {
 	return serving(t, data), strings.TrimSpace(key)
 }
 
-// collectSamples makes the sample month the source of the archive that is configured
-// in a folder, asked each minute, at a pace. It comes before the environment says
-// where that archive is.
+// collectSamples writes to a folder a configuration that collects the sample month every
+// minute, at a pace. Call it before the environment says where the archive is.
 func collectSamples(t *testing.T, dir, pace string) (source *process) {
 	t.Helper()
 	source, key := sourceOfSamples(t)
@@ -65,7 +64,7 @@ func collectSamples(t *testing.T, dir, pace string) (source *process) {
 	return source
 }
 
-// sampleAudio is how many recordings of the sample month have audio.
+// sampleAudio counts the recordings of the sample month that have audio.
 func sampleAudio() (n int) {
 	for item := range sample.Month(time.Now()) {
 		if item.Audio != nil {
@@ -95,7 +94,7 @@ func worker(t *testing.T, args ...string) *exec.Cmd {
 	return c
 }
 
-// standing is how the collecting stands, as status --json tells it.
+// standing is the state of the collecting, as status --json prints it.
 type standing struct {
 	Sources []struct {
 		LastRun *struct{ Result string }
@@ -113,7 +112,7 @@ func (s *standing) held() (n int) {
 	return n
 }
 
-// await asks for the status until it is as wanted.
+// await asks for the status until it is as expected.
 func await(t *testing.T, data, what string, wanted func(*standing) bool) *standing {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -132,12 +131,12 @@ func await(t *testing.T, data, what string, wanted func(*standing) bool) *standi
 	}
 }
 
-// all tells whether all of so many recordings are held, and the last run says so.
+// all reports whether all of n recordings are held, and the last run says so.
 func (s *standing) all(want int) bool {
 	return s.held() == want && len(s.Sources) > 0 && s.Sources[0].LastRun != nil && s.Sources[0].LastRun.Result == "complete"
 }
 
-// runner is which of the workers is at the run over the source.
+// runner returns which of the workers is doing the run over the source.
 func runner(t *testing.T, db *sql.DB, workers []*exec.Cmd) int {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
@@ -159,9 +158,9 @@ func runner(t *testing.T, db *sql.DB, workers []*exec.Cmd) int {
 }
 
 // TestWorkers lets three workers and a service collect a month over one PostgreSQL
-// and one S3 store. The one that is at the run stands still until all is done, and
-// goes on then; one is killed in the middle, one is stopped in order. All is held in
-// the end, and next to nothing was asked for twice.
+// and one S3 store. The one that does the run is suspended, and resumed when everything
+// is done; one is killed in the middle, one is stopped normally. In the end everything is
+// held, and next to nothing was asked for twice.
 func TestWorkers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some minutes")
@@ -211,16 +210,16 @@ func TestWorkers(t *testing.T) {
 	for _, n := range asked {
 		twice += n - 1
 	}
-	// What each of two was at as it ended: a request of each of three tenants, and
-	// what was not durable yet.
+	// What each of two workers was doing as it ended: a request to each of three tenants,
+	// and what was not durable yet.
 	if len(asked) != want || twice > 2*3*collectAbreast {
 		t.Errorf("%d recordings were asked for, want %d; %d times once more", len(asked), want, twice)
 	}
 }
 
-// TestJobThatNobodyIsAt: a job that the queue has given a worker, who did not hear of
-// it because his connection broke off, is taken up all the same.
-func TestJobThatNobodyIsAt(t *testing.T) {
+// TestJobThatNobodyReceived: a job that the queue gave to a worker, which never received
+// it because its connection broke, is done all the same.
+func TestJobThatNobodyReceived(t *testing.T) {
 	url, dir := databasetest.PostgreSQL(t), t.TempDir()
 	collectSamples(t, dir, "0s")
 	t.Setenv("CALLVAULT_DATABASE", url)
@@ -247,7 +246,7 @@ func TestJobThatNobodyIsAt(t *testing.T) {
 	until("alive", `INSERT INTO river_job (state, attempt, max_attempts, attempted_at, attempted_by, kind, args, queue)
 		SELECT 'running', 1, 10, now(), ARRAY[name], 'collect_turn', '{"source":"own","tenant":"acme-ns","began":1}', 'turns' FROM workers`)
 	await(t, dir, "complete", func(s *standing) bool { return s.all(sampleAudio()) })
-	// PostgreSQL knows whose all connections are, those of the queue too.
+	// In PostgreSQL all connections have the program's name, even those of the queue.
 	var strange int
 	err = db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 		AND application_name NOT LIKE 'callvault process %'`).Scan(&strange)
@@ -257,8 +256,8 @@ func TestJobThatNobodyIsAt(t *testing.T) {
 	until("taken up", `UPDATE river_job SET priority = 4 WHERE state = 'discarded' AND args->>'began' = '1'`)
 }
 
-// collectAbreast is how many recordings of a tenant of one's own service are under
-// way at once.
+// collectAbreast is how many recordings of a tenant can be under way at once, if the
+// source is one's own.
 const collectAbreast = 32
 
 // askedFor counts the requests for audio by recording in a service's log.
