@@ -192,7 +192,7 @@ func TestOddNames(t *testing.T) {
 		}
 	}
 	r.get("/admin/tenants/~..").want(t, "the tenant ..", 200, "<h1>..</h1>", `href="/admin/tenants/~../reset"`)
-	r.get("/admin/users/service-user/~../refresh").want(t, "its key", 200, "A new key for ..?", `href="/admin/users/service-user/~.."`)
+	r.get("/admin/users/service-user/~../refresh").want(t, "its key", 200, "Make a new key for ..?", `href="/admin/users/service-user/~.."`)
 }
 
 // TestTenantNamedAsACapability: reaching it does not grant the capability.

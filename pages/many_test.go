@@ -183,6 +183,7 @@ func TestManyCollectedTenants(t *testing.T) {
 	if n := len(links.FindAllString(second.body, -1)); n != 10 {
 		t.Errorf("%d tenants on the next page", n)
 	}
+	r.get("/completeness?source=acme&from=70").want(t, "beyond the last page", 200, "No more tenants.", `href="/completeness"`)
 }
 
 // TestManyTenantsInTheBrowser: the pages look right with many tenants, and one is

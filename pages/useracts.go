@@ -19,12 +19,12 @@ type act struct {
 
 var userActs = map[string]act{
 	"refresh": {
-		kinds: []kind{serviceUsers}, head: "A new key for %s?", yes: "Make a new key",
+		kinds: []kind{serviceUsers}, head: "Make a new key for %s?", yes: "Make a new key",
 		text: "The present key stops working at once: every program that uses it is refused until it has the new one. The new key is shown once.",
 		do:   (*Pages).refreshKey,
 	},
 	"invite": {
-		kinds: []kind{people}, head: "A new link for %s?", yes: "Make a link",
+		kinds: []kind{people}, head: "Make a new link for %s?", yes: "Make a link",
 		text: "The link lets its holder set a password, once, within three days. An earlier link stops working; the present password works until the new one is set.",
 		do:   (*Pages).invite,
 	},
