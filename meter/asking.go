@@ -20,36 +20,37 @@ type decision struct {
 // the other. Once a request of a subject is refused, so are the rest of them.
 func (m *Shared) decideAll(ctx context.Context, group []*decision) {
 	for len(group) > 0 {
-		first := map[string]*decision{}
+		at := group[0].at
+		round := map[string]*decision{} // one of each subject
 		var rest []*decision
 		for _, d := range group {
-			if first[d.subject] == nil && d.at == group[0].at {
-				first[d.subject] = d
+			if round[d.subject] == nil && d.at == at {
+				round[d.subject] = d
 			} else {
 				rest = append(rest, d)
 			}
 		}
-		m.decideOne(ctx, group[0].at, first)
+		m.decideRound(ctx, at, round)
 		group = slices.DeleteFunc(rest, func(d *decision) bool {
-			one := first[d.subject]
-			same := one != nil && one.at == d.at && !one.passes
-			if same {
-				d.window, d.ms, d.err = one.window, one.ms, one.err
+			decided := round[d.subject]
+			if decided == nil || decided.passes || d.at != at {
+				return false
 			}
-			return same
+			d.window, d.ms, d.err = decided.window, decided.ms, decided.err
+			return true
 		})
 	}
 }
 
-// decideOne decides on one request of each subject, in one statement. For those that
+// decideRound decides on one request of each subject, in one statement. For those that
 // do not pass it reads their windows in another.
-func (m *Shared) decideOne(ctx context.Context, at int64, all map[string]*decision) {
-	waiting := maps.Clone(all)
+func (m *Shared) decideRound(ctx context.Context, at int64, round map[string]*decision) {
+	waiting := maps.Clone(round)
 	err := m.ask(ctx, admit, at, waiting, true)
 	if err == nil && len(waiting) > 0 {
 		err = m.ask(ctx, refused, at, waiting, false)
 	}
-	for _, d := range all {
+	for _, d := range round {
 		d.err = err
 	}
 }
