@@ -10,7 +10,7 @@ type Person struct {
 	Can []Capability `json:"can"`
 	// Enabled is false while the person is locked out.
 	Enabled bool `json:"enabled"`
-	// PasswordSet reports whether the person has set a password yet.
+	// PasswordSet is true once the person has set a password.
 	PasswordSet bool `json:"passwordSet"`
 	// InvitedUntil is when the link with which the person can set a password
 	// expires; 0 when there is none.

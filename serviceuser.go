@@ -106,7 +106,7 @@ type ServiceUser struct {
 	Can []Capability `json:"can"`
 	// Enabled is false while the user is locked out.
 	Enabled bool `json:"enabled"`
-	// RequestLimit reports whether the user's lists are limited to 3 in 10 s.
+	// RequestLimit is true if the user's lists are limited to 3 in 10 s.
 	RequestLimit bool  `json:"requestLimit"`
 	Created      int64 `json:"createdAt"`
 	Refreshed    int64 `json:"refreshedAt"`

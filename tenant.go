@@ -25,7 +25,7 @@ type Tenant struct {
 	TimeZone string `json:"timeZone"` // IANA name; "" is UTC
 	// Agents is the number of licensed recorded agents; nil when not set.
 	Agents *int64 `json:"agents"`
-	// RequestLimit reports whether the limit of 3 requests in 10 s applies.
+	// RequestLimit is true if the limit of 3 requests in 10 s applies.
 	RequestLimit bool `json:"requestLimit"`
 	// EgressOverride replaces the limit that follows from Agents, in bytes; nil when
 	// not set.

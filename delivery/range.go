@@ -8,9 +8,10 @@ import (
 )
 
 // fitRange rewrites the Range of a request so that http.ServeContent answers it as RFC
-// 9110 14 requires. A Range on a HEAD or with an unknown unit is removed, and so is a
-// suffix of 0 bytes, which cannot be satisfied. Numbers too large for an int64 become
-// the largest one. A malformed Range becomes one that http.ServeContent refuses.
+// 9110 14 requires. It removes a Range on a HEAD or with an unknown unit. A suffix of 0
+// bytes is never satisfiable, neither alone nor among other ranges. Numbers too large
+// for an int64 become the largest one. A malformed Range becomes one that
+// http.ServeContent refuses.
 func fitRange(r *http.Request, size int64) {
 	given := r.Header.Get("Range")
 	if given == "" {
@@ -22,13 +23,13 @@ func fitRange(r *http.Request, size int64) {
 		return
 	}
 	var fitting []string
-	none := true
+	empty := true
 	for part := range strings.SplitSeq(set, ",") {
 		part = strings.Trim(part, " \t")
 		if part == "" {
 			continue // RFC 9110 5.6.1.2
 		}
-		none = false
+		empty = false
 		fit, ok := fitPart(part)
 		if !ok {
 			r.Header.Set("Range", unreadableRange)
@@ -39,7 +40,7 @@ func fitRange(r *http.Request, size int64) {
 		}
 	}
 	switch {
-	case none:
+	case empty:
 		r.Header.Set("Range", unreadableRange)
 	case fitting == nil:
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", size))

@@ -11,8 +11,8 @@ import (
 )
 
 // chooseCoding returns the content coding of a list: zstd or gzip, whichever the
-// client prefers, unless it prefers no coding; "" is no coding (RFC 9110 12.5.3). For
-// a client that accepts any coding ("*") it is gzip.
+// client prefers, zstd if it has no preference, and "" if it prefers no coding (RFC
+// 9110 12.5.3). For a client that accepts any coding ("*") it is gzip.
 func chooseCoding(headers []string) string {
 	qualities := map[string]float64{}
 	for word, quality := range weighted(headers) {
