@@ -30,8 +30,8 @@ type Step struct {
 	Rows    int   // copied since the last step
 }
 
-// Config says what is moved. Nothing else may use either side during the move: changes made
-// meanwhile are detected at the end, and make the move fail.
+// Config says what is moved. Nothing else may use either side during the move: changes that
+// are found when the tables are compared at the end make the move fail.
 type Config struct {
 	From, To Side
 	// OnBegin is called when a move begins, not when one is continued.
