@@ -59,7 +59,7 @@ type keeping struct {
 	stale string // the key of an earlier sidecar at another path
 }
 
-func ofKeeping(k *keeping) *callvault.Recording { return &k.in.Recording }
+func recordingOfKeeping(k *keeping) *callvault.Recording { return &k.in.Recording }
 
 // unstage discards the sidecar that was staged, unless Put has taken it.
 func (k *keeping) unstage(blobs Blobs) {
@@ -183,10 +183,10 @@ func (a *Archive) end(k *keeping, groupErr error) {
 // that of two intakes of one key, even in different processes, the second finds the row
 // of the first. put reports whether blobs may have been put.
 func (a *Archive) commitGroup(ctx context.Context, group []*keeping) (put bool, err error) {
-	err = a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error {
+	err = a.alter(ctx, foldersOf(group, recordingOfKeeping), func(tx *sql.Tx) error {
 		var keys []string
 		var files []*os.File
-		b, err := readBatch(ctx, tx, group, ofKeeping)
+		b, err := readBatch(ctx, tx, group, recordingOfKeeping)
 		if err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func (a *Archive) commitGroup(ctx context.Context, group []*keeping) (put bool, 
 // were here before, or that another process has kept since. It stops at the first
 // failure: other callers are waiting, and the store may not be answering.
 func (a *Archive) undo(ctx context.Context, group []*keeping) {
-	_ = a.alter(ctx, foldersOf(group, ofKeeping), func(tx *sql.Tx) error { // Verify reports what remains
+	_ = a.alter(ctx, foldersOf(group, recordingOfKeeping), func(tx *sql.Tx) error { // Verify reports what remains
 		for _, k := range group {
 			r := &k.in.Recording
 			if known, err := findRow(ctx, tx, r); known != nil || err != nil {

@@ -275,7 +275,7 @@ func markPage(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	b, err := readBatch(ctx, tx, page, ofEntry)
+	b, err := readBatch(ctx, tx, page, recordingOfEntry)
 	if err != nil {
 		return err
 	}

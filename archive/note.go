@@ -23,8 +23,8 @@ type Note struct {
 // database is rebuilt, its source must list it again.
 func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held []bool, err error) {
 	held = make([]bool, len(notes))
-	err = a.alter(ctx, foldersOf(notes, ofNote), func(tx *sql.Tx) error {
-		b, err := readBatch(ctx, tx, notes, ofNote)
+	err = a.alter(ctx, foldersOf(notes, recordingOfNote), func(tx *sql.Tx) error {
+		b, err := readBatch(ctx, tx, notes, recordingOfNote)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (a *Archive) Note(ctx context.Context, notes []Note, now time.Time) (held [
 	return held, nil
 }
 
-func ofNote(n Note) *callvault.Recording { return &n.Recording }
+func recordingOfNote(n Note) *callvault.Recording { return &n.Recording }
 
 // note notes one recording, and writes no row if nothing has changed.
 func (b *batch) note(ctx context.Context, n *Note, nowMs int64) (held bool, err error) {
@@ -90,7 +90,7 @@ func (n *Note) call(nowMs int64) (*callRow, error) {
 // held, or its sidecar is missing or damaged.
 func (a *Archive) Amend(ctx context.Context, n *Note, now time.Time) (amended bool, err error) {
 	err = a.alter(ctx, []string{FileName(n.Recording.TenantName)}, func(tx *sql.Tx) error {
-		b, err := readBatch(ctx, tx, []Note{*n}, ofNote)
+		b, err := readBatch(ctx, tx, []Note{*n}, recordingOfNote)
 		if err != nil {
 			return err
 		}

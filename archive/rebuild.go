@@ -155,9 +155,9 @@ func (a *Archive) readFiles(ctx context.Context, path string) (side *sidecar, wh
 
 // takeIn writes the rows of sidecars.
 func (a *Archive) takeIn(ctx context.Context, sides []*sidecar) error {
-	ofSidecar := func(s *sidecar) *callvault.Recording { return &s.Recording }
-	err := a.alter(ctx, foldersOf(sides, ofSidecar), func(tx *sql.Tx) error {
-		b, err := readBatch(ctx, tx, sides, ofSidecar)
+	recordingOfSidecar := func(s *sidecar) *callvault.Recording { return &s.Recording }
+	err := a.alter(ctx, foldersOf(sides, recordingOfSidecar), func(tx *sql.Tx) error {
+		b, err := readBatch(ctx, tx, sides, recordingOfSidecar)
 		if err != nil {
 			return err
 		}
@@ -278,9 +278,9 @@ func (a *Archive) dropRows(ctx context.Context, gone []*Entry, done *Rebuilt) er
 		return nil
 	}
 	dropped := 0
-	err := a.alter(ctx, foldersOf(gone, ofEntry), func(tx *sql.Tx) error {
+	err := a.alter(ctx, foldersOf(gone, recordingOfEntry), func(tx *sql.Tx) error {
 		dropped = 0
-		b, err := readBatch(ctx, tx, gone, ofEntry)
+		b, err := readBatch(ctx, tx, gone, recordingOfEntry)
 		if err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ func folderOf(path string) string {
 	return folder
 }
 
-func ofEntry(e *Entry) *callvault.Recording { return &e.Recording }
+func recordingOfEntry(e *Entry) *callvault.Recording { return &e.Recording }
 
 // sameInCall reports whether both forms of a recording yield the same call when the
 // call is made from its recordings: their status and size do not matter.

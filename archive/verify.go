@@ -260,7 +260,7 @@ func (a *Archive) noteRead(ctx context.Context, entries []*Entry, now time.Time)
 	if len(entries) == 0 || a.db.ReadOnly() {
 		return nil
 	}
-	err := a.alter(ctx, foldersOf(entries, ofEntry), func(tx *sql.Tx) error {
+	err := a.alter(ctx, foldersOf(entries, recordingOfEntry), func(tx *sql.Tx) error {
 		for _, e := range entries {
 			_, err := tx.ExecContext(ctx, `UPDATE recordings SET read_ms = $1 WHERE tenant = $2 AND recording_key = $3 AND sha256 = $4`,
 				now.UnixMilli(), e.Recording.TenantName, e.Recording.RecordingKey, e.SHA256[:])
