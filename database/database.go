@@ -44,6 +44,7 @@ type DB struct {
 	Relaxed *sql.DB
 
 	writer   *sql.DB
+	lines    *lineReaders        // nil when Shared
 	turn     *semaphore.Weighted // to write, in this process; nil when Shared
 	locks    *sql.DB             // a connection for each lock that is held; nil unless Shared
 	path     string              // of the file; empty when Shared
@@ -112,11 +113,11 @@ func lacking(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS
 
 // Close closes the database.
 func (db *DB) Close() error {
-	err := errors.Join(db.Reader.Close(), db.writer.Close())
 	if db.Shared() {
-		err = errors.Join(err, db.Relaxed.Close(), db.locks.Close())
+		return errors.Join(db.Reader.Close(), db.writer.Close(), db.Relaxed.Close(), db.locks.Close())
 	}
-	return err
+	db.lines.close()
+	return errors.Join(db.Reader.Close(), db.writer.Close())
 }
 
 // maxTries is how often a transaction is run that conflicts with others.

@@ -1,9 +1,14 @@
 package database_test
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"callvault/database/databasetest"
 )
@@ -54,5 +59,65 @@ func TestLinesHoldNoConnection(t *testing.T) {
 	}
 	if n := db.Reader.Stats().InUse; n != 0 {
 		t.Errorf("%d connections are held", n)
+	}
+}
+
+// A list whose client leaves ends, however long the database would still look for its
+// next row, and what it read with serves the next list.
+func TestLinesEnd(t *testing.T) {
+	onBoth(t, func(t *testing.T, place string) {
+		db := open(t, place)
+		const endless = `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT CAST(n AS TEXT) AS line FROM s WHERE n < 0`
+		for range 10 { // more than there are connections
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			if got, err := db.Lines(ctx, endless); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%q, %v, want that the time is over", got, err)
+			}
+			cancel()
+		}
+		if got, err := db.Lines(t.Context(), `SELECT 'a' AS line`); got != "a" || err != nil {
+			t.Errorf("then %q, %v", got, err)
+		}
+	})
+}
+
+func TestLinesAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, place string) {
+		db := open(t, place)
+		var lists sync.WaitGroup
+		for i := range 100 {
+			lists.Go(func() {
+				want := strconv.Itoa(i)
+				got, err := db.Lines(t.Context(), `SELECT key AS line FROM json_each($1) WHERE key = $2`, `{"a": 1, "`+want+`": 2}`, want)
+				if got != want || err != nil {
+					t.Errorf("%q, %v, want %s", got, err, want)
+				}
+			})
+		}
+		lists.Wait()
+	})
+}
+
+// What reads lines from a file of SQLite past its driver is as strict as the driver.
+func TestLineReader(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
+	var coded interface{ Code() int }
+	if _, err := db.Lines(t.Context(), `SELECT line FROM nowhere`); !errors.As(err, &coded) || coded.Code() != 1 {
+		t.Errorf("%v of a table that does not exist, want result code 1", err)
+	}
+	if _, err := db.Lines(t.Context(), `DELETE FROM tenants RETURNING name AS line`); !errors.As(err, &coded) || coded.Code() != 8 {
+		t.Errorf("%v of a statement that writes, want result code 8", err)
+	}
+	if _, err := db.Lines(t.Context(), `SELECT $2 AS line`, "a"); err == nil {
+		t.Error("a parameter without an argument is taken")
+	}
+	if _, err := db.Lines(t.Context(), `SELECT $1 AS line`, 1.5); err == nil {
+		t.Error("an argument of another type is taken")
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Lines(t.Context(), `SELECT 'a' AS line`); err == nil {
+		t.Error("no error after Close")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sync/semaphore"
@@ -14,15 +13,18 @@ import (
 
 // openReadOnly opens the database in the file at path without writing anything.
 func openReadOnly(ctx context.Context, path string) (*DB, error) {
-	options := "&mode=ro&_pragma=query_only(1)"
+	options := "&mode=ro"
 	if !logged(path) {
 		options += "&immutable=1" // otherwise SQLite would create a log, even if only to find it empty
 	}
-	pool, err := connect(path, options, max(4, 2*runtime.GOMAXPROCS(0)))
+	pool, err := connect(path, options+"&_pragma=query_only(1)", readers())
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{Reader: pool, writer: pool, path: path, turn: semaphore.NewWeighted(1), name: "database " + path, readOnly: true}
+	db := &DB{
+		Reader: pool, writer: pool, lines: newLineReaders(fileURI(path)+options, readers()),
+		path: path, turn: semaphore.NewWeighted(1), name: "database " + path, readOnly: true,
+	}
 	if err := db.checkSchema(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), pool.Close())
 	}

@@ -36,9 +36,10 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
 	}
-	if db.Reader, err = connect(path, "&_pragma=query_only(1)", max(4, 2*runtime.GOMAXPROCS(0))); err != nil {
+	if db.Reader, err = connect(path, "&_pragma=query_only(1)", readers()); err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
+	db.lines = newLineReaders(fileURI(path), readers())
 	return db, nil
 }
 
@@ -114,12 +115,18 @@ func (db *DB) takeTurn(ctx context.Context) (end func(), err error) {
 	return end, nil
 }
 
+// readers is how many connections read a file at a time.
+func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
+
+// fileURI is the URI of a file for SQLite, to which options can be added
+// (sqlite.org/uri.html).
+func fileURI(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" }
+
 // connect opens a pool of at most size connections. synchronous=FULL makes each commit
 // durable. The log is written back only when it has some 32 MB, 4000 pages of 8 KiB, so
 // that pages which change often are written back once.
 func connect(path, options string, size int) (*sql.DB, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(" + strconv.FormatInt(busyTime.Milliseconds(), 10) + ")&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=wal_autocheckpoint(4000)" + options
+	dsn := fileURI(path) + "_pragma=busy_timeout(" + strconv.FormatInt(busyTime.Milliseconds(), 10) + ")&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=wal_autocheckpoint(4000)" + options
 	connector, err := newSQLite(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
