@@ -105,7 +105,7 @@ Exit status 3: the chain is broken.`,
 				if outcome != nil {
 					fmt.Fprintln(c.ErrOrStderr(), found.Fault)
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%d entries of the audit trail fit; the last has the hash %v\n", found.Entries, found.Hash)
+				fmt.Fprintf(c.OutOrStdout(), "%d entries of the audit trail are intact; the last has the hash %v\n", found.Entries, found.Hash)
 				return outcome
 			})
 		},

@@ -116,10 +116,10 @@ be read; each is named, with the reason.`,
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this source (repeat for more)")
+	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this `SOURCE` (repeat for more)")
 	c.Flags().StringVar(&flags.since, "since", "", "list only recordings that start then or later: a day, or a time with an offset")
 	c.Flags().StringVar(&flags.until, "until", "", "list only recordings that start before then")
-	c.Flags().BoolVar(&flags.again, "again", false, "also list again the days that are final: the service user may see more of them now")
+	c.Flags().BoolVar(&flags.again, "again", false, "list even days that need no more listing: the service user may see more of them now")
 	c.Flags().BoolVar(&flags.wait, "wait", false, "if a run over a source is under way, wait for it to end")
 	return c
 }
@@ -268,7 +268,7 @@ func planCommand(o *options) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&names, "source", nil, "only this source (repeat for more)")
+	c.Flags().StringArrayVar(&names, "source", nil, "only this `SOURCE` (repeat for more)")
 	return c
 }
 

@@ -69,8 +69,8 @@ listed). Sources that are no longer in the configuration are shown too.`,
 		},
 	}
 	c.Flags().BoolVar(&flags.days, "days", false, "day by day, with what is missing and why")
-	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this source (repeat for more)")
-	c.Flags().StringArrayVar(&flags.tenants, "tenant", nil, "only this tenant (repeat for more)")
+	c.Flags().StringArrayVar(&flags.sources, "source", nil, "only this `SOURCE` (repeat for more)")
+	c.Flags().StringArrayVar(&flags.tenants, "tenant", nil, "only this `TENANT` (repeat for more)")
 	return c
 }
 

@@ -27,11 +27,11 @@ type userFlags struct {
 }
 
 func (f *userFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.tenants, "tenant", nil, "a tenant that the user may reach (repeat for more)")
+	flags.StringArrayVar(&f.tenants, "tenant", nil, "a `TENANT` that the user may reach (repeat for more)")
 	flags.BoolVar(&f.allTenants, "all-tenants", false, "the user may reach all tenants, including future ones")
-	flags.StringArrayVar(&f.agents, "agent", nil, "only recordings of this agent (repeat for more)")
-	flags.StringArrayVar(&f.skills, "skill", nil, "only recordings of this skill (repeat for more)")
-	flags.StringArrayVar(&f.can, "can", nil, "comma-separated capabilities: read, write, admin; for a person: listen, download, admin; a new user has the first")
+	flags.StringArrayVar(&f.agents, "agent", nil, "only recordings of this `AGENT` (repeat for more)")
+	flags.StringArrayVar(&f.skills, "skill", nil, "only recordings of this `SKILL` (repeat for more)")
+	flags.StringArrayVar(&f.can, "can", nil, "comma-separated `CAPABILITIES`: read, write, admin; for a person: listen, download, admin; a new user has the first")
 	flags.StringVar(&f.requestLimit, "request-limit", "on", "limit of 3 lists in 10 s: on or off; not for people")
 }
 
