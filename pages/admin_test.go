@@ -229,10 +229,10 @@ func TestAudit(t *testing.T) {
 	if a, b := strings.Count(first.body, "/recordings/acme-ns/key-1"), strings.Count(second.body, "/recordings/acme-ns/key-1"); a != 30 || b != 30 {
 		t.Errorf("the pages show %d and %d entries", a, b)
 	}
-	r.get("/audit?who=nobody").want(t, "nothing found", 200, "No matching entries", "Show everything")
+	r.get("/audit?who=nobody").want(t, "nothing found", 200, "No matching entries", "Show everything", "Days are in UTC.")
 	r.get("/audit?since=soon").want(t, "no day", 400, "is not a day")
 	r.get("/audit?before=-1").want(t, "no place", 400)
-	r.get("/audit?tenant=acme-ns&since=2020-01-01&until=2020-01-02").want(t, "long ago", 200, "No matching entries")
+	r.get("/audit?tenant=acme-ns&since=2020-01-01&until=2020-01-02").want(t, "long ago", 200, "No matching entries", "Days are in America/Denver.")
 	r.get("/audit").want(t, "before a look", 200, "has not been verified")
 	r.post("/audit/verify").want(t, "verifying", 303)
 	r.get("/audit").want(t, "after it", 200, "intact")
