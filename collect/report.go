@@ -164,7 +164,7 @@ func (i *item) why() string {
 func (c *Collector) markStarted(ctx context.Context, source string, began int64) error {
 	err := c.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO sources (name, started_ms, ended_ms, result, error, complete_ms, resting)
-			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE, halted = '', reopens_ms = 0`, source)
+			VALUES ($1, 0, 0, '', '', 0, FALSE) ON CONFLICT (name) DO UPDATE SET resting = FALSE, halted = ''`, source)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, `UPDATE items INDEXED BY items_lacking SET tried_ms = CAST($1 AS BIGINT) - 1 WHERE `+lacking+` AND tried_ms >= $1
 				AND tenant IN (SELECT tenant FROM collected_tenants WHERE source = $2)`, began, source)

@@ -98,7 +98,14 @@ func TestRunDue(t *testing.T) {
 	if err := execute(v, `UPDATE sources SET reopens_ms = $1`, now.UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
+	planned, err := v.Start(t.Context(), source, collect.Always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := planned.Plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if !due(nil) {
-		t.Error("not due as a tenant opens again")
+		t.Error("not due as a tenant opens again, since somebody has asked for a plan")
 	}
 }
