@@ -204,7 +204,7 @@ func (a *Archive) commitGroup(ctx context.Context, group []*keeping) (put bool, 
 			return err
 		}
 		put = true
-		if err := a.blobs.Put(ctx, keys, files); err != nil {
+		if err := a.db.While(ctx, tx, func() error { return a.blobs.Put(ctx, keys, files) }); err != nil {
 			return err
 		}
 		for _, k := range group {

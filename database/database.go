@@ -24,6 +24,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -160,6 +161,38 @@ func (db *DB) tryTx(ctx context.Context, fn func(*sql.Tx) error) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// While runs fn, which does not use tx but may take long, such as sending blobs to a store.
+// It keeps tx alive meanwhile: PostgreSQL ends a transaction that is idle for long, because
+// its process may be suspended and others wait for what it has excluded.
+func (db *DB) While(ctx context.Context, tx *sql.Tx, fn func() error) error {
+	if !db.Shared() {
+		return fn()
+	}
+	interval := keepTime
+	if given, ok := ctx.Value(pulseKey{}).(pulse); ok {
+		interval = given.look
+	}
+	done := make(chan struct{})
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if _, err := tx.ExecContext(ctx, `SELECT 1`); err != nil {
+					return // the commit will fail
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	defer keeping.Wait()
+	defer close(done) // first, even after a panic
+	return fn()
 }
 
 // Exclude waits for every other transaction that has excluded one of these names, and

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -27,9 +28,16 @@ const (
 	pauseTime   = time.Second      // after a connection failed, before the next attempt
 )
 
-// idleParameter makes PostgreSQL end a session that sends nothing for so long. The URL
-// may set it for the connections of locks.
-const idleParameter = "idle_session_timeout"
+// idleParameter makes PostgreSQL end a session that sends nothing for so long, and
+// idleTxParameter one that does so within a transaction. The URL may set them, the former
+// for the connections of locks.
+const (
+	idleParameter   = "idle_session_timeout"
+	idleTxParameter = "idle_in_transaction_session_timeout"
+)
+
+// idleTxTime is how long a transaction may be idle. See DB.While.
+const idleTxTime = 2 * time.Minute
 
 // How many connections a process has to PostgreSQL; pool_max_conns in the URL overrides
 // the default. Half of them read, a quarter write, and a quarter are relaxed. Each lock
@@ -50,9 +58,10 @@ func openPostgreSQL(ctx context.Context, place string) (*DB, error) {
 		lockIdle = given
 		delete(config.RuntimeParams, idleParameter) // the other connections may be idle for longer
 	}
+	txIdle := cmp.Or(config.RuntimeParams[idleTxParameter], strconv.FormatInt(idleTxTime.Milliseconds(), 10))
 	db := &DB{
 		Reader:  pool(reading(config), conns-2*(conns/4), nil),
-		writer:  pool(config, conns/4, map[string]string{"idle_in_transaction_session_timeout": "120s"}),
+		writer:  pool(config, conns/4, map[string]string{idleTxParameter: txIdle}),
 		Relaxed: pool(config, conns/4, map[string]string{"synchronous_commit": "off", "plan_cache_mode": "force_generic_plan"}),
 		locks:   pool(config, 0, map[string]string{idleParameter: lockIdle}),
 		name:    fmt.Sprintf("database %s on %s", config.Database, server(config)),

@@ -150,6 +150,33 @@ func TestPostgreSQLRestarts(t *testing.T) {
 	}
 }
 
+// A transaction is not ended because its process does something else for long, such as
+// sending blobs to a store, unless the process is suspended.
+func TestTransactionThatWaits(t *testing.T) {
+	t.Parallel()
+	db := open(t, databasetest.PostgreSQL(t)+"&idle_in_transaction_session_timeout=1s")
+	ctx := database.LookSooner(t.Context(), 100*time.Millisecond, time.Minute)
+	wait := func() error { time.Sleep(2500 * time.Millisecond); return nil }
+	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+		if err := raise(db, tx); err != nil {
+			return err
+		}
+		return db.While(ctx, tx, wait)
+	})
+	if got := revision(t, db); err != nil || got != 2 {
+		t.Errorf("revision %d, %v, want 2", got, err)
+	}
+	err = db.Tx(t.Context(), func(tx *sql.Tx) error {
+		if err := raise(db, tx); err != nil {
+			return err
+		}
+		return wait()
+	})
+	if got := revision(t, db); !database.IsBusy(err) || got != 2 {
+		t.Errorf("revision %d, %v, want 2 and busy", got, err)
+	}
+}
+
 // The URL may set how soon the lock of a silent process is released. That does not apply
 // to other connections.
 func TestLockOfASilentProcess(t *testing.T) {
