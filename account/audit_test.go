@@ -77,7 +77,7 @@ func TestEveryChangeIsInTheTrail(t *testing.T) {
 		`admin|invite person||kelly`,
 		`kelly|sign out||`,
 		`admin|set tenant|acme-ns|agents: null → 25`,
-		`admin|reset usage|acme-ns|nothing`,
+		`admin|reset usage|acme-ns|`,
 		`admin|set user||robot: enabled: true → false`,
 		`admin|set person||kelly: agents: ["Kelly Jaques(256)"] → []`,
 		`admin|remove user||robot`,

@@ -85,7 +85,7 @@ func (a *Accounts) changeTenant(ctx context.Context, name, action string, edit f
 		if err != nil {
 			return fmt.Errorf("tenant %q: %w", name, err)
 		}
-		before := encode(tenant) // edit may write through pointers
+		before, epoch := encode(tenant), tenant.UsageEpoch // a copy: edit may write through pointers
 		if err := edit(&tenant); err != nil {
 			return err
 		}
@@ -100,7 +100,11 @@ func (a *Accounts) changeTenant(ctx context.Context, name, action string, edit f
 		if err != nil {
 			return fmt.Errorf("tenant %q: %w", name, err)
 		}
-		return record(ctx, tx, Event{Action: action, Tenant: name, Detail: changes(json.RawMessage(before), tenant)})
+		detail := ""
+		if tenant.UsageEpoch == epoch { // else the action says it all
+			detail = changes(json.RawMessage(before), tenant)
+		}
+		return record(ctx, tx, Event{Action: action, Tenant: name, Detail: detail})
 	})
 }
 
