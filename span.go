@@ -19,9 +19,6 @@ func (s Span) Contains(ms int64) bool { return s.From <= ms && ms < s.To }
 // Empty reports whether no instant is in the span.
 func (s Span) Empty() bool { return s.From >= s.To }
 
-// Milliseconds returns t in the API's unit of time, Unix milliseconds.
-func Milliseconds(t time.Time) int64 { return t.UnixMilli() }
-
 // ParseTime parses an ISO 8601 date and time as clients actually send it and
 // returns Unix milliseconds. It takes the extended and the basic form, seconds and
 // fraction optional, a comma as the decimal point, "t" for "T", "z" for "Z", the

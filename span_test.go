@@ -105,7 +105,4 @@ func TestSpan(t *testing.T) {
 	if s.Empty() || !(callvault.Span{From: 7, To: 7}).Empty() || !(callvault.Span{From: 8, To: 7}).Empty() {
 		t.Error("Empty is wrong")
 	}
-	if got := callvault.Milliseconds(time.Unix(1, 999_999)); got != 1000 {
-		t.Errorf("Milliseconds: %d", got)
-	}
 }

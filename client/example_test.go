@@ -42,8 +42,8 @@ func Example() {
 	defer c.CloseIdleConnections()
 
 	day := callvault.Span{
-		From: callvault.Milliseconds(time.Date(2024, 2, 12, 0, 0, 0, 0, time.UTC)),
-		To:   callvault.Milliseconds(time.Date(2024, 2, 13, 0, 0, 0, 0, time.UTC)),
+		From: time.Date(2024, 2, 12, 0, 0, 0, 0, time.UTC).UnixMilli(),
+		To:   time.Date(2024, 2, 13, 0, 0, 0, 0, time.UTC).UnixMilli(),
 	}
 	for item, err := range c.Recordings(context.Background(), day) {
 		if malformed, ok := client.MalformedOf(err); ok {
