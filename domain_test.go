@@ -124,7 +124,7 @@ func oneLine(text string) string {
 	return strings.ReplaceAll(text, `": `, `":`)
 }
 
-func TestJSONIsTheGuides(t *testing.T) {
+func TestJSONIsThatOfTheGuide(t *testing.T) {
 	var r callvault.Recording
 	if err := json.Unmarshal([]byte(guideRecording), &r); err != nil || r.Validate() != nil {
 		t.Fatal(err, r.Validate())

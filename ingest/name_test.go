@@ -184,10 +184,11 @@ func TestStartsInTables(t *testing.T) {
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\ufefffile,recordingKey,startTime,duration\na.wav,k,2024-02-12T00:00:00Z,5\n"))
 	f.Add([]byte("\"FILE\";x\n"))
+	f.Add([]byte("file,agent\na.wav,Ann\na.wav,Bob\n"))
 	f.Add([]byte(`{"file":"a.wav","startTime":5,"agent":"x"}` + "\n" + `{"recordingKey":["k"],"duration":null}`))
 	f.Add([]byte("recordingKey,recordingkey, STATUS\n../../x,y,PENDING\n\"\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s := scan{rows: map[string]map[string]string{}}
+		s := scan{rows: map[string]map[string]string{}, conflicts: map[string]string{}}
 		_ = s.readRows("in", bufio.NewReader(bytes.NewReader(text)))
 		_ = s.readLines("in", bytes.NewReader(text))
 		for path, row := range s.rows {
