@@ -226,6 +226,9 @@ func newLineReaders(uri string, size int) *lineReaders {
 
 // read returns the rows that the query finds, waiting for a reader if all are busy.
 func (l *lineReaders) read(ctx context.Context, query string, args []any) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err // a short query would be done before it is interrupted
+	}
 	var r *lineReader
 	var open bool
 	select {

@@ -75,6 +75,13 @@ func TestLinesEnd(t *testing.T) {
 			}
 			cancel()
 		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 10 {
+			if got, err := db.Lines(gone, `SELECT 'a' AS line`); !errors.Is(err, context.Canceled) {
+				t.Errorf("%q, %v of a client that is gone", got, err)
+			}
+		}
 		if got, err := db.Lines(t.Context(), `SELECT 'a' AS line`); got != "a" || err != nil {
 			t.Errorf("then %q, %v", got, err)
 		}
