@@ -111,7 +111,7 @@ func importPaths(ctx context.Context, v *vault, tenant *callvault.Tenant, paths 
 // note counts one file. It returns an error that the next file would meet too.
 func (done *imported) note(path string, outcome archive.Outcome, err error) error {
 	switch {
-	case errors.Is(err, callvault.InsufficientStorage), errors.Is(err, context.Canceled):
+	case errors.Is(err, callvault.InsufficientStorage), errors.Is(err, callvault.Unavailable), errors.Is(err, context.Canceled):
 		return err
 	case err != nil:
 		done.Refused = append(done.Refused, importFault{path, forPeople(err)})

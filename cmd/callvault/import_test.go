@@ -3,10 +3,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"callvault"
 )
 
 // TestImportShowsNames: the name of a customer's file cannot control the terminal of
@@ -26,6 +31,21 @@ func TestImportShowsNames(t *testing.T) {
 	for _, name := range []string{`evil\x1b]0;x\a.wav`, `bad\xff.wav`, "/plain é.wav: "} {
 		if !strings.Contains(stderr, name) {
 			t.Errorf("%q does not name %s", stderr, name)
+		}
+	}
+}
+
+// TestImportEnds: an error that every further file would meet ends an import; one of a
+// single file is reported, and the import goes on.
+func TestImportEnds(t *testing.T) {
+	for reason, ends := range map[error]bool{
+		callvault.InsufficientStorage: true, callvault.Unavailable: true, context.Canceled: true,
+		callvault.UnprocessableAudio: false, callvault.Conflict: false, fs.ErrPermission: false,
+	} {
+		done := &imported{}
+		err := done.note("a.wav", 0, fmt.Errorf("store a.wav: %w", reason))
+		if (err != nil) != ends || (len(done.Refused) == 0) != ends {
+			t.Errorf("%v: returned %v, refused %v", reason, err, done.Refused)
 		}
 	}
 }
