@@ -89,7 +89,7 @@ func (p *progress) eta() string {
 	defer p.mu.Unlock()
 	took := time.Since(p.began)
 	if p.done == 0 || took < time.Second {
-		return "about …"
+		return "estimating the time left"
 	}
 	left := time.Duration(float64(took) * float64(p.total-p.done) / float64(p.done))
 	return "about " + left.Round(time.Second).String() + " left"

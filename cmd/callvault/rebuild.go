@@ -29,14 +29,18 @@ Exit status 3: some files could not be used; each is named, with the reason.`,
 			if lost {
 				with = withVault
 			}
-			return with(c.Context(), o, func(v *vault) error { return rebuild(c, o, v) })
+			config, err := readConfig(o) // a mistake in it must not end hours of work
+			if err != nil {
+				return err
+			}
+			return with(c.Context(), o, func(v *vault) error { return rebuild(c, o, v, config) })
 		},
 	}
 	c.Flags().BoolVar(&lost, "audio-lost", false, "go on although no audio file is there, because all are lost")
 	return c
 }
 
-func rebuild(c *cobra.Command, o *options, v *vault) error {
+func rebuild(c *cobra.Command, o *options, v *vault, config *config) error {
 	long := time.AfterFunc(plainEvery, func() {
 		fmt.Fprintln(c.ErrOrStderr(), "rebuild: still checking the database for damage")
 	})
@@ -55,7 +59,7 @@ func rebuild(c *cobra.Command, o *options, v *vault) error {
 	if err != nil {
 		return err
 	}
-	if err := reconcile(c, o, v, &done); err != nil {
+	if err := reconcile(c, v, config, &done); err != nil {
 		return err
 	}
 	if err := v.accounts.EnsureTenants(c.Context(), done.Tenants, time.Now()); err != nil {
@@ -89,11 +93,7 @@ func rebuild(c *cobra.Command, o *options, v *vault) error {
 }
 
 // reconcile brings the collector's ledger into line with what was rebuilt.
-func reconcile(c *cobra.Command, o *options, v *vault, done *archive.Rebuilt) error {
-	config, err := readConfig(o)
-	if err != nil {
-		return err
-	}
+func reconcile(c *cobra.Command, v *vault, config *config, done *archive.Rebuilt) error {
 	var sources []string
 	for i := range config.Source {
 		sources = append(sources, config.Source[i].Name)
