@@ -134,8 +134,9 @@ func TestCollectAlerts(t *testing.T) {
 // of a source, which are often all there is to say.
 func TestForPeople(t *testing.T) {
 	for text, want := range map[string]string{
-		"tenant x: 404 not_found": "tenant x",
-		"a\nb":                    "a; b",
+		"tenant x: 404 not_found":  "tenant x",
+		"a\nb":                     "a; b",
+		"a source says \x1b]0;x\a": "a source says  ]0;x ",
 		"audio of k at h:80: answered with status 500, try again in 1s; x": "audio of k at h:80: answered with status 500, try again in 1s; x",
 	} {
 		if got := forPeople(errors.New(text)); got != want {

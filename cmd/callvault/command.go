@@ -151,8 +151,9 @@ var (
 	asOneLine    = strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ")
 )
 
-// forPeople returns an error's text on one line, without the API's status numbers.
+// forPeople returns an error's text on one line, without the API's status numbers, and
+// without characters that could control the terminal: a part of it may come from outside.
 func forPeople(err error) string {
 	text := statusNumber.ReplaceAllString(err.Error(), "")
-	return asOneLine.Replace(text)
+	return strings.Map(printable, asOneLine.Replace(text))
 }

@@ -132,7 +132,7 @@ func (done *imported) print(c *cobra.Command, o *options) error {
 		}
 	} else {
 		for _, fault := range done.Refused {
-			fmt.Fprintf(c.ErrOrStderr(), "not imported: %s: %s\n", shownName(fault.Path), strings.Map(printable, fault.Fault))
+			fmt.Fprintf(c.ErrOrStderr(), "not imported: %s: %s\n", shownName(fault.Path), fault.Fault)
 		}
 		printSummary(c.OutOrStdout(), done)
 	}

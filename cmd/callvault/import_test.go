@@ -49,3 +49,23 @@ func TestImportEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultsShowNames: the name of a file in the archive's folder cannot control the
+// terminal of whoever verifies or rebuilds the archive.
+func TestFaultsShowNames(t *testing.T) {
+	data := t.TempDir()
+	must(t, data, "tenant", "add", "acme-ns")
+	dir := filepath.Join(data, "audio", "acme-ns", "2024", "01", "01")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "evil\x1b]0;x\a.json"), []byte("{"), 0o600); err != nil {
+		t.Skipf("no such name can be had here: %v", err)
+	}
+	for _, command := range []string{"verify", "rebuild"} {
+		stdout, _, status := runOn(t, data, command)
+		if status != exitIncomplete || strings.ContainsAny(stdout, "\x1b\a") || !strings.HasPrefix(stdout, `"acme-ns/2024/01/01/evil\x1b]0;x\a.json": `) {
+			t.Errorf("%s: %d %q", command, status, stdout)
+		}
+	}
+}

@@ -197,7 +197,7 @@ func printMoved(c *cobra.Command, o *options, r *move.Report) error {
 		}
 	} else {
 		for _, f := range r.Faults {
-			fmt.Fprintf(out, "%s %s: %s\n", f.Tenant, f.RecordingKey, f.Fault)
+			printFault(out, f.Tenant, f.RecordingKey, f.Fault)
 		}
 		var rows int64
 		for _, t := range r.Tables {

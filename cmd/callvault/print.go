@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -66,6 +67,12 @@ func shownName(name string) string {
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// printFault prints a fault of a recording; or of a file that belongs to no recording, whose
+// path is then the key, and tenant is empty.
+func printFault(out io.Writer, tenant, key, fault string) {
+	fmt.Fprintf(out, "%s: %s\n", strings.TrimSpace(tenant+" "+shownName(key)), forPeople(errors.New(fault)))
 }
 
 // byteCount formats a number of bytes for people.

@@ -75,7 +75,7 @@ func rebuild(c *cobra.Command, o *options, v *vault, config *config) error {
 		})
 	} else {
 		for _, fault := range done.Faults {
-			fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", fault.RecordingKey, fault.Fault)
+			printFault(c.OutOrStdout(), "", fault.RecordingKey, fault.Fault)
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%d recordings of %d tenants restored from the files, %d with audio; %d rows without files removed; %d faults\n",
 			done.Recordings, len(done.Tenants), done.Held, done.Dropped, len(done.Faults))

@@ -115,7 +115,7 @@ func (done *verified) print(c *cobra.Command, o *options) error {
 
 func (done *verified) printFaults(out io.Writer) {
 	for _, fault := range done.Faults {
-		fmt.Fprintf(out, "%s %s: %s\n", fault.Tenant, fault.RecordingKey, fault.Fault)
+		printFault(out, fault.Tenant, fault.RecordingKey, fault.Fault)
 	}
 }
 
