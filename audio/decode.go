@@ -36,7 +36,7 @@ type Decoder struct {
 	pos   int64    // sample at which the next packet begins
 	skip  int64    // samples before this one are dropped
 	tail  []packet // the packets just before pos, preroll long
-	fresh int64    // the segment for which opus was reset; -1: none
+	begun int64    // the segment for which opus was reset; -1: none
 	thin  int      // only one of so many packets is decoded: see Peaks; 0: all are
 	since int      // packets skipped since the last that was decoded,
 	last  int      // which had this length
@@ -50,7 +50,7 @@ type Decoder struct {
 // NewDecoder reads the headers of an Ogg Opus stream. Its errors are those of
 // [Check] and of r.
 func NewDecoder(r io.Reader) (*Decoder, error) {
-	d := &Decoder{pages: pageReader{src: r}, fresh: -1}
+	d := &Decoder{pages: pageReader{src: r}, begun: -1}
 	for d.stream.stage < atAudio {
 		if err := d.nextPage(); err == io.EOF {
 			return nil, fault(ErrTruncated, "the file ends inside its headers: the rest did not arrive; send the whole file")
@@ -129,13 +129,13 @@ func (d *Decoder) nextPage() error {
 		return bad
 	}
 	d.queue = d.stream.packets
-	d.lead()
+	d.alignPage()
 	return nil
 }
 
-// lead makes the page just read end where its granule position says. If its packets are
+// alignPage makes the page just read end where its granule position says. If its packets are
 // too short for that, it puts silence before them; if they are too long, play cuts them.
-func (d *Decoder) lead() {
+func (d *Decoder) alignPage() {
 	if len(d.queue) == 0 {
 		return
 	}
@@ -153,10 +153,10 @@ func (d *Decoder) lead() {
 func (d *Decoder) play(p packet) {
 	length := int64(p.time / step)
 	kept := min(length, max(0, d.page-d.pos))
-	within := d.pos / segment
-	if (within+1)*segment+maxPacketPCM > d.skip {
-		if within != d.fresh {
-			d.restart(within)
+	current := d.pos / segment
+	if (current+1)*segment+maxPacketPCM > d.skip {
+		if current != d.begun {
+			d.restart(current)
 		}
 		d.emit(d.sound(p)[:kept], kept)
 	} else {
@@ -187,8 +187,8 @@ func (d *Decoder) emit(pcm []int16, n int64) {
 }
 
 // restart resets the Opus decoder and decodes the preroll.
-func (d *Decoder) restart(within int64) {
-	d.fresh = within
+func (d *Decoder) restart(to int64) {
+	d.begun = to
 	// Init cannot fail: NewDecoder has called it with the same arguments.
 	_ = d.opus.Init(Rate, 1)
 	for _, p := range d.tail {
