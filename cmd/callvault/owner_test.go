@@ -5,6 +5,7 @@ package main
 import (
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -46,5 +47,19 @@ func TestAsRoot(t *testing.T) {
 	})
 	if err != nil || seen < 20 {
 		t.Errorf("%d files and folders: %v", seen, err)
+	}
+}
+
+// TestOperatorName: whoever runs a command has a name in the audit trail, or at least a
+// number.
+func TestOperatorName(t *testing.T) {
+	for want, got := range map[string]string{
+		"kelly":     operatorName(&user.User{Username: "kelly"}, nil, 1000),
+		"uid 65532": operatorName(nil, user.UnknownUserIdError(65532), 65532),
+		"unknown":   operatorName(nil, user.UnknownUserIdError(65532), -1),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

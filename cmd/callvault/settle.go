@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/user"
 	"strings"
 
@@ -73,10 +74,20 @@ func decision(s *collect.Settlement) string {
 	return "given up: " + s.Reason
 }
 
-// operator returns the name of the user who runs this program.
+// operator returns the name of the user who runs this program, for the audit trail.
 func operator() string {
-	if me, err := user.Current(); err == nil {
+	me, err := user.Current()
+	return operatorName(me, err, os.Getuid())
+}
+
+// operatorName returns the name of a user; or the number of one without a name, as users of
+// containers often are.
+func operatorName(me *user.User, err error, uid int) string {
+	switch {
+	case err == nil && me.Username != "":
 		return me.Username
+	case uid >= 0: // not on Windows
+		return fmt.Sprintf("uid %d", uid)
 	}
 	return "unknown"
 }
