@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"callvault/account"
@@ -124,16 +125,30 @@ func auditExportCommand(o *options) *cobra.Command {
 				if to == "" {
 					return writeEvents(c, v, c.OutOrStdout())
 				}
-				file, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-				if err != nil {
-					return err
+				if target, err := filepath.EvalSymlinks(to); err == nil {
+					to = target
 				}
-				return errors.Join(writeEvents(c, v, file), file.Sync(), file.Close())
+				if info, err := os.Lstat(to); err == nil && !info.Mode().IsRegular() {
+					return writeEventsInto(c, v, to)
+				}
+				return writeAtomically(to, func(file *os.File) error {
+					return errors.Join(file.Chmod(0o600), writeEvents(c, v, file))
+				})
 			})
 		},
 	}
 	c.Flags().StringVar(&to, "to", "", "the file to write (default: standard output)")
 	return c
+}
+
+// writeEventsInto writes the audit trail into a pipe, a device or the like, which cannot be
+// replaced by a file.
+func writeEventsInto(c *cobra.Command, v *vault, path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeEvents(c, v, file), file.Close())
 }
 
 // writeEvents writes the audit trail as JSON lines, and then adds to it that it was
