@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"callvault"
@@ -52,12 +53,10 @@ func (p *Pages) find(x *exchange) (*anyAccount, *act, error) {
 		return nil, nil, err
 	}
 	found, ok := userActs[x.r.PathValue("act")]
-	for _, k := range found.kinds {
-		if ok && k == e.Kind {
-			return e, &found, nil
-		}
+	if !ok || !slices.Contains(found.kinds, e.Kind) {
+		return nil, nil, fmt.Errorf("there is no page at this address: %w", callvault.NotFound)
 	}
-	return nil, nil, fmt.Errorf("there is no page at this address: %w", callvault.NotFound)
+	return e, &found, nil
 }
 
 // state identifies the account's present state. A confirmation holds the state that it

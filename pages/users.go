@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"callvault"
 )
@@ -159,20 +160,16 @@ func (p *Pages) account(x *exchange) (*anyAccount, error) {
 		if err != nil {
 			return nil, err
 		}
-		for i := range list {
-			if list[i].Name == name {
-				return accountOfPerson(&list[i]), nil
-			}
+		if i := slices.IndexFunc(list, func(p callvault.Person) bool { return p.Name == name }); i >= 0 {
+			return accountOfPerson(&list[i]), nil
 		}
 	} else {
 		list, err := p.Accounts.Users(x.ctx())
 		if err != nil {
 			return nil, err
 		}
-		for i := range list {
-			if list[i].Name == name {
-				return accountOfUser(&list[i]), nil
-			}
+		if i := slices.IndexFunc(list, func(u callvault.ServiceUser) bool { return u.Name == name }); i >= 0 {
+			return accountOfUser(&list[i]), nil
 		}
 	}
 	return nil, fmt.Errorf("there is no %s %.300q; it may have been removed: %w", kind.Word(), name, callvault.NotFound)
