@@ -180,7 +180,7 @@ func TestStopWhileTheDatabaseIsLocked(t *testing.T) {
 	}
 	select {
 	case said := <-p.log:
-		if !strings.Contains(said, "events of the audit trail") {
+		if !strings.Contains(said, "wait to be written to the audit trail") {
 			t.Errorf("it said of the audit trail:\n%s", said)
 		}
 	case <-time.After(patience):
