@@ -37,12 +37,11 @@ type Accounts struct {
 
 	// Requests share checks of the revision: a request takes the result, even an
 	// error, of any check that began after the request came in.
-	begun         atomic.Int64 // checks begun
-	mu            sync.Mutex
-	done          int64 // the last check that ended
-	known         *directory
-	failed        error     // of the last check
-	queryRevision *sql.Stmt // nil until it is first needed
+	begun  atomic.Int64 // checks begun
+	mu     sync.Mutex
+	done   int64 // the last check that ended
+	known  *directory
+	failed error // of the last check
 
 	usedMu sync.Mutex
 	used   map[string]int64 // last use by account name, not yet saved, in Unix milliseconds
@@ -148,8 +147,8 @@ func (a *Accounts) current(ctx context.Context) (*directory, error) {
 func (a *Accounts) renew(ctx context.Context) error {
 	// Other requests wait for this result too; and watching for the end of ctx would
 	// take longer than the query.
-	revision, err := a.revision(context.WithoutCancel(ctx))
-	if err != nil {
+	var revision int64
+	if err := a.db.Row(context.WithoutCancel(ctx), `SELECT revision FROM account_revision`, nil, &revision); err != nil {
 		return fmt.Errorf("account revision: %w", err)
 	}
 	if revision == a.known.revision {
@@ -160,17 +159,6 @@ func (a *Accounts) renew(ctx context.Context) error {
 		a.known = known
 	}
 	return err
-}
-
-// revision reads the accounts' revision from the database. a.mu must be held.
-func (a *Accounts) revision(ctx context.Context) (revision int64, err error) {
-	if a.queryRevision == nil {
-		if a.queryRevision, err = a.db.Reader.PrepareContext(ctx, `SELECT revision FROM account_revision`); err != nil {
-			return 0, err
-		}
-	}
-	err = a.queryRevision.QueryRowContext(ctx).Scan(&revision)
-	return revision, err
 }
 
 // load reads the whole directory in one transaction, so that all of it is at one

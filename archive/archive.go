@@ -53,9 +53,8 @@ type Blobs interface {
 
 // Archive is the recordings and calls in a database and a store of blobs.
 type Archive struct {
-	db         *database.DB
-	blobs      Blobs
-	statements *statements
+	db    *database.DB
+	blobs Blobs
 
 	queueMu  sync.Mutex
 	queue    []*keeping
@@ -68,11 +67,7 @@ type Archive struct {
 // New returns the archive over a database and the blobs that belong to it. If the
 // database was opened with OpenReadOnly, the archive can only be read.
 func New(ctx context.Context, db *database.DB, blobs Blobs) (*Archive, error) {
-	statements, err := prepareStatements(ctx, db.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("archive: %w", err)
-	}
-	a := &Archive{db: db, blobs: blobs, statements: statements, measurers: make(chan struct{}, peaksAtOnce)}
+	a := &Archive{db: db, blobs: blobs, measurers: make(chan struct{}, peaksAtOnce)}
 	if db.ReadOnly() {
 		return a, nil
 	}

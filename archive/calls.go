@@ -91,7 +91,7 @@ func callOfRecordings(ctx context.Context, tx *sql.Tx, r *callvault.Recording, l
 	defer rows.Close()
 	var made *callRow
 	for rows.Next() {
-		entry, err := scanEntry(rows)
+		entry, err := scanEntry(rows.Scan)
 		if err != nil {
 			return nil, fmt.Errorf("recordings of call %s: %w", r.CallKey, err)
 		}

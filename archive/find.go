@@ -49,7 +49,7 @@ const findUpload = `SELECT ` + entryColumns + ` FROM recordings INDEXED BY recor
 
 // Find returns a tenant's recording, or callvault.NotFound.
 func (a *Archive) Find(ctx context.Context, tenant, key string) (*Entry, error) {
-	entry, err := scanEntry(a.statements.find.QueryRowContext(ctx, tenant, key))
+	entry, err := scanEntry(func(dest ...any) error { return a.db.Row(ctx, findEntry, []any{tenant, key}, dest...) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("there is no recording %s of tenant %s: %w", key, tenant, callvault.NotFound)
 	}
@@ -88,9 +88,8 @@ func (a *Archive) FindAudio(ctx context.Context, tenant, key string) (*Entry, er
 	e := &Entry{Recording: callvault.Recording{RecordingKey: key, TenantName: tenant}}
 	r := &e.Recording
 	var hash []byte
-	// Watching ctx would take longer than the look-up itself.
-	row := a.statements.audio.QueryRowContext(context.WithoutCancel(ctx), tenant, key)
-	err := row.Scan(&r.Status, &r.Agent, &r.Skill, &r.Size, &hash, &e.path, &e.Added)
+	ctx = context.WithoutCancel(ctx) // watching it would take longer than the look-up itself
+	err := a.db.Row(ctx, findAudio, []any{tenant, key}, (*string)(&r.Status), &r.Agent, &r.Skill, &r.Size, &hash, &e.path, &e.Added)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("there is no recording %s of tenant %s: %w", key, tenant, callvault.NotFound)
 	}
@@ -104,7 +103,7 @@ func (a *Archive) FindAudio(ctx context.Context, tenant, key string) (*Entry, er
 // FindUpload returns the tenant's recording that was made from an upload of this
 // hash, or callvault.NotFound.
 func (a *Archive) FindUpload(ctx context.Context, tenant string, upload [sha256.Size]byte) (*Entry, error) {
-	entry, err := scanEntry(a.db.Reader.QueryRowContext(ctx, findUpload, tenant, upload[:]))
+	entry, err := scanEntry(a.db.Reader.QueryRowContext(ctx, findUpload, tenant, upload[:]).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, callvault.NotFound
 	}
@@ -188,10 +187,11 @@ func audioError(r *callvault.Recording, err error) error {
 	return StorageError(err)
 }
 
-func scanEntry(row interface{ Scan(...any) error }) (*Entry, error) {
+// scanEntry returns the entry whose columns scan copies.
+func scanEntry(scan func(dest ...any) error) (*Entry, error) {
 	e := &Entry{}
 	var recording, hash, upload []byte
-	if err := row.Scan(&recording, &e.AudioMs, &hash, &upload, &e.path, &e.Added, &e.Read); err != nil {
+	if err := scan(&recording, &e.AudioMs, &hash, &upload, &e.path, &e.Added, &e.Read); err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(recording, &e.Recording); err != nil {

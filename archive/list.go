@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -20,11 +19,6 @@ const (
 	pageCalls      = 512
 	pageRecordings = 2048
 )
-
-// statements are the prepared statements that look up one recording.
-type statements struct {
-	find, audio *sql.Stmt
-}
 
 // granted is the part of a WHERE clause that a grant adds: $1 to $3 are JSON
 // objects with the names of tenants, agents and skills, or null where all are
@@ -44,17 +38,6 @@ const listAll = `SELECT json AS line FROM recordings INDEXED BY recordings_by_st
 const listOfTenant = `SELECT json AS line FROM recordings
 	WHERE ` + granted + ` AND tenant = $6 AND (start_ms, recording_key) > ($4, $5) AND start_ms < $7
 	ORDER BY start_ms, recording_key LIMIT $8`
-
-func prepareStatements(ctx context.Context, db *sql.DB) (*statements, error) {
-	s := &statements{}
-	for query, statement := range map[string]**sql.Stmt{findEntry: &s.find, findAudio: &s.audio} {
-		var err error
-		if *statement, err = db.PrepareContext(ctx, query); err != nil {
-			return nil, fmt.Errorf("prepare %.60q: %w", query, err)
-		}
-	}
-	return s, nil
-}
 
 // grantArgs returns the first three arguments of a list.
 func grantArgs(grant *callvault.Grant) []any {

@@ -12,7 +12,7 @@ import (
 
 // findRow returns the row of a recording, or nil when there is none.
 func findRow(ctx context.Context, tx *sql.Tx, r *callvault.Recording) (*Entry, error) {
-	entry, err := scanEntry(tx.QueryRowContext(ctx, findEntry, r.TenantName, r.RecordingKey))
+	entry, err := scanEntry(tx.QueryRowContext(ctx, findEntry, r.TenantName, r.RecordingKey).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

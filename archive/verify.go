@@ -165,7 +165,7 @@ func queryEntries(ctx context.Context, db queryer, query string, args ...any) ([
 	defer rows.Close()
 	var entries []*Entry
 	for rows.Next() {
-		entry, err := scanEntry(rows)
+		entry, err := scanEntry(rows.Scan)
 		if err != nil {
 			return nil, err
 		}

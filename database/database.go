@@ -45,7 +45,7 @@ type DB struct {
 	Relaxed *sql.DB
 
 	writer   *sql.DB
-	lines    *lineReaders        // nil when Shared
+	readers  *readers            // nil when Shared
 	turn     *semaphore.Weighted // to write, in this process; nil when Shared
 	locks    *sql.DB             // a connection for each lock that is held; nil unless Shared
 	path     string              // of the file; empty when Shared
@@ -117,7 +117,7 @@ func (db *DB) Close() error {
 	if db.Shared() {
 		return errors.Join(db.Reader.Close(), db.writer.Close(), db.Relaxed.Close(), db.locks.Close())
 	}
-	db.lines.close()
+	db.readers.close()
 	return errors.Join(db.Reader.Close(), db.writer.Close())
 }
 

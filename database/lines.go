@@ -8,12 +8,23 @@ import (
 // Lines returns the result of a query as text, one row per line, separated by newlines.
 // The query must have one column, called line, whose text contains no newlines. Arguments
 // are strings, integers and nil. Rows go from the database into the text with as little in
-// between as can be: on SQLite through lineReaders, on PostgreSQL from pgx's connection.
+// between as possible: on SQLite by a reader, on PostgreSQL from pgx's connection.
 func (db *DB) Lines(ctx context.Context, query string, args ...any) (string, error) {
 	if !db.Shared() {
-		return db.lines.read(ctx, query, args)
+		return db.readers.lines(ctx, query, args)
 	}
 	return db.rawLines(ctx, query, args)
+}
+
+// Row copies the columns of the first row that a query finds into dest, which are
+// pointers to strings, byte slices and int64. It returns sql.ErrNoRows when there is none.
+// Arguments are those of Lines. It is for look-ups that requests make all the time: on
+// SQLite it takes a third of the time that Reader takes.
+func (db *DB) Row(ctx context.Context, query string, args []any, dest ...any) error {
+	if !db.Shared() {
+		return db.readers.row(ctx, query, args, dest)
+	}
+	return db.Reader.QueryRowContext(ctx, query, args...).Scan(dest...)
 }
 
 // rawLines implements Lines on PostgreSQL.

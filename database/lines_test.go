@@ -2,6 +2,7 @@ package database_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"strconv"
@@ -105,8 +106,37 @@ func TestLinesAtOnce(t *testing.T) {
 	})
 }
 
-// What reads lines from a file of SQLite past its driver is as strict as the driver.
-func TestLineReader(t *testing.T) {
+func TestRow(t *testing.T) {
+	onBoth(t, func(t *testing.T, place string) {
+		db := open(t, place)
+		const query = `SELECT $2 AS a, CAST($1 AS BIGINT) + 1 AS b, $2 AS c, '' AS d WHERE CAST($3 AS BIGINT) > 0`
+		long := strings.Repeat("é\n", 100_000)
+		text, empty, number, bytes := "", "not empty", int64(0), []byte("longer than what comes into it")
+		for range 2 { // the second time the statement is known
+			if err := db.Row(t.Context(), query, []any{int64(1) << 60, long, 1}, &text, &number, &bytes, &empty); err != nil {
+				t.Fatal(err)
+			}
+			if text != long || number != 1<<60+1 || string(bytes) != long || empty != "" {
+				t.Errorf("%.20q…, %d, %.20q…, %q", text, number, bytes, empty)
+			}
+		}
+		if err := db.Row(t.Context(), query, []any{1, "a", 0}, &text, &number, &bytes, &empty); err != sql.ErrNoRows {
+			t.Errorf("%v without a row", err)
+		}
+		if err := db.Row(t.Context(), `SELECT 1 UNION ALL SELECT 2 ORDER BY 1`, nil, &number); err != nil || number != 1 {
+			t.Errorf("%d, %v of two rows, want the first", number, err)
+		}
+		if err := db.Row(t.Context(), `SELECT 1, 2`, nil, &number); err == nil {
+			t.Error("two columns go into one destination")
+		}
+		if err := db.Row(t.Context(), `SELECT 'a'`, nil, &number); err == nil && number != 0 {
+			t.Errorf("a text is the number %d", number)
+		}
+	})
+}
+
+// What a reader of SQLite refuses, and how, does not differ from the driver.
+func TestReader(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
 	var coded interface{ Code() int }
 	if _, err := db.Lines(t.Context(), `SELECT line FROM nowhere`); !errors.As(err, &coded) || coded.Code() != 1 {

@@ -17,12 +17,12 @@ func openReadOnly(ctx context.Context, path string) (*DB, error) {
 	if !logged(path) {
 		options += "&immutable=1" // otherwise SQLite would create a log, even if only to find it empty
 	}
-	pool, err := connect(path, options+"&_pragma=query_only(1)", readers())
+	pool, err := connect(path, options+"&_pragma=query_only(1)", maxReaders())
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{
-		Reader: pool, writer: pool, lines: newLineReaders(fileURI(path)+options, readers()),
+		Reader: pool, writer: pool, readers: newReaders(fileURI(path)+options, maxReaders()),
 		path: path, turn: semaphore.NewWeighted(1), name: "database " + path, readOnly: true,
 	}
 	if err := db.checkSchema(ctx); err != nil {

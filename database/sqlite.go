@@ -36,10 +36,10 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), writer.Close())
 	}
-	if db.Reader, err = connect(path, "&_pragma=query_only(1)", readers()); err != nil {
+	if db.Reader, err = connect(path, "&_pragma=query_only(1)", maxReaders()); err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
-	db.lines = newLineReaders(fileURI(path), readers())
+	db.readers = newReaders(fileURI(path), maxReaders())
 	return db, nil
 }
 
@@ -115,8 +115,8 @@ func (db *DB) takeTurn(ctx context.Context) (end func(), err error) {
 	return end, nil
 }
 
-// readers is how many connections read a file at a time.
-func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
+// maxReaders is how many connections read a file at a time.
+func maxReaders() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
 
 // fileURI is the URI of a file for SQLite, to which options can be added
 // (sqlite.org/uri.html).
