@@ -32,6 +32,10 @@ func TestReadOnly(t *testing.T) {
 		if got := revision(t, still); got != 2 {
 			t.Errorf("%s: the revision is %d, want 2", state, got)
 		}
+		var got int64
+		if err := still.Row(t.Context(), `SELECT revision FROM account_revision`, nil, &got); err != nil || got != 2 {
+			t.Errorf("%s: a look-up finds revision %d, %v", state, got, err)
+		}
 		if err := still.Tx(t.Context(), func(tx *sql.Tx) error { return raise(still, tx) }); err == nil || !still.ReadOnly() {
 			t.Errorf("%s: it was written to, or is not read-only", state)
 		}
