@@ -111,7 +111,7 @@ func (c *Client) follow(resp *http.Response, from *url.URL, hops int) (next *url
 	target := shorten(c.scrub(next.Redacted()), maxForeign)
 	switch {
 	case next.Scheme != c.base.Scheme || !strings.EqualFold(next.Hostname(), c.base.Hostname()) || port(next) != port(c.base):
-		return nil, fmt.Sprintf("it redirects to %s, which is another host, port or scheme, where the key must not go", target)
+		return nil, fmt.Sprintf("it redirects to %s, which is another host, port or scheme, and the key must not go there", target)
 	case next.User != nil:
 		return nil, fmt.Sprintf("it redirects to %s, with a user name in the address", target)
 	case hops >= maxRedirects:
