@@ -78,7 +78,7 @@ func TestInterruptedCollect(t *testing.T) {
 	if _, stderr, status := runOn(t, data, "collect"); status != 1 || !strings.Contains(stderr, fmt.Sprintf("process %d since", c.Process.Pid)) {
 		t.Errorf("a second run exits with %d: %s", status, stderr)
 	}
-	if _, stderr, status := runOn(t, data, "plan"); status != 1 || !strings.Contains(stderr, "ask again when it is over") {
+	if _, stderr, status := runOn(t, data, "plan"); status != 1 || !strings.Contains(stderr, "try again when it has ended") {
 		t.Errorf("a plan beside it exits with %d: %s", status, stderr)
 	}
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
