@@ -17,3 +17,6 @@ func (b *Batcher[T]) Waiting() int {
 func LookSooner(ctx context.Context, look, still time.Duration) context.Context {
 	return context.WithValue(ctx, pulseKey{}, pulse{look, still})
 }
+
+// Reading returns how many readers of a SQLite file are in use.
+func (db *DB) Reading() int { return cap(db.readers.idle) - len(db.readers.idle) }

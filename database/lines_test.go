@@ -129,8 +129,11 @@ func TestRow(t *testing.T) {
 		if err := db.Row(t.Context(), `SELECT 1, 2`, nil, &number); err == nil {
 			t.Error("two columns go into one destination")
 		}
-		if err := db.Row(t.Context(), `SELECT 'a'`, nil, &number); err == nil && number != 0 {
+		if err := db.Row(t.Context(), `SELECT 'a'`, nil, &number); err == nil {
 			t.Errorf("a text is the number %d", number)
+		}
+		if err := db.Row(t.Context(), `SELECT CAST(NULL AS TEXT)`, nil, &text); err == nil {
+			t.Errorf("NULL is the text %q", text)
 		}
 	})
 }
@@ -151,10 +154,43 @@ func TestReader(t *testing.T) {
 	if _, err := db.Lines(t.Context(), `SELECT $1 AS line`, 1.5); err == nil {
 		t.Error("an argument of another type is taken")
 	}
+	var patience int64
+	if err := db.Row(t.Context(), `SELECT timeout FROM pragma_busy_timeout`, nil, &patience); err != nil || patience < 1000 {
+		t.Errorf("%v, it waits %d ms for a process that has the file to itself", err, patience)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.Lines(t.Context(), `SELECT 'a' AS line`); err == nil {
 		t.Error("no error after Close")
 	}
+}
+
+// Close waits for what is being read, which would otherwise be freed under its reader.
+func TestCloseWaitsForReaders(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var lists sync.WaitGroup
+	lists.Go(func() {
+		const endless = `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT n AS line FROM s WHERE n < 0`
+		if _, err := db.Lines(ctx, endless); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want that the list was cancelled", err)
+		}
+	})
+	for db.Reading() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	closed := make(chan error)
+	go func() { closed <- db.Close() }()
+	select {
+	case err := <-closed:
+		t.Fatalf("it is closed while a list is read: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	cancel()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	lists.Wait()
 }

@@ -173,21 +173,28 @@ func (r *reader) bytes(s *readStatement, column int) []byte {
 	return libc.GoBytes(data, int(sqlite3.Xsqlite3_column_bytes(r.tls, s.handle, int32(column))))
 }
 
-// scan copies the columns of a statement's row.
+// scan copies the columns of a statement's row. What the column holds must fit where it
+// goes; nothing takes NULL.
 func (r *reader) scan(s *readStatement, dest []any) error {
 	if n := int(sqlite3.Xsqlite3_column_count(r.tls, s.handle)); n != len(dest) {
 		return fmt.Errorf("%d columns for %d destinations", n, len(dest))
 	}
 	for i, to := range dest {
+		kind := sqlite3.Xsqlite3_column_type(r.tls, s.handle, int32(i))
+		fits := kind == sqlite3.SQLITE_TEXT || kind == sqlite3.SQLITE_BLOB
 		switch to := to.(type) {
 		case *string:
 			*to = string(r.bytes(s, i))
 		case *[]byte:
 			*to = append([]byte(nil), r.bytes(s, i)...)
 		case *int64:
+			fits = kind == sqlite3.SQLITE_INTEGER
 			*to = sqlite3.Xsqlite3_column_int64(r.tls, s.handle, int32(i))
 		default:
-			return fmt.Errorf("column %d goes into a %T", i, to)
+			fits = false
+		}
+		if !fits {
+			return fmt.Errorf("column %d, of type %d (sqlite.org/c3ref/c_blob.html), does not go into a %T", i+1, kind, to)
 		}
 	}
 	return nil
