@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -193,4 +194,28 @@ func TestCloseWaitsForReaders(t *testing.T) {
 		t.Error(err)
 	}
 	lists.Wait()
+}
+
+// A file that cannot be opened for a while, for want of descriptors say, is an error for as
+// long as that lasts, and no longer.
+func TestReaderNotOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "callvault.db")
+	db := open(t, path)
+	if err := errors.Join(os.Rename(path, path+".away"), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var coded interface{ Code() int }
+	for range 200 { // more than there are readers
+		if _, err := db.Lines(ctx, `SELECT 'a' AS line`); !errors.As(err, &coded) || coded.Code()&0xff != 14 {
+			t.Fatalf("%v, want result code 14", err)
+		}
+	}
+	if err := errors.Join(os.Remove(path), os.Rename(path+".away", path)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := db.Lines(ctx, `SELECT 'a' AS line`); got != "a" || err != nil {
+		t.Errorf("then %q, %v", got, err)
+	}
 }
