@@ -7,8 +7,9 @@
 // nowhere else.
 //
 // It knows no table by name: migrations/ holds the whole schema in one place, and each
-// table belongs to the package that uses it. The program chooses SQLite's driver: it
-// must import modernc.org/sqlite.
+// table belongs to the package that uses it. SQLite's driver is registered by the program,
+// which must import modernc.org/sqlite; queries that requests wait for most go past it, to
+// the library that it is made of.
 //
 // It promises that a committed transaction survives a power cut, that readers never
 // wait for a writer, and that several processes can work on one database.
