@@ -32,7 +32,19 @@ func TestPlays(t *testing.T) {
 	want("the other sends something after it", p.end(which, false, 5, now), int64(5))
 	want("and a third", p.begin(which, now), false)
 	want("is not noted", p.end(which, false, 5, now), int64(0))
+	for range 2 { // together longer than playTime
+		now = now.Add(playTime * 2 / 3)
+		want("a play that goes on for long", p.begin(which, now), false)
+	}
 
+	p = plays{}
+	for i := range maxPlays - 1 {
+		p.begin(play{session: fmt.Sprint(i)}, now)
+	}
+	now = now.Add(playTime + time.Second)
+	p.begin(which, now)
+	p.begin(play{session: "one too many"}, now)
+	want("if there are too many, those that are over are forgotten", p.begin(which, now), false)
 	for i := range 2 * maxPlays {
 		p.begin(play{session: fmt.Sprint(i)}, now)
 	}
