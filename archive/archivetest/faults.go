@@ -243,6 +243,11 @@ func storeKeepsSidecar(s *suite) {
 	if _, _, err := elsewhere.Keep(s.Context(), s.intake(elsewhere, stray, second)); err != nil {
 		s.Fatal(err)
 	}
+	store.keeps = "three.json"
+	faults, _ = s.faults(a, archive.Selection{Tenant: stray.TenantName}, time.Now())
+	if fault := faults["beta-co/2024/02/12/three.json"]; !strings.Contains(fault, "though the store answers") {
+		s.Errorf("a sidecar without a row: %q", fault)
+	}
 	store.gone = true
 	for _, of := range []string{tenant, stray.TenantName} { // begins with one, has only the stray
 		failed := false
