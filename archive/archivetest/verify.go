@@ -150,8 +150,14 @@ func verifyWithoutAudio(s *suite) {
 	if _, _, err := elsewhere.Keep(s.Context(), in); err != nil {
 		s.Fatal(err)
 	}
+	noted := []archive.Note{{Recording: pending("noted", noon+24*3600*1000)}}
+	_, err := s.Archive.Note(s.Context(), noted, time.Now().Add(time.Hour)) // by a clock that is ahead
+	s.must(err)
+	if _, _, err := elsewhere.Keep(s.Context(), s.intake(elsewhere, row("noted", noon+24*3600*1000), second)); err != nil {
+		s.Fatal(err)
+	}
 	faults, _ := s.faults(s.Archive, archive.Selection{}, time.Now())
-	for _, key := range []string{"moved.json", "moved.opus"} {
+	for _, key := range []string{"moved.json", "moved.opus", "noted.json", "noted.opus"} {
 		if fault := faults[tenant+"/2024/02/13/"+key]; !strings.Contains(fault, "rebuild takes it in") {
 			s.Errorf("%s: %q", key, fault)
 		}
@@ -159,6 +165,7 @@ func verifyWithoutAudio(s *suite) {
 	s.rebuild(s.Archive)
 	s.held(s.Archive, tenant, "crashed", second)
 	s.held(s.Archive, tenant, "moved", second)
+	s.held(s.Archive, tenant, "noted", second)
 }
 
 // verifyStrays: blobs that belong to no recording are reported, once each.
