@@ -15,6 +15,7 @@ import (
 	"callvault/archive"
 	"callvault/client"
 	"callvault/collect"
+	"callvault/owner"
 	"callvault/sample"
 	"callvault/server"
 
@@ -51,22 +52,23 @@ in a temporary folder, or in the one that --data names, which must be new or an 
 // demoFolder returns the folder that was named, or a temporary one. It refuses a folder
 // with an archive that no demo made, which would be filled with sample calls and users.
 func demoFolder(c *cobra.Command, o *options) (dir string, cleanUp func() error, err error) {
-	if c.Flags().Changed("data") || os.Getenv("CALLVAULT_DATA") != "" {
-		if holdsDatabase(o.data) && !holdsDatabase(filepath.Join(o.data, demoSource)) {
-			return "", nil, fmt.Errorf("%s holds an archive that is not a demo's; name another folder with --data", o.data)
-		}
-		return o.data, func() error { return nil }, nil
+	if !c.Flags().Changed("data") && os.Getenv("CALLVAULT_DATA") == "" {
+		dir, err = os.MkdirTemp("", "callvault-demo-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
 	}
-	dir, err = os.MkdirTemp("", "callvault-demo-")
-	return dir, func() error { return os.RemoveAll(dir) }, err
+	source := filepath.Join(o.data, demoSource)
+	if exists(filepath.Join(o.data, "callvault.db")) && !exists(source) {
+		return "", nil, fmt.Errorf("%s holds an archive that is not a demo's; name another folder with --data", o.data)
+	}
+	// Before there is an archive: a demo that is killed must not be refused its own folder.
+	return o.data, func() error { return nil }, owner.MkdirAll(source)
 }
 
 // demoSource is the data folder of the demo's source, within that of the demo.
 const demoSource = "source"
 
-// holdsDatabase reports whether a folder is the data folder of an archive.
-func holdsDatabase(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "callvault.db"))
+func exists(name string) bool {
+	_, err := os.Stat(name)
 	return err == nil
 }
 

@@ -300,6 +300,28 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// A demo goes on in the folder of one that was killed as soon as it had an archive, and in
+// no other that has one.
+func TestDemoFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	t.Setenv("CALLVAULT_DATA", dir)
+	o := &options{place: place{data: dir}}
+	for _, state := range []string{"a new folder", "the folder of a demo that was killed"} {
+		if got, _, err := demoFolder(demoCommand(o), o); err != nil || got != dir {
+			t.Errorf("%s: %q, %v", state, got, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "callvault.db"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, demoSource)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := demoFolder(demoCommand(o), o); err == nil {
+		t.Error("the folder of another archive is taken")
+	}
+}
+
 // openLink follows the link that the demo prints to the recordings, as a browser does.
 func openLink(t *testing.T, text string) {
 	t.Helper()
