@@ -1,11 +1,14 @@
 package ingest_test
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"callvault"
 	"callvault/archive"
 	"callvault/archive/archivetest"
 )
@@ -32,6 +35,26 @@ func TestTableBesideNamedFiles(t *testing.T) {
 	outcomes, refused = w.imported(filepath.Join(in, "b.opus"), filepath.Join(in, "list.csv"))
 	if outcomes[archive.Added] != 1 || len(refused) != 2 || !strings.Contains(refused["gone.opus"].Error(), "no audio file") || !strings.Contains(refused["a.opus"].Error(), "not named") {
 		t.Errorf("with the table: imported %v, refused %v", outcomes, refused)
+	}
+}
+
+// TestRowsByKeyAndByFile: a row by key and one by file complete each other; of two files with
+// that key the first is it. Rows by key that differ are a conflict.
+func TestRowsByKeyAndByFile(t *testing.T) {
+	w := newWorld(t)
+	w.write("a.ogg", archivetest.Opus(0, time.Second))
+	w.write("a.opus", archivetest.Opus(1, time.Second))
+	w.write("b.opus", archivetest.Opus(2, time.Second))
+	w.write("list.csv", []byte("file,agent\na.ogg,Ann\n"))
+	w.write("more.jsonl", []byte(`{"recordingKey":"a","startTime":8000}
+		{"recordingKey":"b","startTime":8000,"agent":"Bob"}
+		{"recordingKey":"b","startTime":8000,"agent":"Cid"}`))
+	outcomes, refused := w.imported(filepath.Join(w.dir, "in"))
+	if outcomes[archive.Added] != 1 || !errors.Is(refused["a.opus"], callvault.Conflict) || !strings.Contains(fmt.Sprint(refused["b.opus"]), "differ in agent") {
+		t.Fatalf("imported %v, refused %v", outcomes, refused)
+	}
+	if list := w.recordings(); list[0].Agent != "Ann" || list[0].StartTime != 8000 {
+		t.Errorf("%+v", list)
 	}
 }
 
