@@ -145,6 +145,22 @@ func TestLargeItems(t *testing.T) {
 	}
 }
 
+// TestLargeItemWithKey: what is kept of a malformed item that quotes the key has no part of it,
+// wherever the item is cut off.
+func TestLargeItemWithKey(t *testing.T) {
+	for shown := minSecret; shown <= len(testKey); shown++ {
+		open := `{"recordingKey":"large","tagData":"`
+		broken := open + strings.Repeat("x", maxRaw-len(open)-shown) + testKey + strings.Repeat("x", 1000) + `"}`
+		all := collect(t, serveText(t, "application/json", "["+broken+"]"))
+		if all.err != nil || len(all.malformed) != 1 || all.malformed[0].Size != int64(len(broken)) {
+			t.Fatal(all.err, all.malformed)
+		}
+		if raw := string(all.malformed[0].Raw); strings.Contains(raw, testKey[:minSecret]) {
+			t.Errorf("%d bytes of the key, %d of them kept: …%q", len(testKey), shown, raw[len(raw)-50:])
+		}
+	}
+}
+
 func TestCalls(t *testing.T) {
 	r := recordings(3)
 	call := func(fields string) string {
