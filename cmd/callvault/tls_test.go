@@ -174,4 +174,7 @@ func TestCertificateAfterAFailure(t *testing.T) {
 	if got := serial(); got != 2 {
 		t.Errorf("serial number %d once the files are good, want 2", got)
 	}
+	if got := serial(); got != 2 || strings.Count(log.String(), "was replaced") != 1 {
+		t.Errorf("serial number %d when nothing has changed since; log %q", got, &log)
+	}
 }
