@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -157,30 +156,35 @@ func (l *loading) withAudio(n int) error {
 // rowsOnly writes the rows of n recordings and their calls, without any files: lists need
 // none, and 600,000 files would take a quarter of an hour.
 func (l *loading) rowsOnly(n int) error {
-	return l.db.Tx(l.ctx, func(tx *sql.Tx) error {
-		addRecording, err := tx.PrepareContext(l.ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status,
-			agent, skill, json, bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
-			VALUES ($1, $2, $3, $4, 'SAVED', $5, $6, $7, $8, 0, $9, $9, $3, $2, 0)`)
-		if err != nil {
-			return err
-		}
-		defer addRecording.Close()
-		addCall, err := tx.PrepareContext(l.ctx, `INSERT INTO calls (tenant, start_ms, call_key, given, json, lead_ms, reach_ms, updated_ms)
-			VALUES ($1, $2, $3, false, $4, 0, 0, $2)`)
-		if err != nil {
-			return err
-		}
-		defer addCall.Close()
-		for i := range n {
-			r := recording(i, n)
-			call := callvault.CallOf(&r)
-			_, err := addRecording.ExecContext(l.ctx, r.TenantName, r.StartTime, r.RecordingKey, r.CallKey,
-				r.Agent, r.Skill, string(r.AppendJSON(nil)), r.Size, []byte{})
-			_, callErr := addCall.ExecContext(l.ctx, r.TenantName, r.StartTime, r.CallKey, string(call.AppendJSON(nil)))
-			if err := errors.Join(err, callErr); err != nil {
-				return err
+	const batch = 1000 // in one transaction; each recording changes its tenant's row of counts, whose former versions PostgreSQL keeps until the end
+	for from := 0; from < n; from += batch {
+		err := l.db.Tx(l.ctx, func(tx *sql.Tx) error {
+			for i := from; i < min(from+batch, n); i++ {
+				r := recording(i, n)
+				if err := l.addRow(tx, &r); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
+}
+
+// addRow writes the rows of a recording and its call.
+func (l *loading) addRow(tx *sql.Tx, r *callvault.Recording) error {
+	_, err := tx.ExecContext(l.ctx, `INSERT INTO recordings (tenant, start_ms, recording_key, call_key, status,
+		agent, skill, json, bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms)
+		VALUES ($1, $2, $3, $4, 'SAVED', $5, $6, $7, $8, 0, $9, $9, $3, $2, 0)`,
+		r.TenantName, r.StartTime, r.RecordingKey, r.CallKey, r.Agent, r.Skill, string(r.AppendJSON(nil)), r.Size, []byte{})
+	if err != nil {
+		return err
+	}
+	call := callvault.CallOf(r)
+	_, err = tx.ExecContext(l.ctx, `INSERT INTO calls (tenant, start_ms, call_key, given, json, lead_ms, reach_ms, updated_ms)
+		VALUES ($1, $2, $3, false, $4, 0, 0, $2)`, r.TenantName, r.StartTime, r.CallKey, string(call.AppendJSON(nil)))
+	return err
 }
