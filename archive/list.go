@@ -4,18 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
-	"strings"
 
 	"callvault"
 )
 
-// Lists are read a page at a time, so that a client that stalls holds neither a
-// connection nor a transaction. The first page is small, since the client is waiting
-// for it. Each following page has twice as many rows, up to some 1 MB, since each
-// costs a round trip to the database.
+// The most rows of a page.
 const (
-	firstPage      = 32
 	pageCalls      = 512
 	pageRecordings = 2048
 )
@@ -68,10 +62,9 @@ func nameSet(names []string) string {
 	return string(list)
 }
 
-// Recordings yields, in the published JSON form, the granted recordings that start in
-// the span, in ascending order of (startTime, recordingKey). An error ends the list,
-// which is then incomplete.
-func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
+// Recordings lists the granted recordings that start in the span, in ascending order of
+// (startTime, recordingKey).
+func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *callvault.Grant) List {
 	query, tenant := listAll, ""
 	if !grant.AllTenants && len(grant.Tenants) == 1 {
 		query, tenant = listOfTenant, grant.Tenants[0]
@@ -80,62 +73,20 @@ func (a *Archive) Recordings(ctx context.Context, span callvault.Span, grant *ca
 	if tenant != "" {
 		filter[0] = nil // the statement selects the tenant itself
 	}
-	return pages(pageRecordings, func(last string, size int) (lines string, err error) {
+	return pages(pageRecordings, func(page, last []byte, size int) (_ []byte, err error) {
 		after := callvault.Recording{StartTime: span.From, TenantName: tenant} // no key is empty
-		if last != "" {
-			err = json.Unmarshal([]byte(last), &after)
+		if len(last) > 0 {
+			err = json.Unmarshal(last, &after)
 		}
 		if err == nil {
 			args := append(filter[:3:3], after.StartTime, after.RecordingKey, after.TenantName, span.To, size)
-			lines, err = a.db.Lines(ctx, query, args...)
+			page, err = a.db.AppendLines(ctx, page, query, args...)
 		}
 		if err != nil {
-			return "", fmt.Errorf("list of recordings: %w", err)
+			return page, fmt.Errorf("list of recordings: %w", err)
 		}
-		return lines, nil
+		return page, nil
 	})
-}
-
-// pages yields lines that are read in pages of at most most lines. next reads the
-// size lines that follow last, which is empty for the first page. Each page is read
-// while the one before it is being sent.
-func pages(most int, next func(last string, size int) (string, error)) iter.Seq2[string, error] {
-	type page struct {
-		lines string
-		err   error
-	}
-	return func(yield func(string, error) bool) {
-		size := firstPage
-		coming := make(chan page, 1)
-		read := func(last string) {
-			lines, err := next(last, size)
-			coming <- page{lines, err}
-		}
-		read("")
-		for {
-			got := <-coming
-			if got.err != nil {
-				yield("", got.err)
-				return
-			}
-			more := strings.Count(got.lines, "\n")+1 == size
-			if more {
-				size = min(2*size, most)
-				go read(got.lines[strings.LastIndexByte(got.lines, '\n')+1:])
-			}
-			for line := range strings.SplitSeq(got.lines, "\n") {
-				if line != "" && !yield(line, nil) {
-					if more {
-						<-coming // the goroutine must not outlive the list
-					}
-					return
-				}
-			}
-			if !more {
-				return
-			}
-		}
-	}
 }
 
 // listCalls returns one page of calls, with their recordings inserted into the empty
@@ -154,27 +105,26 @@ const listCalls = `SELECT replace(json, '"recordings":[],"tenantName":', '"recor
 		WHERE tenant = calls.tenant AND call_key = calls.call_key AND start_ms >= $8 AND start_ms < $9 AND ` + granted + `)
 	ORDER BY start_ms, call_key, tenant LIMIT $10) AS page`
 
-// Calls yields, in the published JSON form, the calls of which a granted recording
-// starts in the span, each with all its granted recordings, in ascending order of
-// (startTime, callKey). An error ends the list, which is then incomplete.
-func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) iter.Seq2[string, error] {
+// Calls lists the calls of which a granted recording starts in the span, each with all its
+// granted recordings, in ascending order of (startTime, callKey).
+func (a *Archive) Calls(ctx context.Context, span callvault.Span, grant *callvault.Grant) List {
 	span = callvault.Span{From: max(span.From, 0), To: min(span.To, callvault.MaxTime+1)} // no overflow when margins are added
 	var lead, reach int64
-	return pages(pageCalls, func(last string, size int) (lines string, err error) {
+	return pages(pageCalls, func(page, last []byte, size int) (_ []byte, err error) {
 		var after callvault.Call
-		if last != "" {
-			err = json.Unmarshal([]byte(last), &after)
+		if len(last) > 0 {
+			err = json.Unmarshal(last, &after)
 		} else if lead, reach, err = a.callMargins(ctx); err == nil {
 			after.StartTime = span.From - reach // no key is empty
 		}
 		if err == nil {
 			args := append(grantArgs(grant), after.StartTime, after.CallKey, after.TenantName, span.To+lead, span.From, span.To, size)
-			lines, err = a.db.Lines(ctx, listCalls, args...)
+			page, err = a.db.AppendLines(ctx, page, listCalls, args...)
 		}
 		if err != nil {
-			return "", fmt.Errorf("list of calls: %w", err)
+			return page, fmt.Errorf("list of calls: %w", err)
 		}
-		return lines, nil
+		return page, nil
 	})
 }
 

@@ -21,35 +21,38 @@ type reading struct {
 
 var errPage = errors.New("the page cannot be read")
 
-func (r *reading) next(last string, size int) (string, error) {
-	r.sizes, r.last = append(r.sizes, size), append(r.last, last)
+func (r *reading) next(page, last []byte, size int) ([]byte, error) {
+	r.sizes, r.last = append(r.sizes, size), append(r.last, string(last))
 	r.busy.Add(1)
 	defer r.busy.Add(-1)
 	time.Sleep(time.Second)
 	if len(r.sizes) == r.fails {
-		return "", errPage
+		return append(page, "half a line"...), errPage
 	}
 	lines := make([]string, size)
 	for i := range lines {
 		lines[i] = fmt.Sprint(len(r.sizes), ".", i)
 	}
-	return strings.Join(lines, "\n"), nil
+	return append(page, strings.Join(lines, "\n")...), nil
 }
 
-// Each page follows the one before it, and is read while that one is being sent. A page that
+// Each page follows the one before it, and two are read while one is being sent. A page that
 // cannot be read ends the list, after the lines of those before it.
 func TestPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reading{fails: 4}
 		n := 0
 		var failed error
-		for line, err := range pages(100, r.next) {
+		for line, err := range pages(100, r.next).Rows() {
 			if n++; err != nil {
 				failed = err
 			} else if line == "1.0" {
-				synctest.Wait()
-				if n := r.busy.Load(); n != 1 {
-					t.Errorf("while the first page is sent, %d are being read", n)
+				for i, want := range []int32{1, 1, 0} {
+					synctest.Wait()
+					if n := r.busy.Load(); n != want {
+						t.Errorf("%d s after the first page began to be sent, %d are being read, want %d", i, n, want)
+					}
+					time.Sleep(time.Second)
 				}
 			}
 		}
@@ -62,7 +65,30 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// Once the caller has left a list, nothing more is read.
+// A page stays as it is while the next one is read, and what the caller makes of it changes
+// nothing about that one.
+func TestPageBuffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reading{fails: 5}
+		n := 0
+		for page, err := range pages(100, r.next) {
+			if n++; err != nil {
+				break
+			}
+			if before := string(page); !strings.HasPrefix(before, fmt.Sprint(n, ".0\n", n, ".1\n")) {
+				t.Errorf("page %d begins with %.10q", n, before)
+			} else if time.Sleep(10 * time.Second); string(page) != before {
+				t.Errorf("page %d has changed while the next ones were read", n)
+			}
+			clear(page)
+		}
+		if !slices.Equal(r.last, []string{"", "1.31", "2.63", "3.99", "4.99"}) {
+			t.Errorf("requested the pages after %q", r.last)
+		}
+	})
+}
+
+// Once the caller has left a list, nothing more is read than the page that is being read.
 func TestPagesLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reading{}
@@ -70,8 +96,8 @@ func TestPagesLeft(t *testing.T) {
 			break
 		}
 		synctest.Wait()
-		if n := r.busy.Load(); n != 0 {
-			t.Errorf("%d pages are still being read", n)
+		if n := r.busy.Load(); n != 0 || len(r.sizes) != 2 {
+			t.Errorf("%d pages are still being read, of %d", n, len(r.sizes))
 		}
 	})
 }

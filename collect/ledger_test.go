@@ -282,7 +282,7 @@ func TestPrefixAddedLater(t *testing.T) {
 		complete(t, v.run(t, source))
 		grant := callvault.Grant{Tenants: []string{"acme-ns"}}
 		told := ""
-		for call, err := range v.archive.Calls(t.Context(), collect.Always, &grant) {
+		for call, err := range v.archive.Calls(t.Context(), collect.Always, &grant).Rows() {
 			if err != nil {
 				t.Fatal(err)
 			}

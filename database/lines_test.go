@@ -12,10 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"callvault/database"
 	"callvault/database/databasetest"
 )
 
-func TestLines(t *testing.T) {
+// lines returns the result of a query as text.
+func lines(ctx context.Context, db *database.DB, query string, args ...any) (string, error) {
+	text, err := db.AppendLines(ctx, nil, query, args...)
+	return string(text), err
+}
+
+func TestAppendLines(t *testing.T) {
 	long := strings.Repeat("é", 100_000)
 	for name, place := range map[string]string{
 		"SQLite":     filepath.Join(t.TempDir(), "callvault.db"),
@@ -23,9 +30,9 @@ func TestLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t, place)
-			lines := func(query string, args ...any) string {
+			find := func(query string, args ...any) string {
 				t.Helper()
-				got, err := db.Lines(t.Context(), query, args...)
+				got, err := lines(t.Context(), db, query, args...)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -33,19 +40,22 @@ func TestLines(t *testing.T) {
 			}
 			const query = `SELECT key AS line FROM json_each($1) WHERE key <> $2 OR CAST($3 AS BIGINT) IS NULL ORDER BY key DESC`
 			names := `{"b": true, "a": true, "` + long + `": true}`
-			if got, want := lines(query, names, "a", int64(1)), long+"\nb"; got != want {
+			if got, want := find(query, names, "a", int64(1)), long+"\nb"; got != want {
 				t.Errorf("%d bytes, %.20q…, want %.20q…", len(got), got, want)
 			}
-			if got := lines(query, `{"a": true}`, "a\x00", nil); got != "a" {
+			if got := find(query, `{"a": true}`, "a\x00", nil); got != "a" {
 				t.Errorf("%q, want a line", got)
 			}
-			if got := lines(query, `{}`, "a", nil); got != "" {
+			if got := find(query, `{}`, "a", nil); got != "" {
 				t.Errorf("%q of no rows", got)
 			}
-			if _, err := db.Lines(t.Context(), `SELECT line FROM nowhere`); err == nil {
+			if got, err := db.AppendLines(t.Context(), []byte("before: "), query, `{"c": 1, "b": 1}`, "a", nil); string(got) != "before: c\nb" || err != nil {
+				t.Errorf("%q, %v, want lines behind what was there", got, err)
+			}
+			if _, err := lines(t.Context(), db, `SELECT line FROM nowhere`); err == nil {
 				t.Error("no error for a table that does not exist")
 			}
-			if got := lines(query, `{"a": true}`, "b", nil); got != "a" {
+			if got := find(query, `{"a": true}`, "b", nil); got != "a" {
 				t.Errorf("%q after an error", got)
 			}
 		})
@@ -56,7 +66,7 @@ func TestLines(t *testing.T) {
 // connections.
 func TestLinesHoldNoConnection(t *testing.T) {
 	db := open(t, databasetest.PostgreSQL(t))
-	if _, err := db.Lines(t.Context(), `SELECT 'a' AS line`); err != nil {
+	if _, err := lines(t.Context(), db, `SELECT 'a' AS line`); err != nil {
 		t.Fatal(err)
 	}
 	if n := db.Reader.Stats().InUse; n != 0 {
@@ -72,7 +82,7 @@ func TestLinesEnd(t *testing.T) {
 		const endless = `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT CAST(n AS TEXT) AS line FROM s WHERE n < 0`
 		for range 10 { // more than there are connections
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			if got, err := db.Lines(ctx, endless); !errors.Is(err, context.DeadlineExceeded) {
+			if got, err := lines(ctx, db, endless); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%q, %v, want that the time is over", got, err)
 			}
 			cancel()
@@ -80,11 +90,11 @@ func TestLinesEnd(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 10 {
-			if got, err := db.Lines(gone, `SELECT 'a' AS line`); !errors.Is(err, context.Canceled) {
+			if got, err := lines(gone, db, `SELECT 'a' AS line`); !errors.Is(err, context.Canceled) {
 				t.Errorf("%q, %v of a client that is gone", got, err)
 			}
 		}
-		if got, err := db.Lines(t.Context(), `SELECT 'a' AS line`); got != "a" || err != nil {
+		if got, err := lines(t.Context(), db, `SELECT 'a' AS line`); got != "a" || err != nil {
 			t.Errorf("then %q, %v", got, err)
 		}
 	})
@@ -97,7 +107,7 @@ func TestLinesAtOnce(t *testing.T) {
 		for i := range 100 {
 			lists.Go(func() {
 				want := strconv.Itoa(i)
-				got, err := db.Lines(t.Context(), `SELECT key AS line FROM json_each($1) WHERE key = $2`, `{"a": 1, "`+want+`": 2}`, want)
+				got, err := lines(t.Context(), db, `SELECT key AS line FROM json_each($1) WHERE key = $2`, `{"a": 1, "`+want+`": 2}`, want)
 				if got != want || err != nil {
 					t.Errorf("%q, %v, want %s", got, err, want)
 				}
@@ -143,16 +153,16 @@ func TestRow(t *testing.T) {
 func TestReader(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
 	var coded interface{ Code() int }
-	if _, err := db.Lines(t.Context(), `SELECT line FROM nowhere`); !errors.As(err, &coded) || coded.Code() != 1 {
+	if _, err := lines(t.Context(), db, `SELECT line FROM nowhere`); !errors.As(err, &coded) || coded.Code() != 1 {
 		t.Errorf("%v of a table that does not exist, want result code 1", err)
 	}
-	if _, err := db.Lines(t.Context(), `DELETE FROM tenants RETURNING name AS line`); !errors.As(err, &coded) || coded.Code() != 8 {
+	if _, err := lines(t.Context(), db, `DELETE FROM tenants RETURNING name AS line`); !errors.As(err, &coded) || coded.Code() != 8 {
 		t.Errorf("%v of a statement that writes, want result code 8", err)
 	}
-	if _, err := db.Lines(t.Context(), `SELECT $2 AS line`, "a"); err == nil {
+	if _, err := lines(t.Context(), db, `SELECT $2 AS line`, "a"); err == nil {
 		t.Error("a parameter without an argument is taken")
 	}
-	if _, err := db.Lines(t.Context(), `SELECT $1 AS line`, 1.5); err == nil {
+	if _, err := lines(t.Context(), db, `SELECT $1 AS line`, 1.5); err == nil {
 		t.Error("an argument of another type is taken")
 	}
 	var patience int64
@@ -162,7 +172,7 @@ func TestReader(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Lines(t.Context(), `SELECT 'a' AS line`); err == nil {
+	if _, err := lines(t.Context(), db, `SELECT 'a' AS line`); err == nil {
 		t.Error("no error after Close")
 	}
 }
@@ -175,7 +185,7 @@ func TestCloseWaitsForReaders(t *testing.T) {
 	var lists sync.WaitGroup
 	lists.Go(func() {
 		const endless = `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT n AS line FROM s WHERE n < 0`
-		if _, err := db.Lines(ctx, endless); !errors.Is(err, context.Canceled) {
+		if _, err := lines(ctx, db, endless); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want that the list was cancelled", err)
 		}
 	})
@@ -208,14 +218,14 @@ func TestReaderNotOpened(t *testing.T) {
 	defer cancel()
 	var coded interface{ Code() int }
 	for range 200 { // more than there are readers
-		if _, err := db.Lines(ctx, `SELECT 'a' AS line`); !errors.As(err, &coded) || coded.Code()&0xff != 14 {
+		if _, err := lines(ctx, db, `SELECT 'a' AS line`); !errors.As(err, &coded) || coded.Code()&0xff != 14 {
 			t.Fatalf("%v, want result code 14", err)
 		}
 	}
 	if err := errors.Join(os.Remove(path), os.Rename(path+".away", path)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := db.Lines(ctx, `SELECT 'a' AS line`); got != "a" || err != nil {
+	if got, err := lines(ctx, db, `SELECT 'a' AS line`); got != "a" || err != nil {
 		t.Errorf("then %q, %v", got, err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // reader is a connection to a SQLite file that only reads, for the few queries that
-// requests wait for most (see DB.Lines and DB.Row). It calls SQLite itself, without
+// requests wait for most (see DB.AppendLines and DB.Row). It calls SQLite itself, without
 // database/sql and the driver, in which a row costs more than in the database: the driver
 // takes a lock for each column, although nobody else uses the connection, and copies what
 // is found several times. It is used by one goroutine at a time.
@@ -296,23 +296,17 @@ func (p *readers) lend(ctx context.Context, fn func(*reader) error) error {
 	return fn(r)
 }
 
-// lines implements DB.Lines.
-func (p *readers) lines(ctx context.Context, query string, args []any) (string, error) {
-	buffer := pages.Get().(*[]byte)
-	defer pages.Put(buffer)
-	lines, between := (*buffer)[:0], ""
+// appendLines implements DB.AppendLines.
+func (p *readers) appendLines(ctx context.Context, text []byte, query string, args []any) ([]byte, error) {
+	between := ""
 	err := p.lend(ctx, func(r *reader) error {
 		return r.query(ctx, query, args, func(s *readStatement) bool {
-			lines = append(append(lines, between...), r.bytes(s, 0)...)
+			text = append(append(text, between...), r.bytes(s, 0)...)
 			between = "\n"
 			return true
 		})
 	})
-	*buffer = lines
-	if err != nil {
-		return "", err
-	}
-	return string(lines), nil
+	return text, err
 }
 
 // row implements DB.Row.

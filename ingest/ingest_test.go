@@ -77,7 +77,7 @@ var (
 // recordings returns all recordings that are listed.
 func (w *world) recordings() (list []callvault.Recording) {
 	w.Helper()
-	for row, err := range w.archive.Recordings(w.Context(), always, &everything) {
+	for row, err := range w.archive.Recordings(w.Context(), always, &everything).Rows() {
 		w.must(err)
 		var r callvault.Recording
 		w.must(json.Unmarshal([]byte(row), &r))
@@ -98,7 +98,7 @@ func (w *world) only() callvault.Recording {
 
 func (w *world) calls() (list []callvault.Call) {
 	w.Helper()
-	for row, err := range w.archive.Calls(w.Context(), always, &everything) {
+	for row, err := range w.archive.Calls(w.Context(), always, &everything).Rows() {
 		w.must(err)
 		var c callvault.Call
 		w.must(json.Unmarshal([]byte(row), &c))

@@ -1,10 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +12,7 @@ import (
 
 	"callvault"
 	"callvault/account"
+	"callvault/archive"
 )
 
 // query is the parameters of a list.
@@ -114,19 +115,20 @@ func (s *Server) admitList(w *response, r *http.Request) (q query, grant *callva
 	return q, &narrowed, s.admitUser(w, r, user)
 }
 
-// listForm is the text around and between the rows of a list.
+// listForm is the text around a list, and the byte between its rows.
 type listForm struct {
-	contentType, open, between, end string
+	contentType, open, end string
+	between                byte
 }
 
 var (
-	arrayForm = listForm{"application/json", "[", ",", "]"}
-	linesForm = listForm{"application/x-ndjson", "", "\n", "\n"}
+	arrayForm = listForm{"application/json", "[", "]", ','}
+	linesForm = listForm{"application/x-ndjson", "", "\n", '\n'}
 )
 
 // sendList streams a list. An error before the first row is an ordinary response;
 // after it the connection is aborted, so that the list does not look complete.
-func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error {
+func sendList(w *response, r *http.Request, list archive.List) error {
 	form := arrayForm
 	if prefersLines(r.Header.Values("Accept")) && r.ProtoAtLeast(1, 1) { // over HTTP/1.0 interrupted lines would look complete
 		form = linesForm
@@ -144,7 +146,7 @@ func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error
 		return nil
 	}
 	encoder := newCoder(w, coding)
-	if err := form.write(encoder, rows, w.Control.Flush); err != nil {
+	if err := form.write(encoder, list, w.Control.Flush); err != nil {
 		encoder.abandon()
 		return err
 	}
@@ -155,34 +157,56 @@ func sendList(w *response, r *http.Request, rows iter.Seq2[string, error]) error
 // client need not wait for the first rows.
 const early = 4 << 10
 
-// write writes the rows, and nothing before the first row has been read. flush
-// sends what was written so far; it is called once, early.
-func (form *listForm) write(to io.Writer, rows iter.Seq2[string, error], flush func() error) error {
+// write writes a list, and nothing before its first page has been read. flush sends what
+// was written so far; it is called once, early.
+func (form *listForm) write(to io.Writer, list archive.List, flush func() error) error {
 	buffer := newBuffer(to)
-	before, begun := form.open, false
-	for row, err := range rows {
+	begun, flushed := false, false
+	for page, err := range list {
 		if err != nil {
 			return err
 		}
-		buffer.WriteString(before)
-		if _, err := buffer.WriteString(row); err != nil {
-			return err
+		if begun {
+			buffer.WriteByte(form.between)
+		} else {
+			buffer.WriteString(form.open)
+			begun = true
 		}
-		before = form.between
-		if !begun && buffer.Buffered() >= early {
+		form.separate(page)
+		for piece := range slices.Chunk(page, bufferSize) { // each moves the deadline of a slow reader
+			if _, err := buffer.Write(piece); err != nil {
+				return err
+			}
+		}
+		if !flushed && buffer.Buffered() >= early {
+			flushed = true
 			if err := errors.Join(buffer.Flush(), flush()); err != nil {
 				return err
 			}
-			begun = true
 		}
 	}
 	switch {
-	case before == form.between:
+	case begun:
 		buffer.WriteString(form.end)
 	case form.open != "":
 		buffer.WriteString(form.open + form.end)
 	}
 	return buffer.Flush()
+}
+
+// separate puts what stands between rows in this form between the rows of a page.
+func (form *listForm) separate(page []byte) {
+	if form.between == '\n' {
+		return
+	}
+	for {
+		end := bytes.IndexByte(page, '\n')
+		if end < 0 {
+			return
+		}
+		page[end] = form.between
+		page = page[end+1:]
+	}
 }
 
 // prefersLines reports whether an Accept header names JSON lines and does not prefer

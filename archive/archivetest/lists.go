@@ -153,9 +153,9 @@ func callListsAgreeWithModel(s *suite) {
 // its end yields an error.
 func listsEndEarly(s *suite) {
 	var intakes []*archive.Intake
-	const most = 258 // of the 520 recordings of 260 calls: more than a page of calls
-	for i := range 520 {
-		r := pending(fmt.Sprintf("%03d", i), noon+int64(i))
+	const all, most = 1200, 258 // of the recordings of 600 calls, more than a page of calls
+	for i := range all {
+		r := pending(fmt.Sprintf("%04d", i), noon+int64(i))
 		r.CallKey = fmt.Sprint(i / 2)
 		intakes = append(intakes, s.intake(s.Archive, r, nil))
 	}
@@ -163,7 +163,7 @@ func listsEndEarly(s *suite) {
 	for _, grant := range []callvault.Grant{everything, {Tenants: []string{tenant}}} {
 		for name, list := range map[string]func(context.Context) (int, error){
 			"recordings": func(ctx context.Context) (n int, err error) {
-				for _, err := range s.Archive.Recordings(ctx, always, &grant) {
+				for _, err := range s.Archive.Recordings(ctx, always, &grant).Rows() {
 					if n++; err != nil || n == most {
 						return n, err
 					}
@@ -171,7 +171,7 @@ func listsEndEarly(s *suite) {
 				return n, nil
 			},
 			"calls": func(ctx context.Context) (n int, err error) {
-				for _, err := range s.Archive.Calls(ctx, always, &grant) {
+				for _, err := range s.Archive.Calls(ctx, always, &grant).Rows() {
 					if n++; err != nil || n == most {
 						return n, err
 					}
@@ -189,11 +189,11 @@ func listsEndEarly(s *suite) {
 			}
 		}
 	}
-	again := s.Archive.Recordings(s.Context(), always, &everything)
-	calls := s.Archive.Calls(s.Context(), always, &everything)
+	again := s.Archive.Recordings(s.Context(), always, &everything).Rows()
+	calls := s.Archive.Calls(s.Context(), always, &everything).Rows()
 	for range 2 { // a list that was left begins anew
 		for line, err := range again {
-			if err != nil || !strings.Contains(line, `"recordingKey":"000"`) {
+			if err != nil || !strings.Contains(line, `"recordingKey":"0000"`) {
 				s.Errorf("the list begins with %s, %v", line, err)
 			}
 			break
@@ -205,24 +205,24 @@ func listsEndEarly(s *suite) {
 		}
 		for line, err := range calls {
 			s.must(err)
-			if n++; strings.Contains(line, `"recordingKey":"519"`) {
+			if n++; strings.Contains(line, `"recordingKey":"1199"`) {
 				break
 			}
 		}
-		if n != 520+260 {
+		if n != all+all/2 {
 			s.Errorf("%d recordings and calls", n)
 		}
 	}
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
 	n, last := 0, error(nil)
-	for _, err := range s.Archive.Recordings(ctx, always, &everything) {
+	for _, err := range s.Archive.Recordings(ctx, always, &everything).Rows() {
 		if n++; n == 100 {
 			cancel()
 		}
 		last = err
 	}
-	if n > 32+64+128+256+1 || !errors.Is(last, context.Canceled) { // the page that was read meanwhile, and the error
+	if n > 32+64+128+256+512+1 || !errors.Is(last, context.Canceled) { // the pages that were read meanwhile, and the error
 		s.Errorf("cancelled in mid-list: %d rows, %v", n, last)
 	}
 }

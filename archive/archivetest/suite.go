@@ -157,7 +157,7 @@ func (s *suite) held(a *archive.Archive, tenant, key string, opus []byte) {
 func (s *suite) recordings(a *archive.Archive, span callvault.Span, grant callvault.Grant) []string {
 	s.Helper()
 	var list []string
-	for row, err := range a.Recordings(s.Context(), span, &grant) {
+	for row, err := range a.Recordings(s.Context(), span, &grant).Rows() {
 		s.must(err)
 		list = append(list, row)
 	}
@@ -167,7 +167,7 @@ func (s *suite) recordings(a *archive.Archive, span callvault.Span, grant callva
 func (s *suite) calls(a *archive.Archive, span callvault.Span, grant callvault.Grant) []string {
 	s.Helper()
 	var list []string
-	for call, err := range a.Calls(s.Context(), span, &grant) {
+	for call, err := range a.Calls(s.Context(), span, &grant).Rows() {
 		s.must(err)
 		list = append(list, call)
 	}

@@ -128,7 +128,7 @@ func (e *exporter) exportAll(ctx context.Context, span callvault.Span) error {
 		return err
 	}
 	grant := callvault.Grant{Tenants: []string{e.done.Tenant}}
-	for row, err := range e.vault.archive.Recordings(ctx, span, &grant) {
+	for row, err := range e.vault.archive.Recordings(ctx, span, &grant).Rows() {
 		if err != nil {
 			return err
 		}
