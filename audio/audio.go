@@ -34,7 +34,7 @@ const step = opusRate / Rate
 
 // Info describes an Ogg Opus stream.
 type Info struct {
-	Channels  int   // as coded: 1 or 2
+	Channels  int   // of the output, from the identification header (RFC 7845 section 5.1): 1 to 255
 	InputRate int   // Hz of the original, from the identification header (RFC 7845 section 5.1); 0 if unknown
 	PreSkip   int   // samples at 48 kHz to drop from the start (RFC 7845 section 4.2)
 	Samples   int64 // playable samples at 48 kHz: last granule position, less the first one's offset, less PreSkip

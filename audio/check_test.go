@@ -17,9 +17,11 @@ import (
 
 func TestCheckMeasures(t *testing.T) {
 	for name, want := range map[string]Info{
-		"speech.opus": {Channels: 1, InputRate: 8000, PreSkip: 312, Samples: 81942, Pages: 4, Bytes: 2585, Ended: true},
-		"stereo.opus": {Channels: 2, InputRate: 48000, PreSkip: 312, Samples: 48000, Pages: 4, Bytes: 4257, Ended: true},
-		"lacing.opus": {Channels: 1, InputRate: 48000, PreSkip: 312, Samples: 19200, Pages: 3, Bytes: 6265, Ended: true},
+		"speech.opus":   {Channels: 1, InputRate: 8000, PreSkip: 312, Samples: 81942, Pages: 4, Bytes: 2585, Ended: true},
+		"stereo.opus":   {Channels: 2, InputRate: 48000, PreSkip: 312, Samples: 48000, Pages: 4, Bytes: 4257, Ended: true},
+		"lacing.opus":   {Channels: 1, InputRate: 48000, PreSkip: 312, Samples: 19200, Pages: 3, Bytes: 6265, Ended: true},
+		"surround.opus": {Channels: 6, InputRate: 48000, PreSkip: 312, Samples: 33600, Pages: 3, Bytes: 10603, Ended: true},
+		"discrete.opus": {Channels: 3, InputRate: 48000, PreSkip: 312, Samples: 48000, Pages: 4, Bytes: 6164, Ended: true},
 	} {
 		got, err := Check(bytes.NewReader(fixture(t, name)))
 		if err != nil {
@@ -151,8 +153,11 @@ func TestRules(t *testing.T) {
 		{"start not marked", on(0, func(p *page) { p.flags = 0 }), ErrMalformed, "beginning is missing"},
 		{"version 2 of Opus", on(0, func(p *page) { p.body[8] = 0x20 }), ErrUnsupported, "version"},
 		{"three channels", on(0, func(p *page) { p.body[9] = 3 }), ErrMalformed, "3 channels"},
-		{"family 1", on(0, func(p *page) { p.body[18] = 1 }), ErrUnsupported, "family 1"},
+		{"family 1 without its table", on(0, func(p *page) { p.body[18] = 1 }), ErrMalformed, "19 bytes long instead of 22"},
+		{"family 2", on(0, func(p *page) { p.body[18] = 2 }), ErrUnsupported, "family 2"},
 		{"short header", on(0, func(p *page) { p.body = p.body[:18]; p.lacing[0] = 18 }), ErrMalformed, "18 bytes"},
+		{"sound beside the header", on(0, func(p *page) { p.lacing = append(p.lacing, 1); p.body = append(p.body, 0) }), ErrMalformed, "stand alone"},
+		{"endless header", on(0, func(p *page) { p.lacing[0] = 255; p.body = append(p.body, make([]byte, 236)...) }), ErrMalformed, "stand alone"},
 		{"no tags", on(1, func(p *page) { p.body[0] = 'o' }), ErrMalformed, "OpusTags"},
 		{"sound beside the tags", on(1, func(p *page) { p.lacing = append(p.lacing, 1); p.body = append(p.body, 0) }), ErrMalformed, "OpusTags"},
 		{"page missing", on(2, func(p *page) { p.seq = 3 }), ErrMalformed, "page 3 comes where page 2"},
@@ -240,7 +245,7 @@ func TestReaderErrorIsNoFault(t *testing.T) {
 }
 
 func FuzzCheck(f *testing.F) {
-	for _, name := range []string{"speech.opus", "stereo.opus", "lacing.opus", "vorbis.ogg", "speech.mp3"} {
+	for _, name := range []string{"speech.opus", "stereo.opus", "lacing.opus", "surround.opus", "discrete.opus", "vorbis.ogg", "speech.mp3"} {
 		f.Add(fixture(f, name), 100)
 	}
 	f.Fuzz(func(t *testing.T, file []byte, cut int) {

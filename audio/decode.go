@@ -18,17 +18,22 @@ const (
 	preroll = Rate / 2
 	// maxPacketPCM is the maximum number of samples at Rate in a packet.
 	maxPacketPCM = maxPacketTime / step
+	// maxTail is the most bytes in a preroll: as many as one stream can have, in packets of
+	// 2.5 ms. So memory stays small, even if 255 streams are all padding.
+	maxTail = preroll * step / (opusRate / 400) * maxPacketLen
 )
 
-// Decoder decodes Ogg Opus of one or two channels to PCM: [Rate] Hz, mono, 16 bit. It
-// follows RFC 7845 section 4: it drops the pre-skip and everything after the last
-// granule position, fills gaps in the granule positions with silence, and applies the
-// header's gain. A packet that cannot be decoded becomes silence of its length. The
-// Opus decoder is pion/opus.
+// Decoder decodes Ogg Opus of any number of channels to PCM: [Rate] Hz, mono, 16 bit, the
+// average of all channels, less those that the channel mapping table says are silent
+// (RFC 7845 section 5.1.1). It follows RFC 7845 section 4: it drops the pre-skip and
+// everything after the last granule position, fills gaps in the granule positions with
+// silence, and applies the header's gain. A packet that cannot be decoded becomes silence
+// of its length. The Opus decoder is pion/opus.
 type Decoder struct {
 	pages  pageReader
 	stream stream
 	opus   opus.Decoder
+	mix    *mixer // instead of opus, if the header has a channel mapping table
 	gain   float64
 
 	queue []packet // the remaining packets of the current page
@@ -58,12 +63,24 @@ func NewDecoder(r io.Reader) (*Decoder, error) {
 			return nil, err
 		}
 	}
-	if err := d.opus.Init(Rate, 1); err != nil {
-		return nil, fmt.Errorf("start the Opus decoder: %w", err)
+	if err := d.start(); err != nil {
+		return nil, err
 	}
 	d.gain = math.Pow(10, float64(d.stream.head.gain)/256/20)
 	d.skip = int64(d.stream.head.preSkip) / step
 	return d, nil
+}
+
+// start readies the decoder, or decoders, that the header calls for.
+func (d *Decoder) start() (err error) {
+	if d.stream.head.mapping != nil {
+		d.mix, err = newMixer(d.stream.head)
+		return err
+	}
+	if err := d.opus.Init(Rate, 1); err != nil {
+		return fmt.Errorf("start the Opus decoder: %w", err)
+	}
+	return nil
 }
 
 // ReadSamples reads samples at [Rate], full scale ±32768, into pcm, and returns how many
@@ -189,8 +206,12 @@ func (d *Decoder) emit(pcm []int16, n int64) {
 // restart resets the Opus decoder and decodes the preroll.
 func (d *Decoder) restart(to int64) {
 	d.begun = to
-	// Init cannot fail: NewDecoder has called it with the same arguments.
-	_ = d.opus.Init(Rate, 1)
+	if d.mix != nil {
+		d.mix.reset()
+	} else {
+		// Init cannot fail: NewDecoder has called it with the same arguments.
+		_ = d.opus.Init(Rate, 1)
+	}
 	for _, p := range d.tail {
 		d.decode(p)
 	}
@@ -199,15 +220,20 @@ func (d *Decoder) restart(to int64) {
 // remember keeps the packet for the next preroll and forgets what is no longer
 // needed for it.
 func (d *Decoder) remember(p packet) {
-	total := p.time
+	total, size := p.time, len(p.data)
 	for _, q := range d.tail {
 		total += q.time
+		size += len(q.data)
 	}
 	var spare []byte
-	for len(d.tail) > 0 && total-d.tail[0].time >= preroll*step {
+	for len(d.tail) > 0 && (total-d.tail[0].time >= preroll*step || size > maxTail) {
 		total -= d.tail[0].time
+		size -= len(d.tail[0].data)
 		spare = d.tail[0].data
 		d.tail = append(d.tail[:0], d.tail[1:]...)
+	}
+	if cap(spare) > 2*maxPacketLen {
+		spare = nil // a small packet must not hold the room of a huge one
 	}
 	d.tail = append(d.tail, packet{append(spare[:0], p.data...), p.time})
 }
@@ -215,16 +241,10 @@ func (d *Decoder) remember(p packet) {
 // decode returns the PCM of a packet, valid until the next call.
 func (d *Decoder) decode(p packet) (pcm []int16) {
 	pcm = d.scratch[:p.time/step]
-	// The structure of the packet was checked. If the decoder panics on its contents all
-	// the same, going on with the sound after it is better than ending early.
-	defer func() {
-		if recover() != nil {
-			clear(pcm)
-			_ = d.opus.Init(Rate, 1)
-		}
-	}()
-	if n, err := d.opus.DecodeToInt16(p.data, pcm); err != nil || n != len(pcm) {
-		clear(pcm)
+	if d.mix != nil {
+		d.mix.decode(p.data, pcm)
+	} else {
+		decodePacket(&d.opus, 1, p.data, pcm)
 	}
 	if d.gain != 1 {
 		for i, v := range pcm {
@@ -232,4 +252,20 @@ func (d *Decoder) decode(p packet) (pcm []int16) {
 		}
 	}
 	return pcm
+}
+
+// decodePacket decodes an Opus packet to all of pcm, which has so many channels, or clears
+// it if that fails.
+func decodePacket(dec *opus.Decoder, channels int, packet []byte, pcm []int16) {
+	// The structure of the packet was checked. If the decoder panics on its contents all
+	// the same, going on with the sound after it is better than ending early.
+	defer func() {
+		if recover() != nil {
+			clear(pcm)
+			_ = dec.Init(Rate, channels)
+		}
+	}()
+	if n, err := dec.DecodeToInt16(packet, pcm); err != nil || n*channels != len(pcm) {
+		clear(pcm)
+	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestDecodeGivesTheLengthToTheSample(t *testing.T) {
-	for name, want := range map[string]int{"speech.opus": 13657, "stereo.opus": 8000, "lacing.opus": 3200} {
+	for name, want := range map[string]int{"speech.opus": 13657, "stereo.opus": 8000, "lacing.opus": 3200, "surround.opus": 5600, "discrete.opus": 8000} {
 		pcm := decodeAll(t, fixture(t, name))
 		if len(pcm) != want {
 			t.Errorf("%s: %d samples, want %d", name, len(pcm), want)
@@ -265,7 +265,7 @@ func TestDecodeStopsWhereTheFileBreaks(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, name := range []string{"speech.opus", "stereo.opus", "lacing.opus"} {
+	for _, name := range []string{"speech.opus", "stereo.opus", "lacing.opus", "surround.opus", "discrete.opus"} {
 		f.Add(fixture(f, name))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {

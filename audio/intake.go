@@ -7,7 +7,7 @@ import (
 
 // ToOpus writes the recording in r, from its start, to w as mono Ogg Opus. It copies Ogg
 // Opus of one channel byte for byte if it passes [Check] and is marked as ended, mixes
-// down Ogg Opus of two channels with [Decoder] and [Encode], and encodes a WAV. For
+// down Ogg Opus of more channels with [Decoder] and [Encode], and encodes a WAV. For
 // anything else the error says what it looks like and what is accepted. If ToOpus fails,
 // what it wrote to w is to be discarded.
 func ToOpus(w io.Writer, r io.ReadSeeker) (Info, error) {

@@ -11,8 +11,11 @@ import (
 )
 
 func TestOpusOfOneChannelIsKept(t *testing.T) {
-	for _, name := range []string{"speech.opus", "lacing.opus"} {
-		ogg := fixture(t, name)
+	for name, ogg := range map[string][]byte{
+		"speech.opus": fixture(t, "speech.opus"),
+		"lacing.opus": fixture(t, "lacing.opus"),
+		"family 1":    joined(1, 0, []byte{0}, opusPackets(t, fixture(t, "speech.opus"))),
+	} {
 		var out bytes.Buffer
 		info, err := ToOpus(&out, bytes.NewReader(ogg))
 		if err != nil || !bytes.Equal(out.Bytes(), ogg) || info.Bytes != int64(len(ogg)) {
@@ -21,16 +24,18 @@ func TestOpusOfOneChannelIsKept(t *testing.T) {
 	}
 }
 
-func TestOpusOfTwoChannelsIsMixedDown(t *testing.T) {
+func TestOpusOfMoreChannelsIsMixedDown(t *testing.T) {
 	needLibopus(t)
-	ogg := fixture(t, "stereo.opus")
-	var out bytes.Buffer
-	info, err := ToOpus(&out, bytes.NewReader(ogg))
-	if err != nil || info.Channels != 1 || info.Samples != 48000 {
-		t.Fatalf("%+v, %v", info, err)
-	}
-	if c := correlation(decodeAll(t, ogg), decodeAll(t, out.Bytes())); c < 0.75 {
-		t.Errorf("correlation %.3f", c)
+	for name, samples := range map[string]int64{"stereo.opus": 48000, "surround.opus": 33600, "discrete.opus": 48000} {
+		ogg := fixture(t, name)
+		var out bytes.Buffer
+		info, err := ToOpus(&out, bytes.NewReader(ogg))
+		if err != nil || info.Channels != 1 || info.Samples != samples {
+			t.Fatalf("%s: %+v, %v", name, info, err)
+		}
+		if c := correlation(decodeAll(t, ogg), decodeAll(t, out.Bytes())); c < 0.75 {
+			t.Errorf("%s: correlation %.3f", name, c)
+		}
 	}
 }
 

@@ -8,6 +8,13 @@ const (
 	maxPacketTime = 120 * opusRate / 1000
 )
 
+// The second byte of a packet of code 3 (RFC 6716 section 3.2.5).
+const (
+	variable  = 0x80
+	padded    = 0x40
+	countMask = 0x3f
+)
+
 // packetTime returns how many samples at 48 kHz an Opus packet lasts. ok is false if the
 // packet breaks a rule of RFC 6716 section 3.4, so that no decoder could read it.
 func packetTime(b []byte) (samples int, ok bool) {
@@ -59,8 +66,7 @@ func manyFrames(b []byte, frame int) (samples int, ok bool) {
 	if len(b) < 2 {
 		return 0, false
 	}
-	const variable, padded = 0x80, 0x40
-	count := int(b[1] & 0x3f)
+	count := int(b[1] & countMask)
 	samples = count * frame
 	if count == 0 || samples > maxPacketTime {
 		return 0, false
@@ -90,18 +96,20 @@ func manyFrames(b []byte, frame int) (samples int, ok bool) {
 // trimPadding removes the padding of a packet of code 3: its length at the front and its
 // bytes at the end.
 func trimPadding(b []byte) (rest []byte, ok bool) {
-	padding := 0
-	for i, n := range b {
-		if n == 255 {
-			padding += 254
-			continue
-		}
-		padding += int(n)
-		b = b[i+1:]
-		if padding > len(b) {
-			return nil, false
-		}
-		return b[:len(b)-padding], true
+	padding, used, ok := paddingLen(b)
+	if !ok || padding > len(b)-used {
+		return nil, false
 	}
-	return nil, false
+	return b[used : len(b)-padding], true
+}
+
+// paddingLen parses the length of the padding, n bytes, which itself takes used bytes.
+func paddingLen(b []byte) (n, used int, ok bool) {
+	for i, v := range b {
+		if v != 255 {
+			return n + int(v), i + 1, true
+		}
+		n += 254
+	}
+	return 0, 0, false
 }

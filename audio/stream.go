@@ -3,6 +3,7 @@ package audio
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // maxGap is the longest silence, in samples at 48 kHz, that a stream may skip with all
@@ -13,7 +14,9 @@ const maxGap = 24 * 3600 * opusRate
 // opusHead is the identification header (RFC 7845 section 5.1).
 type opusHead struct {
 	channels, preSkip, rate int
-	gain                    int // dB in 1/256
+	gain                    int    // dB in 1/256
+	streams, coupled        int    // Opus packets in an Ogg packet, and how many of them, the first, have two channels
+	mapping                 []byte // the decoded channel that each output channel takes, or silent; nil: family 0
 }
 
 func parseHead(b []byte) (opusHead, *Fault) {
@@ -28,19 +31,23 @@ func parseHead(b []byte) (opusHead, *Fault) {
 		preSkip:  int(binary.LittleEndian.Uint16(b[10:])),
 		rate:     int(binary.LittleEndian.Uint32(b[12:])),
 		gain:     int(int16(binary.LittleEndian.Uint16(b[16:]))),
+		streams:  1,
 	}
 	switch {
 	case b[8]&0xf0 != 0:
 		return h, fault(ErrUnsupported, "Ogg Opus version %d is not supported; send version 1", b[8])
 	case b[18] != 0:
-		return h, fault(ErrUnsupported, "Ogg Opus channel mapping family %d is not supported; send mono or stereo (family 0)", b[18])
+		bad := h.readMapping(b[18], b[19:])
+		return h, bad
 	case h.channels != 1 && h.channels != 2:
 		return h, fault(ErrMalformed, "the OpusHead header names %d channels; mapping family 0 has 1 or 2", h.channels)
 	}
+	h.coupled = h.channels - 1
 	return h, nil
 }
 
-// packet is an Opus packet and its length in samples at 48 kHz.
+// packet is an Ogg packet with sound: an Opus packet, or one of each stream, and its
+// length in samples at 48 kHz.
 type packet struct {
 	data []byte
 	time int
@@ -132,7 +139,8 @@ func (s *stream) readHead(p page) *Fault {
 	if bad != nil {
 		return bad
 	}
-	if len(p.lacing) != 1 || p.lacing[0] == 255 {
+	// The table of over 233 channels needs a second lacing value.
+	if end := slices.IndexFunc(p.lacing, func(n byte) bool { return n < 255 }); end < 0 || end != len(p.lacing)-1 {
 		return fault(ErrMalformed, "the OpusHead header does not stand alone on its page: the file is damaged")
 	}
 	s.head, s.stage = head, atTags
@@ -165,6 +173,11 @@ func (s *stream) readAudio(p page) *Fault {
 	return s.advance(p, int64(time))
 }
 
+// malformed is the fault of a packet that breaks a rule of RFC 6716 section 3.4.
+func malformed(packet []byte) *Fault {
+	return fault(ErrMalformed, "an Opus packet of %d bytes is malformed: the file is damaged; send the original again", len(packet))
+}
+
 // split collects the packets that end on the page and returns their total length.
 func (s *stream) split(p page) (time int, bad *Fault) {
 	body, from := p.body, 0
@@ -180,15 +193,20 @@ func (s *stream) split(p page) (time int, bad *Fault) {
 			data, s.partial = s.partial, nil
 		}
 		n, ok := packetTime(data)
-		if !ok {
-			return 0, fault(ErrMalformed, "an Opus packet of %d bytes is malformed: the file is damaged; send the original again", len(data))
+		if s.head.streams > 1 {
+			if n, bad = s.head.measure(data); bad != nil {
+				return 0, bad
+			}
+		} else if !ok {
+			return 0, malformed(data)
 		}
 		time += n
 		s.packets = append(s.packets, packet{data, n})
 	}
 	if len(p.lacing) > 0 && p.lacing[len(p.lacing)-1] == 255 {
-		if len(s.partial)+len(body)-from > maxPacketLen {
-			return 0, fault(ErrMalformed, "an Opus packet is longer than %d bytes: the file is damaged", maxPacketLen)
+		// RFC 7845 section 6 gives this limit for each stream.
+		if most := s.head.streams * maxPacketLen; len(s.partial)+len(body)-from > most {
+			return 0, fault(ErrMalformed, "an Opus packet is longer than %d bytes: the file is damaged", most)
 		}
 		s.partial = append(s.partial, body[from:]...)
 		if s.partial == nil {

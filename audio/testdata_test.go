@@ -71,7 +71,8 @@ func readFile(t testing.TB, name string) []byte {
 	return b
 }
 
-// fixture is a small real file made by opusenc or ffmpeg of synthetic speech.
+// fixture is a small real file made by opusenc or ffmpeg of synthetic speech, or of a tone for
+// each channel.
 func fixture(t testing.TB, name string) []byte {
 	t.Helper()
 	return readFile(t, filepath.Join("testdata", name))

@@ -210,6 +210,28 @@ func TestDeniedAndMissing(t *testing.T) {
 	})
 }
 
+// TestAudioOfManyChannels: whole audio is held as it came, however many channels it has.
+func TestAudioOfManyChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		for name, ms := range map[string]int64{"stereo": 1000, "surround": 700, "discrete": 1000} {
+			file, err := os.ReadFile(filepath.Join("..", "audio", "testdata", name+".opus"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := s.add("acme-ns", name, ago(time.Hour))
+			r.audio, r.Size, r.Duration = file, int64(len(file)), ms
+		}
+		v, source := newVault(t, tempDir(t)), from(t, s)
+		complete(t, v.run(t, source))
+		v.allHeld(t, s)
+		if got := v.status(t, source, "acme-ns"); got.Held != 3 || got.Doubtful != 0 {
+			t.Errorf("%+v", got)
+		}
+		s.check(t)
+	})
+}
+
 // TestSettle: what is accepted is held with its doubt, and counts with its real size; what
 // is given up is not requested; neither makes a run incomplete.
 func TestSettle(t *testing.T) {

@@ -66,7 +66,7 @@ func (t *Intake) takeTurn(ctx context.Context, name string) (end func(), err err
 	}
 }
 
-// convert converts audio to the archive's format: it copies mono Ogg Opus byte for byte,
+// convert converts audio to the archive's format: it copies Ogg Opus of one channel byte for byte,
 // and encodes anything else that can be read as Ogg Opus, 8 kHz, mono.
 func (t *Intake) convert(raw io.ReadSeeker) (*archive.Audio, error) {
 	spool, err := t.archive.NewSpool()

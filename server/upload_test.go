@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -240,12 +241,7 @@ func TestUploadTooLargeWithoutLength(t *testing.T) {
 // TestUploadWAV takes a stereo WAV of another rate in; it comes back as Ogg Opus
 // of one channel and the same length.
 func TestUploadWAV(t *testing.T) {
-	if _, err := audio.Library(); errors.Is(err, audio.ErrNoLibrary) {
-		if os.Getenv("CALLVAULT_TEST_ALL") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needLibopus(t)
 	w := newWorld(t)
 	const rate, seconds = 16000, 2
 	le := binary.LittleEndian
@@ -273,6 +269,46 @@ func TestUploadWAV(t *testing.T) {
 	info, err := audio.Check(bytes.NewReader(got.body))
 	if err != nil || info.Channels != 1 || info.InputRate != 8000 || info.Duration().Seconds() != seconds {
 		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+// needLibopus skips a test of encoding if there is no encoder. If all tests must run, it
+// fails the test.
+func needLibopus(t *testing.T) {
+	t.Helper()
+	if _, err := audio.Library(); errors.Is(err, audio.ErrNoLibrary) {
+		if os.Getenv("CALLVAULT_TEST_ALL") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+}
+
+// TestUploadOfManyChannels takes Ogg Opus of six and of three channels in; it comes back
+// with one, of the same length, and as a WAV.
+func TestUploadOfManyChannels(t *testing.T) {
+	needLibopus(t)
+	w := newWorld(t)
+	for name, ms := range map[string]int64{"surround": 700, "discrete": 1000} {
+		file, err := os.ReadFile(filepath.Join("..", "audio", "testdata", name+".opus"))
+		must(t, err)
+		r := recording(name, 0)
+		r.Duration = 0
+		for i, want := range []int{201, 200} {
+			got := w.post("acme-ns", "robot", jsonPart("recording", r), part{"audio", file})
+			var kept callvault.Recording
+			must(t, json.Unmarshal(got.body, &kept))
+			if got.StatusCode != want || kept.Duration != ms {
+				t.Errorf("%s, upload %d: %d %s", name, i, got.StatusCode, got.body)
+			}
+		}
+		info, err := audio.Check(bytes.NewReader(w.get(audioPath("acme-ns", name)).body))
+		if err != nil || info.Channels != 1 || info.InputRate != 8000 || info.Duration().Milliseconds() != ms {
+			t.Errorf("%s: %+v, %v", name, info, err)
+		}
+		if wav := w.get(audioPath("acme-ns", name) + "?format=wav"); wav.StatusCode != 200 || int64(len(wav.body)) != 44+16*ms {
+			t.Errorf("%s as WAV: %d, %d bytes", name, wav.StatusCode, len(wav.body))
+		}
 	}
 }
 
