@@ -15,7 +15,7 @@ import (
 )
 
 // noteBatch is how many recordings of a list are noted in one transaction.
-const noteBatch = 500
+const noteBatch = 250
 
 // shortestSlice is the stretch of time, in milliseconds, that is not halved further.
 const shortestSlice = int64(time.Minute / time.Millisecond)

@@ -156,12 +156,55 @@ func newerSchemaIsRefused(t *testing.T, path string) {
 	}
 }
 
-func TestFileIsMadeForLists(t *testing.T) {
+func TestFileIsMadeForListsAndWrites(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
 	for pragma, want := range map[string]string{"page_size": "8192", "journal_mode": "wal", "synchronous": "2"} {
 		var got string
 		if err := db.Reader.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s is %s (%v), want %s", pragma, got, err, want)
+		}
+	}
+	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+		var memory string
+		if err := tx.QueryRow("PRAGMA temp_store").Scan(&memory); err != nil || memory != "2" {
+			t.Errorf("writes keep what they may have to undo in %s (%v), want 2, memory", memory, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A statement that fails halfway is undone, however many pages it has changed by then.
+func TestStatementIsUndone(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "callvault.db"))
+	const rows = 1000
+	err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+		exec(t, tx, `CREATE TABLE filled (n BIGINT NOT NULL PRIMARY KEY, page TEXT NOT NULL CHECK (page <> ''))`)
+		exec(t, tx, `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $1)
+			INSERT INTO filled SELECT n, printf('%.6000c', 'a') FROM s`, rows)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, changed := range []int{1, rows / 10, rows} { // 6 MB at last
+		err := db.Tx(t.Context(), func(tx *sql.Tx) error {
+			exec(t, tx, `UPDATE filled SET page = 'kept' || page WHERE n = 1`)
+			_, err := tx.Exec(`UPDATE filled SET page = CASE WHEN n < $1 THEN 'undone' || page ELSE '' END WHERE n <= $1`, changed)
+			if err == nil || !strings.Contains(err.Error(), "CHECK") {
+				t.Errorf("%d rows: %v, want that the last one is refused", changed, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var undone, kept int
+		err = db.Reader.QueryRow(`SELECT count(*) FILTER (WHERE page LIKE '%undone%'), count(*) FILTER (WHERE page LIKE 'kept%') FROM filled`).Scan(&undone, &kept)
+		if err != nil || undone != 0 || kept != 1 {
+			t.Errorf("%d rows: %d stay changed by the statement that failed, %d by the one before it (%v), want 0 and 1", changed, undone, kept, err)
 		}
 	}
 }
