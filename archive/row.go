@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"callvault"
+	"callvault/database"
 )
 
 // findRow returns the row of a recording, or nil when there is none.
@@ -31,7 +32,7 @@ func (a *Archive) alter(ctx context.Context, folders []string, fn func(*sql.Tx) 
 	for i, folder := range folders {
 		names[i] = "archive " + folder
 	}
-	return a.db.Tx(ctx, func(tx *sql.Tx) error {
+	return a.db.Tx(database.FewRows(ctx), func(tx *sql.Tx) error {
 		if err := a.db.Exclude(ctx, tx, names...); err != nil {
 			return err
 		}

@@ -58,9 +58,9 @@ func (b *bench) compare(ctx context.Context, l *loaded, servers []*process, part
 	if err != nil {
 		return err
 	}
-	what, least := "whole recordings", int64(leastBytes)
+	least := int64(leastBytes)
 	if part > 0 {
-		what, least = fmt.Sprintf("ranges of %d KiB", part>>10), part
+		least = part
 	}
 	loads := make([][]load, len(servers))
 	for round := range b.rounds + 1 {
@@ -82,7 +82,7 @@ func (b *bench) compare(ctx context.Context, l *loaded, servers []*process, part
 			}
 		}
 	}
-	printLoads(what, servers, loads)
+	printLoads(part, servers, loads)
 	return nil
 }
 
@@ -113,7 +113,8 @@ func audioFiles(l *loaded) (map[string]string, error) {
 	return files, err
 }
 
-func printLoads(what string, servers []*process, loads [][]load) {
+// printLoads prints the results. The targets are for whole recordings.
+func printLoads(part int64, servers []*process, loads [][]load) {
 	perSecond, cpu := map[string][]float64{}, map[string][]float64{}
 	rows := [][]string{{"server", "requests/s", "÷ nginx", "CPU µs/request", "÷ nginx"}}
 	for i, p := range servers {
@@ -126,10 +127,14 @@ func printLoads(what string, servers []*process, loads [][]load) {
 			show(median(cpu[p.name])), show(median(ratios(cpu[p.name], cpu["nginx"]))),
 		})
 	}
-	table(fmt.Sprintf("audio, %s: %d recordings, %d connections", what, workingSet, connections), rows...)
 	ours := perSecond["callvault"]
-	table("", targetHeader,
-		atLeast("requests/s ÷ nginx", ratios(ours, perSecond["nginx"]), 0.45, ""),
-		atLeast("requests/s ÷ caddy", ratios(ours, perSecond["caddy"]), 1.1, ""),
-		reference("requests/s ÷ Go's bare ServeContent", ratios(ours, perSecond["bare"]), ""))
+	toNginx, toCaddy := ratios(ours, perSecond["nginx"]), ratios(ours, perSecond["caddy"])
+	what := "whole recordings"
+	figures := [][]string{targetHeader, atLeast("requests/s ÷ nginx", toNginx, 0.45, ""), atLeast("requests/s ÷ caddy", toCaddy, 1.1, "")}
+	if part > 0 {
+		what = fmt.Sprintf("ranges of %d KiB", part>>10)
+		figures = [][]string{targetHeader, reference("requests/s ÷ nginx", toNginx, ""), reference("requests/s ÷ caddy", toCaddy, "")}
+	}
+	table(fmt.Sprintf("audio, %s: %d recordings, %d connections", what, workingSet, connections), rows...)
+	table("", append(figures, reference("requests/s ÷ Go's bare ServeContent", ratios(ours, perSecond["bare"]), ""))...)
 }

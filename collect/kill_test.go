@@ -171,6 +171,10 @@ func TestTwoRunsOverOneSource(t *testing.T) {
 	}
 	other.Process.Kill()
 	other.Wait()
+	for status.Running && err == nil { // PostgreSQL learns of the death a moment later
+		time.Sleep(time.Millisecond)
+		status, err = v.SourceStatus(t.Context(), "acme")
+	}
 	complete(t, v.run(t, source))
 	if status, err := v.SourceStatus(t.Context(), "acme"); err != nil || status.Running || status.LastRun == nil {
 		t.Errorf("status %+v, %v, want a run that ended", status, err)

@@ -10,6 +10,7 @@ import (
 
 	"callvault"
 	"callvault/archive"
+	"callvault/database"
 )
 
 // listEntry is a recording of a list, in the form that the archive and the ledger take.
@@ -106,7 +107,7 @@ func (c *Collector) noteItems(ctx context.Context, batch []listEntry, isHeld []b
 	for it := range itemsOf(batch) {
 		tenants = append(tenants, it.tenant)
 	}
-	err = c.alter(ctx, tenants, func(tx *sql.Tx) error {
+	err = c.alter(database.FewRows(ctx), tenants, func(tx *sql.Tx) error {
 		changed, fresh = nil, nil
 		all, err := knownItems(ctx, tx, itemsOf(batch))
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callvault"
+	"callvault/database"
 	"callvault/meter"
 )
 
@@ -326,7 +327,7 @@ func (t *turn) flush(ctx context.Context) error {
 	if len(settled) == 0 && bytes == 0 {
 		return nil
 	}
-	return t.r.c.alter(ctx, []string{t.site.tenant}, func(tx *sql.Tx) error {
+	return t.r.c.alter(database.FewRows(ctx), []string{t.site.tenant}, func(tx *sql.Tx) error {
 		for _, it := range settled {
 			if t.r.oneTurn && it.state == held {
 				if err := it.addTaken(ctx, tx, t.r.began); err != nil {

@@ -45,13 +45,14 @@ type DB struct {
 	// the database is Shared.
 	Relaxed *sql.DB
 
-	writer   *sql.DB
-	readers  *readers            // nil when Shared
-	turn     *semaphore.Weighted // to write, in this process; nil when Shared
-	locks    *sql.DB             // a connection for each lock that is held; nil unless Shared
-	path     string              // of the file; empty when Shared
-	readOnly bool                // nothing can be written
-	name     string
+	writer       *sql.DB
+	readers      *readers            // nil when Shared
+	turn         *semaphore.Weighted // to write, in this process; nil when Shared
+	undoInMemory bool                // see FewRows; guarded by turn
+	locks        *sql.DB             // a connection for each lock that is held; nil unless Shared
+	path         string              // of the file; empty when Shared
+	readOnly     bool                // nothing can be written
+	name         string
 }
 
 // Open opens a database and applies the migrations that it lacks. place is the path of
@@ -150,6 +151,9 @@ func (db *DB) tryTx(ctx context.Context, fn func(*sql.Tx) error) error {
 		return fmt.Errorf("%s: begin transaction: %w", db.name, err)
 	}
 	defer end()
+	if err := db.placeUndo(ctx); err != nil {
+		return fmt.Errorf("%s: begin transaction: %w", db.name, explain(err))
+	}
 	tx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("%s: begin transaction: %w", db.name, explain(err))

@@ -9,7 +9,7 @@ import (
 // rowCounts are the numbers of rows that one statement may have. There are few of them,
 // so that few statements are prepared; and they are small, because SQLite copies each
 // page that a statement of many rows changes, in order to be able to undo it.
-var rowCounts = []int{32, 4, 1}
+var rowCounts = []int{16, 4, 1}
 
 // Rows yields VALUES clauses with numbered parameters, each with its arguments, that
 // together hold all rows. Both databases call the columns column1, column2 and so on.

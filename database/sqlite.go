@@ -63,14 +63,32 @@ func (db *DB) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, db.writer, goose.DialectSQLite3, files); err != nil {
+	return migrate(ctx, db.writer, goose.DialectSQLite3, files)
+}
+
+type fewRowsKey struct{}
+
+// FewRows promises that no statement of a transaction changes more than some hundred rows.
+// SQLite copies each page that a statement changes, since it may have to undo that, into a
+// temporary file once there are more than eight; of few rows it keeps them in memory. In a
+// file, these copies were six of seven writes that a collected recording took.
+func FewRows(ctx context.Context) context.Context { return context.WithValue(ctx, fewRowsKey{}, true) }
+
+// placeUndo chooses where the next transaction keeps the pages that a statement changes.
+func (db *DB) placeUndo(ctx context.Context) error {
+	inMemory := ctx.Value(fewRowsKey{}) != nil
+	if db.Shared() || inMemory == db.undoInMemory {
+		return nil
+	}
+	place := "FILE"
+	if inMemory {
+		place = "MEMORY"
+	}
+	if _, err := db.writer.ExecContext(ctx, "PRAGMA temp_store="+place); err != nil {
 		return err
 	}
-	// A statement that may fail halfway first copies the pages that it changes. In a file
-	// these copies were six of seven writes that a collected recording took. A migration
-	// may sort a whole table, and does that in files.
-	_, err = db.writer.ExecContext(ctx, "PRAGMA temp_store=MEMORY")
-	return err
+	db.undoInMemory = inMemory
+	return nil
 }
 
 // Check reads a whole SQLite file and returns an error if it is damaged: a damaged file

@@ -130,13 +130,16 @@ func (s *Store) Put(ctx context.Context, keys []string, files []*os.File) error 
 		if err != nil {
 			return err
 		}
-		if err := s.makeDir(filepath.Dir(name), changed); err != nil {
-			return s.orGone(err)
+		dir := filepath.Dir(name)
+		if !changed[dir] {
+			if err := s.makeDir(dir, changed); err != nil {
+				return s.orGone(err)
+			}
 		}
 		if err := move(files[i], name); err != nil {
 			return fmt.Errorf("put %s: %w", key, s.orGone(err))
 		}
-		changed[filepath.Dir(name)] = true
+		changed[dir] = true
 	}
 	if err := s.syncDirs(changed); err != nil {
 		return fmt.Errorf("sync: %w", s.orGone(err))
