@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,6 +126,13 @@ func TestGuideRowsComeBack(t *testing.T) {
 	}
 }
 
+// unpack has what undoes each content coding.
+var unpack = map[string]func(io.Reader) (io.Reader, error){
+	"":     func(r io.Reader) (io.Reader, error) { return r, nil },
+	"gzip": func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+	"zstd": func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+}
+
 func TestListForms(t *testing.T) {
 	w := newWorld(t)
 	var want bytes.Buffer
@@ -137,11 +145,6 @@ func TestListForms(t *testing.T) {
 	}
 	array := "[" + strings.TrimSuffix(want.String(), ",") + "]"
 	lines := strings.ReplaceAll(want.String(), "},", "}\n")
-	unpack := map[string]func(io.Reader) (io.Reader, error){
-		"":     func(r io.Reader) (io.Reader, error) { return r, nil },
-		"gzip": func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
-		"zstd": func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
-	}
 	for _, c := range []struct{ accept, encoding, wantType, wantCoding string }{
 		{"", "", "application/json", ""},
 		{"*/*", "identity", "application/json", ""},
@@ -286,13 +289,42 @@ func (w *world) fill(n int) {
 	w.keep(recording("a", 0))
 	must(w.t, w.db.Tx(context.Background(), func(tx *sql.Tx) error {
 		copied, err := tx.Prepare(`INSERT INTO recordings SELECT tenant, start_ms + CAST($1 AS BIGINT), $2, call_key, status, agent, skill,
-			replace(replace(json, '"startTime":' || start_ms, '"startTime":' || (start_ms + CAST($1 AS BIGINT))), '"tagData":""', '"tagData":"' || $3 || '"'),
+			replace(replace(replace(json, '"startTime":' || start_ms, '"startTime":' || (start_ms + CAST($1 AS BIGINT))),
+				'"tagData":""', '"tagData":"' || $3 || '"'), '"recordingKey":"a"', '"recordingKey":"' || $2 || '"'),
 			bytes, audio_ms, sha256, upload_sha256, path, added_ms, read_ms FROM recordings WHERE tenant = 'acme-ns' AND recording_key = 'a'`)
 		for i := 1; i <= n && err == nil; i++ {
 			_, err = copied.Exec(i, fmt.Sprint("k", i), rand.Text()+rand.Text()+rand.Text())
 		}
 		return err
 	}))
+}
+
+// TestListsOfManyPages: the pages that a list is read in cannot be seen in any of its forms.
+func TestListsOfManyPages(t *testing.T) {
+	w := newWorld(t)
+	w.fill(500) // in pages of 32, 64, 128, 256 and what is left
+	const rows = 501
+	for _, coding := range []string{"", "gzip", "zstd"} {
+		read := func(accept string) string {
+			t.Helper()
+			answer := w.get(list, "Accept", accept, "Accept-Encoding", coding)
+			plain, err := unpack[coding](bytes.NewReader(answer.body))
+			must(t, err)
+			text, err := io.ReadAll(plain)
+			must(t, err)
+			return string(text)
+		}
+		array, lines := read("application/json"), read("application/x-ndjson")
+		var all []callvault.Recording
+		must(t, json.Unmarshal([]byte(array), &all))
+		sorted := slices.IsSortedFunc(all, func(a, b callvault.Recording) int { return int(a.StartTime - b.StartTime) })
+		if len(all) != rows || !sorted {
+			t.Errorf("%q: the array has %d rows, in order: %t", coding, len(all), sorted)
+		}
+		if want := "[" + strings.ReplaceAll(strings.TrimSuffix(lines, "\n"), "\n", ",") + "]"; array != want || strings.Count(lines, "\n") != rows {
+			t.Errorf("%q: %d lines are not the rows of the array", coding, strings.Count(lines, "\n"))
+		}
+	}
 }
 
 // TestListsBeginAtOnce: the first rows are sent, whole, before the buffer is full.
