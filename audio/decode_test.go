@@ -226,17 +226,22 @@ func TestStartIsCropped(t *testing.T) {
 	}
 }
 
+// TestGainIsApplied: once, however many streams there are.
 func TestGainIsApplied(t *testing.T) {
-	ogg := fixture(t, "speech.opus")
-	before := level(decodeAll(t, ogg))
-	softer := repage(t, ogg, func(i int, p *page) {
-		if i == 0 {
-			gain := -6 * 256
-			binary.LittleEndian.PutUint16(p.body[16:], uint16(gain))
+	one, other := voices(t)
+	for name, ogg := range map[string][]byte{
+		"one stream": fixture(t, "speech.opus"), "two streams": joined(1, 0, []byte{0, 1}, one, other),
+	} {
+		before := level(decodeAll(t, ogg))
+		softer := repage(t, ogg, func(i int, p *page) {
+			if i == 0 {
+				gain := -6 * 256
+				binary.LittleEndian.PutUint16(p.body[16:], uint16(gain))
+			}
+		})
+		if got := before - level(decodeAll(t, softer)); math.Abs(got-6) > 0.1 {
+			t.Errorf("%s: %.2f dB softer, want 6", name, got)
 		}
-	})
-	if got := before - level(decodeAll(t, softer)); math.Abs(got-6) > 0.1 {
-		t.Errorf("%.2f dB softer, want 6", got)
 	}
 }
 

@@ -161,21 +161,6 @@ func TestStreamsOfTwoAndOfOneChannel(t *testing.T) {
 	}
 }
 
-func TestGainOfAMixIsAppliedOnce(t *testing.T) {
-	one, other := voices(t)
-	ogg := joined(1, 0, []byte{0, 1}, one, other)
-	before := level(decodeAll(t, ogg))
-	softer := repage(t, ogg, func(i int, p *page) {
-		if i == 0 {
-			gain := -6 * 256
-			binary.LittleEndian.PutUint16(p.body[16:], uint16(gain))
-		}
-	})
-	if got := before - level(decodeAll(t, softer)); math.Abs(got-6) > 0.1 {
-		t.Errorf("%.2f dB softer, want 6", got)
-	}
-}
-
 // TestRangesOfAMix reads a WAV of two segments and a half at some places.
 func TestRangesOfAMix(t *testing.T) {
 	one, _ := voices(t)

@@ -36,9 +36,9 @@ func (h *opusHead) readMapping(family byte, table []byte) *Fault {
 	return nil
 }
 
-// measure returns how many samples at 48 kHz an Ogg packet of several streams lasts. It holds an Opus packet
-// of each stream, all of the same length (RFC 7845 section 3), and all but the last
-// in self-delimiting framing.
+// measure returns how many samples at 48 kHz an Ogg packet of several streams lasts. It
+// holds an Opus packet of each stream, all of the same length (RFC 7845 section 3), and
+// all but the last in self-delimiting framing.
 func (h *opusHead) measure(b []byte) (samples int, bad *Fault) {
 	rest := b
 	for i := range h.streams - 1 {
