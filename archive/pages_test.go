@@ -27,14 +27,15 @@ func (r *reading) next(page, last []byte, size int) ([]byte, error) {
 	defer r.busy.Add(-1)
 	time.Sleep(time.Second)
 	r.last = append(r.last, string(last))
-	if len(r.sizes) == r.fails {
-		return append(page, "half a line"...), errPage
-	}
 	lines := make([]string, size)
 	for i := range lines {
 		lines[i] = fmt.Sprint(len(r.sizes), ".", i)
 	}
-	return append(page, strings.Join(lines, "\n")...), nil
+	page = append(page, strings.Join(lines, "\n")...)
+	if len(r.sizes) == r.fails { // at its very end
+		return page, errPage
+	}
+	return page, nil
 }
 
 // Each page follows the one before it, and two are read while one is being sent. A page that
